@@ -1,0 +1,1 @@
+"""Krator: a real-time algorithmic trading system that heals itself."""

@@ -1,0 +1,192 @@
+"""The configuration: read once, typed, frozen; unknown keys are refused, all mistakes reported.
+
+Every key is explained in ``conf/krator.toml``, which holds exactly these defaults. Secrets are
+named by environment variable and are handed to the adapter that signs; they are never in here.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from krator_actors.model import venue_of
+
+_SYMBOL = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+
+Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
+Positive = Annotated[Decimal, Field(gt=0)]
+Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """What is wrong with a configuration: one line a mistake, each naming key and remedy."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SystemConfig(_Section):
+    """``[system]``"""
+
+    data_dir: Path = Path("var/krator")
+    dry_run: bool = True
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    durability: Literal["process", "disk"] = "process"
+
+
+class VenueConfig(_Section):
+    """``[venue]``"""
+
+    name: Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,16}$")] = "SIM"
+    kind: Literal["sim", "binance"] = "sim"
+    url: str = ""
+    api_key_env: str = "KRATOR_VENUE_API_KEY"
+    api_secret_env: str = "KRATOR_VENUE_API_SECRET"  # noqa: S105 - a name, not a secret
+    recv_window_ms: Annotated[int, Field(gt=0, le=60_000)] = 5_000
+    request_timeout_secs: Annotated[float, Field(gt=0)] = 5.0
+    heartbeat_secs: Annotated[float, Field(gt=0)] = 30.0
+    reconnect_initial_secs: Annotated[float, Field(gt=0)] = 1.0
+    reconnect_max_secs: Annotated[float, Field(gt=0)] = 32.0
+    quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
+    trade_stale_secs: Annotated[float, Field(gt=0)] = 60.0
+    reconcile_secs: Annotated[float, Field(gt=0)] = 30.0
+
+
+class ExchangeConfig(_Section):
+    """``[exchange]``: the simulated venue that ``krator run`` starts as a companion."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    seed: int = 1
+    ticks_per_sec: Annotated[float, Field(gt=0, le=100_000)] = 20.0
+    quote_balance: Positive = Decimal(100_000)
+    fee_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal("0.001")
+    linger_secs: Annotated[float, Field(ge=0)] = 10.0
+
+
+class PostgresConfig(_Section):
+    """``[postgres]``"""
+
+    dsn_env: str = "KRATOR_POSTGRES_DSN"
+    commit_interval_ms: Annotated[int, Field(gt=0)] = 20
+    batch_limit: Annotated[int, Field(gt=0)] = 5_000
+
+
+class RiskConfig(_Section):
+    """``[risk]``: a limit that is not a number blocks; there is no "unlimited"."""
+
+    max_position_fraction: Fraction = Decimal("0.02")
+    max_daily_loss_fraction: Fraction = Decimal("0.05")
+    max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
+    max_order_notional: Positive = Decimal(5_000)
+    price_collar_fraction: Fraction = Decimal("0.01")
+    quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
+    max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
+
+
+class StrategyConfig(_Section):
+    """``[[strategies]]``: one actor per symbol and strategy."""
+
+    kind: Literal["sma_cross", "ema_cross"] = "sma_cross"
+    symbol: Symbol
+    bar_secs: Annotated[int, Field(gt=0, le=86_400)] = 5
+    fast: Annotated[int, Field(ge=2, le=500)] = 3
+    slow: Annotated[int, Field(ge=3, le=1_000)] = 8
+    order_notional: Positive = Decimal(500)
+
+    @model_validator(mode="after")
+    def _fast_below_slow(self) -> StrategyConfig:
+        if self.fast >= self.slow:
+            raise ValueError(f"fast {self.fast} must be below slow {self.slow}")
+        return self
+
+    @property
+    def actor_name(self) -> str:
+        """``strategy:BTC-USDT.SIM/sma_cross``"""
+        return f"strategy:{self.symbol}/{self.kind}"
+
+
+class SupervisionConfig(_Section):
+    """``[supervision]``"""
+
+    beat_secs: Annotated[float, Field(gt=0)] = 1.0
+    critical_beat_secs: Annotated[float, Field(gt=0)] = 0.1
+    budget_restarts: Annotated[int, Field(gt=0)] = 5
+    budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
+    heart_restarts: Annotated[int, Field(gt=0)] = 5
+    heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+
+
+class LogConfig(_Section):
+    """``[log]``"""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    max_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+
+
+def _default_strategies() -> tuple[StrategyConfig, ...]:
+    return tuple(
+        StrategyConfig(symbol=symbol) for symbol in ("BTC-USDT.SIM", "ETH-USDT.SIM", "SOL-USDT.SIM")
+    )
+
+
+class Config(_Section):
+    """The whole configuration; ``Config()`` is what ``conf/krator.toml`` says."""
+
+    system: SystemConfig = SystemConfig()
+    venue: VenueConfig = VenueConfig()
+    exchange: ExchangeConfig = ExchangeConfig()
+    postgres: PostgresConfig = PostgresConfig()
+    risk: RiskConfig = RiskConfig()
+    supervision: SupervisionConfig = SupervisionConfig()
+    log: LogConfig = LogConfig()
+    strategies: tuple[StrategyConfig, ...] = Field(default_factory=_default_strategies)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        names = [strategy.actor_name for strategy in self.strategies]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"strategies: {', '.join(doubled)} is configured twice")
+        foreign = [s.symbol for s in self.strategies if venue_of(s.symbol) != self.venue.name]
+        if foreign:
+            raise ValueError(
+                f"strategies: {', '.join(foreign)} is not at the configured venue {self.venue.name}"
+            )
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every configured symbol, once, in order."""
+        return tuple(dict.fromkeys(strategy.symbol for strategy in self.strategies))
+
+
+def load(path: Path) -> Config:
+    """Read a TOML file.
+
+    Raises ConfigError with every mistake, one a line: key, what was found, what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration at {path}; pass --config PATH") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{path}:"]
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            where = f"  {key}: " if key else "  "
+            lines.append(f"{where}{item['msg']}")
+        raise ConfigError("\n".join(lines)) from error

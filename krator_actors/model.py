@@ -1,0 +1,127 @@
+"""The vocabulary: what instruments, prices and orders are called.
+
+Money and quantities are ``Decimal``; times are UTC nanoseconds (``ts_event``: when it happened at
+the venue, ``ts_init``: when we first knew of it). A symbol is always ``BASE-QUOTE.VENUE``.
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import msgspec
+
+NANOS_PER_SEC = 1_000_000_000
+NANOS_PER_MILLI = 1_000_000
+
+
+class OrderSide(enum.Enum):
+    """Which way an order trades."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is OrderSide.BUY else -1
+
+
+class OrderType(enum.Enum):
+    """How an order is priced."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class TimeInForce(enum.Enum):
+    """How long an order works."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderStatus(enum.Enum):
+    """Where an order is in its life. The transitions are the table in ``core.orders``."""
+
+    INITIALIZED = "INITIALIZED"
+    """Logged under its own id; the venue has not heard of it."""
+    DENIED = "DENIED"
+    """Ours: never sent. Final."""
+    SUBMITTED = "SUBMITTED"
+    UNKNOWN = "UNKNOWN"
+    """Sent, and we do not know what became of it. Asked for, never resent."""
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    """The venue's: it did not take it. Final."""
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing but a late fill can happen any more."""
+        return self in _FINAL
+
+    @property
+    def is_open(self) -> bool:
+        """True when it may still change a position: it counts as exposure."""
+        return self not in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        OrderStatus.DENIED,
+        OrderStatus.REJECTED,
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.EXPIRED,
+    }
+)
+
+
+class TradingState(enum.Enum):
+    """What risk lets through."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    """Cancels, and orders that make a position smaller."""
+    HALTED = "HALTED"
+    """Cancels only."""
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be traded and in which steps, from the venue's ``exchangeInfo``."""
+
+    symbol: str
+    """``BTC-USDT.SIM``"""
+    venue_symbol: str
+    """``BTCUSDT``"""
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
+    min_notional: Decimal
+
+
+def symbol_of(base: str, quote: str, venue: str) -> str:
+    """Return ``BASE-QUOTE.VENUE``."""
+    return f"{base}-{quote}.{venue}"
+
+
+def venue_of(symbol: str) -> str:
+    """Return the venue of ``BASE-QUOTE.VENUE``; ValueError when there is none."""
+    _, dot, venue = symbol.rpartition(".")
+    if not dot or not venue:
+        raise ValueError(f"symbol {symbol!r} has no venue; expected BASE-QUOTE.VENUE")
+    return venue
+
+
+def quantize_down(value: Decimal, step: Decimal) -> Decimal:
+    """Return the largest multiple of ``step`` that is not above ``value`` (both positive)."""
+    return (value // step) * step
