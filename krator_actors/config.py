@@ -32,7 +32,7 @@ class _Section(BaseModel):
 
 
 class SystemConfig(_Section):
-    """``[system]``"""
+    """Where things are kept, and whether a real venue may be traded on."""
 
     data_dir: Path = Path("var/krator")
     dry_run: bool = True
@@ -41,7 +41,7 @@ class SystemConfig(_Section):
 
 
 class VenueConfig(_Section):
-    """``[venue]``"""
+    """The venue, and how patient to be with it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,16}$")] = "SIM"
     kind: Literal["sim", "binance"] = "sim"
@@ -59,7 +59,7 @@ class VenueConfig(_Section):
 
 
 class ExchangeConfig(_Section):
-    """``[exchange]``: the simulated venue that ``krator run`` starts as a companion."""
+    """The simulated venue that ``krator run`` starts as a companion."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     seed: int = 1
@@ -70,7 +70,7 @@ class ExchangeConfig(_Section):
 
 
 class PostgresConfig(_Section):
-    """``[postgres]``"""
+    """The journal's database; embedded when the variable is not set."""
 
     dsn_env: str = "KRATOR_POSTGRES_DSN"
     commit_interval_ms: Annotated[int, Field(gt=0)] = 20
@@ -78,7 +78,7 @@ class PostgresConfig(_Section):
 
 
 class RiskConfig(_Section):
-    """``[risk]``: a limit that is not a number blocks; there is no "unlimited"."""
+    """The limits. There is no "unlimited"."""
 
     max_position_fraction: Fraction = Decimal("0.02")
     max_daily_loss_fraction: Fraction = Decimal("0.05")
@@ -90,7 +90,7 @@ class RiskConfig(_Section):
 
 
 class StrategyConfig(_Section):
-    """``[[strategies]]``: one actor per symbol and strategy."""
+    """One strategy on one symbol: one actor."""
 
     kind: Literal["sma_cross", "ema_cross"] = "sma_cross"
     symbol: Symbol
@@ -107,12 +107,12 @@ class StrategyConfig(_Section):
 
     @property
     def actor_name(self) -> str:
-        """``strategy:BTC-USDT.SIM/sma_cross``"""
+        """The name of its actor, e.g. ``strategy:BTC-USDT.SIM/sma_cross``."""
         return f"strategy:{self.symbol}/{self.kind}"
 
 
 class SupervisionConfig(_Section):
-    """``[supervision]``"""
+    """How soon a hung actor is found and how often one may be restarted."""
 
     beat_secs: Annotated[float, Field(gt=0)] = 1.0
     critical_beat_secs: Annotated[float, Field(gt=0)] = 0.1
@@ -123,7 +123,7 @@ class SupervisionConfig(_Section):
 
 
 class LogConfig(_Section):
-    """``[log]``"""
+    """The JSON log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_bytes: Annotated[int, Field(gt=0)] = 50_000_000

@@ -133,8 +133,10 @@ class InstrumentsRequest(Message, frozen=True, kw_only=True):
 
 
 class Instruments(Message, frozen=True, kw_only=True):
-    """The trading rules of the venue's configured symbols. Also told by the feed to risk and
-    strategies when known or changed."""
+    """The trading rules of the venue's configured symbols.
+
+    Also told by the feed to risk and strategies when known or changed.
+    """
 
     instruments: tuple[Instrument, ...]
 

@@ -114,6 +114,11 @@ def symbol_of(base: str, quote: str, venue: str) -> str:
     return f"{base}-{quote}.{venue}"
 
 
+def venue_symbol_of(symbol: str) -> str:
+    """Return what the venue calls it: ``BTC-USDT.SIM`` is ``BTCUSDT``."""
+    return symbol.partition(".")[0].replace("-", "")
+
+
 def venue_of(symbol: str) -> str:
     """Return the venue of ``BASE-QUOTE.VENUE``; ValueError when there is none."""
     _, dot, venue = symbol.rpartition(".")

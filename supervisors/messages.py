@@ -19,10 +19,10 @@ class Delivery(enum.Enum):
     """``tell`` waits until there is room: commands and order events."""
 
     CONFLATE = "conflate"
-    """The newest message with the same ``conflation_key`` replaces the older; merges are counted."""
+    """The newest with the same ``conflation_key`` replaces the older; merges are counted."""
 
     GAP = "gap"
-    """What does not fit is left out and declared by one ``gap_message`` when there is room again."""
+    """What does not fit is left out, and declared by one ``gap_message`` when there is room."""
 
 
 class Message(
@@ -40,7 +40,7 @@ class Message(
         """Return what makes two messages of this class the same subject, e.g. the symbol."""
         raise TypeError(f"{type(self).__name__} is not conflatable")
 
-    def gap_message(self, last: Message, count: int) -> Message:
+    def gap_message(self, last: Message, count: int) -> Message:  # noqa: ARG002 - an override's
         """Return the declaration that ``count`` messages from self to ``last`` were left out."""
         raise TypeError(f"{type(self).__name__} may not be left out")
 
@@ -50,7 +50,7 @@ class ActorError(Exception):
 
 
 class PeerDiedError(ActorError):
-    """The peer ended while an ``ask`` was under way: its outcome is unknown. Query, do not repeat."""
+    """The peer ended while an ``ask`` was under way: outcome unknown. Query, do not repeat."""
 
 
 class AskTimeoutError(ActorError):

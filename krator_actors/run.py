@@ -1,0 +1,244 @@
+"""``krator run``: build the system, keep it alive, say how it went.
+
+This process is the outer watchdog. It stays single-threaded, because it forks the admin; it trades
+nothing, prints little and does its own work in ``Heart.poll``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from loguru import logger
+from supervisors.heart import Heart, HeartGaveUpError, StartError
+
+from krator_actors import commands, companion, place, telemetry, tree
+from krator_actors.config import Config, ConfigError
+from krator_actors.model import venue_symbol_of
+from supervisors.spec import Budget
+
+EXIT_OK, EXIT_USAGE, EXIT_ALREADY_RUNNING, EXIT_FAILED = 0, 2, 4, 5
+_POLL_SECS = 0.2
+_ASK_VENUE_EVERY_SECS = 1.0
+_SETTLE_SECS = 2.0
+"""After the end of a recording: so long for the last answers to arrive and be journaled."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run until Ctrl-C, SIGTERM, ``--for`` or the end of a recording; returns the exit code."""
+    try:
+        config = _configured(options)
+        data_dir = config.system.data_dir
+        place.prepare(data_dir)
+    except ConfigError as error:
+        return _fail(str(error), EXIT_USAGE)
+    lock = place.DataDirLock(data_dir)
+    try:
+        lock.acquire()
+    except place.AlreadyRunningError as error:
+        return _fail(
+            f"a system (pid {error}) is already running on {data_dir}; "
+            "see krator status, end it with krator stop, or choose another --data-dir",
+            EXIT_ALREADY_RUNNING,
+        )
+    try:
+        return _Run(config, options).run()
+    finally:
+        lock.release()
+
+
+def _configured(options: argparse.Namespace) -> Config:
+    """Return the configuration with the command line's changes; raises ConfigError."""
+    config = place.load_config(options.config)
+    configured = config.system.data_dir
+    data_dir = options.data_dir or configured
+    if options.replay is not None:
+        if config.venue.kind != "sim":
+            raise ConfigError('--replay needs venue.kind = "sim"; a real venue has no recording')
+        if options.data_dir is None:
+            # A recording is a world of its own: its orders would be duplicates of an earlier run's.
+            now = dt.datetime.now(dt.UTC)
+            data_dir = configured.parent / f"replay-{now:%Y%m%dT%H%M%S%f}"
+        symbols = companion.recorded_symbols(options.replay)
+        strategies = tuple(s for s in config.strategies if venue_symbol_of(s.symbol) in symbols)
+        if not strategies:
+            raise ConfigError(
+                f"the recording has {', '.join(sorted(symbols))}; no strategy is for one of them"
+            )
+        config = config.model_copy(update={"strategies": strategies})
+    if config.venue.kind != "sim":
+        if options.live and config.system.dry_run:
+            raise ConfigError("--live needs system.dry_run = false in the configuration as well")
+        if not options.live:
+            system = config.system.model_copy(update={"dry_run": True})
+            config = config.model_copy(update={"system": system})
+    system = config.system.model_copy(update={"data_dir": data_dir})
+    if options.data_dir is None:
+        place.remember_last_run(configured, data_dir)
+    return config.model_copy(update={"system": system})
+
+
+class _Run:
+    """One run, from the first line it prints to the last."""
+
+    def __init__(self, config: Config, options: argparse.Namespace) -> None:
+        self._config = config
+        self._options = options
+        self._data_dir = config.system.data_dir
+        self._runtime = place.runtime_dir(self._data_dir)
+        self._log = self._data_dir / "logs" / "krator.jsonl"
+        self._venue: companion.Companion | None = None
+        self._console: subprocess.Popen[bytes] | None = None
+        # Why the run ends; empty while it goes on.
+        self._ending = ""
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        config = self._config
+        telemetry.configure(
+            self._log,
+            level=config.log.level,
+            max_bytes=config.log.max_bytes,
+            secrets=[
+                os.environ.get(name, "")
+                for name in (config.venue.api_secret_env, config.venue.api_key_env)
+            ],
+            component="krator",
+        )
+        code = EXIT_FAILED
+        try:
+            code = self._start_and_watch()
+        except companion.CompanionError as error:
+            code = EXIT_USAGE if error.is_input_error else EXIT_FAILED
+            _fail(f"the simulated venue did not start: {error}", code)
+        finally:
+            self._stop_console()
+            if self._venue is not None:
+                self._venue.stop()
+        if code != EXIT_OK:
+            return code
+        _say(f"\nStopped ({self._ending}). Summary, from the journal:")
+        commands.print_report(self._data_dir, self._runtime, config)
+        return EXIT_OK
+
+    def _start_and_watch(self) -> int:
+        config = self._config
+        url = config.venue.url
+        if config.venue.kind == "sim" and not url:
+            self._venue = companion.ensure(
+                config.exchange,
+                data_dir=self._data_dir,
+                symbols=tuple(venue_symbol_of(symbol) for symbol in config.symbols),
+                replay=self._options.replay,
+                speed=self._options.speed,
+                seed=self._options.seed,
+            )
+            url = self._venue.url
+        heart = Heart(
+            tree.build(config, venue_url=url),
+            runtime=self._runtime,
+            state_dir=self._data_dir,
+            crash_dir=self._data_dir / "crash",
+            budget=Budget(
+                max_restarts=config.supervision.heart_restarts,
+                period_secs=config.supervision.heart_period_secs,
+            ),
+            admin_port=config.system.admin_port,
+        )
+        try:
+            heart.start()
+        except StartError as error:
+            return _fail(
+                f"the system did not start: {error}\ndetails: {self._data_dir / 'crash'}",
+                EXIT_FAILED,
+            )
+        try:
+            self._introduce(url)
+            self._start_console()
+            self._watch(heart)
+        except HeartGaveUpError as error:
+            logger.bind(event_type="heart_gave_up").critical("heart gave up")
+            return _fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_FAILED)
+        finally:
+            self._stop_console()
+            heart.stop()
+        return EXIT_OK
+
+    def _watch(self, heart: Heart) -> None:
+        started = time.monotonic()
+        ask_venue_at = started
+        while not self._ending:
+            for event in heart.poll():
+                logger.bind(event_type="heart", detail=event).warning("system rebuilt")
+            now = time.monotonic()
+            run_secs = self._options.run_secs
+            if run_secs is not None and now - started >= run_secs:
+                self._ending = f"after {run_secs:g} s"
+            if self._options.replay is not None and now >= ask_venue_at and self._venue:
+                ask_venue_at = now + _ASK_VENUE_EVERY_SECS
+                if self._venue.has_ended():
+                    self._settle(heart)
+                    self._ending = self._ending or "end of the recording"
+            time.sleep(_POLL_SECS)
+
+    def _settle(self, heart: Heart) -> None:
+        deadline = time.monotonic() + _SETTLE_SECS
+        while time.monotonic() < deadline and not self._ending:
+            heart.poll()
+            time.sleep(_POLL_SECS)
+
+    def _introduce(self, url: str) -> None:
+        config = self._config
+        source = f"replay of {self._options.replay}" if self._options.replay else "synthetic"
+        kind = f"simulated, {source}" if config.venue.kind == "sim" else config.venue.kind
+        database = "external" if tree.external_dsn(config) else "embedded PostgreSQL"
+        mode = "dry run" if config.system.dry_run else "LIVE"
+        _say(
+            f"Krator is running (pid {os.getpid()}, {mode}).\n"
+            f"  venue       {config.venue.name} ({kind}) at {url}\n"
+            f"  strategies  {', '.join(s.actor_name for s in config.strategies)}\n"
+            f"  journal     {database}\n"
+            f"  data        {self._data_dir}\n"
+            f"  log         {self._log}\n"
+            "In a second terminal: krator status · krator report · krator halt --by NAME "
+            "--reason TEXT · krator stop\nCtrl-C stops it."
+        )
+
+    def _start_console(self) -> None:
+        self._console = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [sys.executable, "-m", "krator_actors.console", str(self._runtime), str(self._log)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C at the terminal is for krator run
+        )
+
+    def _stop_console(self) -> None:
+        console, self._console = self._console, None
+        if console is None:
+            return
+        assert console.stdin is not None
+        console.stdin.close()
+        try:
+            console.wait(5)
+        except subprocess.TimeoutExpired:
+            console.kill()
+            console.wait()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._ending = signal.Signals(number).name
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"krator: {text}\n")
+    return code

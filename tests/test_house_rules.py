@@ -1,0 +1,145 @@
+"""The house rules that a linter does not know."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import krator_actors
+import supervisors
+from krator_actors import messages
+from supervisors.messages import Message
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = (krator_actors, supervisors)
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+CATALOGUES = {"krator_actors/messages.py"}
+"""Lists of definitions without logic: long, and still one sitting."""
+
+MESSAGES = [
+    value
+    for value in vars(messages).values()
+    if inspect.isclass(value) and issubclass(value, Message) and value is not Message
+]
+
+
+def sources() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from sorted(Path(str(package.__file__)).parent.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", list(sources()), ids=name_of)
+def test_file_fits_one_sitting(path: Path) -> None:
+    if name_of(path) in CATALOGUES:
+        return
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", list(sources()), ids=name_of)
+def test_function_fits_one_screen(path: Path) -> None:
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    long = [
+        f"{f.name}: {f.end_lineno - f.lineno + 1} lines"
+        for f in functions
+        if f.end_lineno is not None and f.end_lineno - f.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+
+    assert long == []
+
+
+def test_every_module_is_imported_by_a_test() -> None:
+    imported = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                imported.add(node.value.partition(":")[0])  # started by name as a process
+    modules = {
+        info.name
+        for package in PACKAGES
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not info.ispkg and not info.name.endswith("__main__")
+    }
+
+    assert sorted(modules - imported) == []
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m.__name__)
+def test_message_is_frozen_and_keyword_only(message: type[Message]) -> None:
+    config: Any = message.__struct_config__
+
+    assert config.frozen
+    assert config.tag == message.__name__
+    assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(message).parameters.values())
+
+
+st.register_type_strategy(
+    __import__("decimal").Decimal, st.decimals(allow_nan=False, allow_infinity=False, places=8)
+)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m.__name__)
+def test_message_survives_the_wire(message: type[Message], data: st.DataObject) -> None:
+    sent = data.draw(built(message))
+
+    received = msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=message)
+
+    assert received == sent
+
+
+def built(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
+    return st.builds(
+        struct,
+        **{
+            name: drawn(hint)
+            for name, hint in get_type_hints(struct).items()
+            if name in struct.__struct_fields__
+        },
+    )
+
+
+def drawn(hint: Any) -> st.SearchStrategy[Any]:
+    if hint is int:
+        return st.integers(-(2**63), 2**63 - 1)
+    if hint is float:
+        return st.floats(allow_nan=False)
+    if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
+        return built(hint)
+    arguments = [a for a in getattr(hint, "__args__", ()) if a is not Ellipsis]
+    origin = getattr(hint, "__origin__", None)
+    if origin is tuple:
+        return st.lists(drawn(arguments[0]), max_size=2).map(tuple)
+    if origin is None and arguments:  # X | Y
+        return st.one_of([st.none() if a is type(None) else drawn(a) for a in arguments])
+    return st.from_type(hint)
+
+
+def test_every_module_can_be_imported_alone() -> None:
+    for path in sources():
+        name = name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
