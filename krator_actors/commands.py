@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -115,8 +116,13 @@ def read_report(data_dir: Path, runtime: Path, config: Config) -> Report:
         raise NotRunningError(str(data_dir))
     if place.DataDirLock(data_dir).is_held():
         return asyncio.run(_fold(embedded_dsn(runtime)))
-    with temporary_server(data_dir, runtime) as started:
-        return asyncio.run(_fold(started))
+    return asyncio.run(_fold_stopped(data_dir))
+
+
+async def _fold_stopped(data_dir: Path) -> Report:
+    with tempfile.TemporaryDirectory(prefix="krator-") as runtime:
+        async with temporary_server(data_dir, Path(runtime)) as dsn:
+            return await _fold(dsn)
 
 
 async def _fold(dsn: str) -> Report:

@@ -345,6 +345,8 @@ class SyncOrders(Message, frozen=True, kw_only=True):
 
     risk_generation: int
     watermark: int
+    sync_id: int = 0
+    """which request of this risk generation; ``OrdersSynced`` repeats it"""
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -372,6 +374,8 @@ class OrdersSynced(Message, frozen=True, kw_only=True):
     risk_generation: int
     number: int
     open_orders: tuple[OpenOrder, ...]
+    sync_id: int = 0
+    """of the ``SyncOrders`` that this answers"""
 
 
 class VenueStatus(Message, frozen=True, kw_only=True):
@@ -404,6 +408,8 @@ class TradingStateChanged(Message, frozen=True, kw_only=True):
     by: str
     """a person's name, or ``risk`` for a limit that was hit"""
     reason: str
+    loss_base: Decimal | None = None
+    """equity from which the daily loss is measured from now on; None: as before"""
     ts_event: int
 
 
@@ -499,6 +505,27 @@ class StrategyState(Message, frozen=True, kw_only=True):
     instrument: Instrument | None
 
 
+class SignalRaised(Message, frozen=True, kw_only=True):
+    """What a strategy writes in its own log before it tells risk ``SubmitOrder``."""
+
+    strategy: str
+    """the strategy actor's name"""
+    symbol: str
+    side: OrderSide
+    client_order_id: str
+    """of the order that follows"""
+    cause: str
+    fast: float
+    """the averages that crossed, at the cause"""
+    slow: float
+    price: Decimal
+    """last traded price the order was sized with"""
+    quantity: Decimal
+    ts_event: int
+    """event time of the cause"""
+    ts_init: int
+
+
 class LogGrew(Message, frozen=True, kw_only=True):
     """A writer's hint to the journal that its log has more; the log itself is the truth."""
 
@@ -509,6 +536,23 @@ class LogGrew(Message, frozen=True, kw_only=True):
     def conflation_key(self) -> str:
         """One hint per writer is enough."""
         return self.writer
+
+
+class JournalStatusRequest(Message, frozen=True, kw_only=True):
+    """Anybody to journal (ask). Answer: ``JournalStatus``."""
+
+
+class JournalStatus(Message, frozen=True, kw_only=True):
+    """How far the journal is behind the logs."""
+
+    connected: bool
+    """False while PostgreSQL does not answer: logs grow, nothing is lost"""
+    seq: int
+    """the last committed global sequence number that is known; 0 before the first"""
+    lag_records: int
+    """logged and not yet committed; estimated from bytes beyond one batch"""
+    watermarks: dict[str, int]
+    """writer to its last committed record number"""
 
 
 # -- incidents -------------------------------------------------------------------------------

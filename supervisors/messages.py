@@ -40,6 +40,10 @@ class Message(
         """Return what makes two messages of this class the same subject, e.g. the symbol."""
         raise TypeError(f"{type(self).__name__} is not conflatable")
 
+    def gap_key(self) -> str:
+        """Return the stream this belongs to: one gap never spans two. Default: one per class."""
+        return ""
+
     def gap_message(self, last: Message, count: int) -> Message:  # noqa: ARG002 - an override's
         """Return the declaration that ``count`` messages from self to ``last`` were left out."""
         raise TypeError(f"{type(self).__name__} may not be left out")
@@ -59,3 +63,19 @@ class AskTimeoutError(ActorError):
 
 class PeerUnreachableError(ActorError):
     """Nobody of that name could be reached within the deadline: the message was not sent."""
+
+
+class MessageRefusedError(ActorError):
+    """The receiver did not handle the message and never will; the text says why."""
+
+
+class NoAnswerError(ActorError):
+    """The message was handled, and no answer came back that the asker can read."""
+
+
+class InboxFullError(ActorError):
+    """An actor tells itself more than it handles: ``inbox_limit`` of its own messages wait."""
+
+
+class FencedError(ActorError):
+    """A peer has already heard from a newer generation of this name: this one must end."""

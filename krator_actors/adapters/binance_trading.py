@@ -1,0 +1,153 @@
+"""Requests of Binance's WebSocket API for spot trading, and their signatures: Sans-I/O.
+
+No socket and no clock; ``adapters.trading`` sends what is made here, ``binance_reports`` reads what
+comes back. Written after github.com/binance/binance-spot-api-docs, web-socket-api.md. The key and
+the secret live in this object and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from krator_actors.adapters.binance_reports import venue_symbol_of
+from krator_actors.messages import SubmitOrder
+from krator_actors.model import OrderType
+
+MAX_TRADES = 1_000
+"""Binance's largest page of ``myTrades``"""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request, signed when it has to be."""
+
+    method: str
+    params: dict[str, str | int]
+
+
+class BinanceTrading:
+    """Makes the requests of one account.
+
+    Args:
+        api_key: sent with every signed request.
+        secret: an HMAC secret, or an Ed25519 private key as PEM text. ValueError when the PEM
+            holds another kind of key.
+        recv_window_ms: for how long the venue may accept a request after its timestamp.
+    """
+
+    def __init__(self, *, api_key: str, secret: str, recv_window_ms: int) -> None:
+        self._api_key = api_key
+        self._sign = _signer(secret)
+        self._recv_window_ms = recv_window_ms
+
+    def time(self) -> Request:
+        """Ask for the venue's clock."""
+        return Request("time", {})
+
+    def subscribe(self, *, timestamp_ms: int) -> Request:
+        """Ask for the user stream on this connection."""
+        return self._signed("userDataStream.subscribe.signature", {}, timestamp_ms)
+
+    def place(self, order: SubmitOrder, *, timestamp_ms: int) -> Request:
+        """Place ``order``; the venue refuses it after ``timestamp_ms`` + recvWindow."""
+        params: dict[str, str | int] = {
+            "symbol": venue_symbol_of(order.symbol),
+            "side": order.side.value,
+            "type": order.order_type.value,
+            "quantity": _plain(order.quantity),
+            "newClientOrderId": order.client_order_id,
+            "newOrderRespType": "FULL",
+        }
+        if order.order_type is OrderType.LIMIT:
+            if order.price is None:
+                raise ValueError(f"limit order {order.client_order_id} has no price")
+            params["price"] = _plain(order.price)
+            params["timeInForce"] = order.time_in_force.value
+        return self._signed("order.place", params, timestamp_ms)
+
+    def cancel(
+        self, symbol: str, *, venue_order_id: str, client_order_id: str, timestamp_ms: int
+    ) -> Request:
+        """Take an order off; by the venue's id when it is known (not empty)."""
+        params = _which(symbol, venue_order_id, client_order_id)
+        return self._signed("order.cancel", params, timestamp_ms)
+
+    def order_status(
+        self, symbol: str, *, venue_order_id: str, client_order_id: str, timestamp_ms: int
+    ) -> Request:
+        """Ask what became of an order; by the venue's id when it is known (not empty)."""
+        params = _which(symbol, venue_order_id, client_order_id)
+        return self._signed("order.status", params, timestamp_ms)
+
+    def open_orders(self, symbol: str, *, timestamp_ms: int) -> Request:
+        """Ask for every order of ``symbol`` that the venue works."""
+        params: dict[str, str | int] = {"symbol": venue_symbol_of(symbol)}
+        return self._signed("openOrders.status", params, timestamp_ms)
+
+    def trades(
+        self,
+        symbol: str,
+        *,
+        from_id: str | None = None,
+        venue_order_id: str | None = None,
+        timestamp_ms: int,
+    ) -> Request:
+        """Ask for our trades: those of one order, or from one trade id on, or the newest."""
+        params: dict[str, str | int] = {
+            "symbol": venue_symbol_of(symbol),
+            "limit": MAX_TRADES,
+        }
+        if from_id is not None:
+            params["fromId"] = int(from_id)
+        if venue_order_id is not None:
+            params["orderId"] = int(venue_order_id)
+        return self._signed("myTrades", params, timestamp_ms)
+
+    def account(self, *, timestamp_ms: int) -> Request:
+        """Ask for the balances."""
+        return self._signed("account.status", {}, timestamp_ms)
+
+    def encode(self, request_id: str, request: Request) -> bytes:
+        """Return the frame to send."""
+        frame: dict[str, Any] = {"id": request_id, "method": request.method}
+        if request.params:
+            frame["params"] = request.params
+        return msgspec.json.encode(frame)
+
+    def _signed(self, method: str, params: dict[str, str | int], timestamp_ms: int) -> Request:
+        params |= {
+            "recvWindow": self._recv_window_ms,
+            "timestamp": timestamp_ms,
+            "apiKey": self._api_key,
+        }
+        payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        params["signature"] = self._sign(payload.encode())
+        return Request(method, params)
+
+
+def _which(symbol: str, venue_order_id: str, client_order_id: str) -> dict[str, str | int]:
+    if venue_order_id:
+        return {"symbol": venue_symbol_of(symbol), "orderId": int(venue_order_id)}
+    return {"symbol": venue_symbol_of(symbol), "origClientOrderId": client_order_id}
+
+
+def _signer(secret: str) -> Callable[[bytes], str]:
+    if secret.lstrip().startswith("-----BEGIN"):
+        key = load_pem_private_key(secret.encode(), password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError(f"the venue's secret is a {type(key).__name__}, not an Ed25519 key")
+        return lambda payload: base64.b64encode(key.sign(payload)).decode()
+    hmac_key = secret.encode()
+    return lambda payload: hmac.new(hmac_key, payload, hashlib.sha256).hexdigest()
+
+
+def _plain(value: Decimal) -> str:
+    return format(value, "f")

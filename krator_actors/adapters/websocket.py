@@ -1,0 +1,211 @@
+"""One WebSocket connection from the TCP handshake to its end; only ``session`` uses it.
+
+``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``, without compression:
+160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import WebSocketURI
+
+from krator_actors.venue_errors import VenueUnavailableError
+
+_CLOSE_TIMEOUT_SECS = 1.0
+_BEATS_PER_HEARTBEAT = 3
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """One connection, for ``loop.create_connection``. Await ``opened``, then ``lost``; then close.
+
+    Args:
+        on_text: called for each complete text message, in order; what it raises ends the
+            connection and is the exception of ``lost``.
+        heartbeat_secs: a connection on which no byte arrived for so long is ended.
+        max_frame_bytes: a larger message ends the connection.
+    """
+
+    def __init__(
+        self,
+        uri: WebSocketURI,
+        on_text: Callable[[str], None],
+        heartbeat_secs: float,
+        max_frame_bytes: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._websocket = ClientProtocol(uri, max_size=max_frame_bytes)
+        self._on_text = on_text
+        self._heartbeat_secs = heartbeat_secs
+        self._transport: asyncio.Transport | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
+        # Parts of a fragmented text message that is not complete yet.
+        self._parts: list[bytes] = []
+        self._received_at = self._loop.time()
+        self._writable = True
+        # Why it ended; empty while it has not.
+        self._reason = ""
+        # What on_text raised.
+        self._failure: Exception | None = None
+        # Done when the handshake is; holds its exception when it failed.
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        # Done when the socket is gone: why, or what on_text raised.
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+
+    @property
+    def is_open(self) -> bool:
+        """True between the handshake and the first sign of the end."""
+        return self._websocket.state is State.OPEN and not self._reason
+
+    def send(self, text: bytes) -> None:
+        """Hand a text message to the socket; VenueUnavailableError: nothing was sent."""
+        if not self.is_open:
+            raise VenueUnavailableError(f"not connected: {self._reason}")
+        if not self._writable:
+            raise VenueUnavailableError("the venue does not read what was sent to it")
+        self._websocket.send_text(text)
+        self._flush()
+
+    def fail(self, code: CloseCode, reason: str) -> None:
+        """End the connection from our side; ``lost`` follows."""
+        if self._reason:
+            return
+        self._reason = reason
+        if self._websocket.state is State.OPEN:
+            self._websocket.fail(code)
+            self._flush()
+        self._end()
+
+    async def close(self) -> None:
+        """Say goodbye, and wait for the socket's end: nothing of it is left afterwards."""
+        if self._transport is None:
+            return
+        self.fail(CloseCode.NORMAL_CLOSURE, "closed")
+        self._end()
+        await asyncio.wait({self.lost})
+        for future in (self.opened, self.lost):
+            if not future.cancelled() and future.done():
+                future.exception()  # else asyncio would complain that nobody looked at it
+
+    # -- called by the event loop ------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the handshake."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._websocket.send_request(self._websocket.connect())
+        self._flush()
+        self._beat = self._loop.call_later(self._beat_secs, self._check_heartbeat)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand complete messages on; answer pings and closes; end on what breaks the protocol."""
+        self._received_at = self._loop.time()
+        websocket = self._websocket
+        websocket.receive_data(data)
+        for event in websocket.events_received():
+            if isinstance(event, Frame):
+                self._take_frame(event)
+            elif not self.opened.done() and websocket.handshake_exc is None:
+                self.opened.set_result(None)
+        error = websocket.handshake_exc or websocket.parser_exc
+        if error is not None and not self._reason:
+            self._reason = f"protocol error: {error}"
+        self._flush()
+        if self._reason:
+            self._end()
+
+    def eof_received(self) -> bool:
+        """Finish parsing; False lets the transport close itself."""
+        self._websocket.receive_eof()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Resolve ``opened`` and ``lost``; nothing is called after this."""
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._abort is not None:
+            self._abort.cancel()
+        self._reason = self._reason or f"connection lost: {exc or 'no close frame'}"
+        if not self.opened.done():
+            self.opened.set_exception(
+                self._websocket.handshake_exc or ConnectionError(self._reason)
+            )
+        if self._failure is not None:
+            self.lost.set_exception(self._failure)
+        else:
+            self.lost.set_result(self._reason)
+
+    def pause_writing(self) -> None:
+        """Refuse to send, because the venue has stopped reading."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """Send again."""
+        self._writable = True
+
+    # -- what they lead to ---------------------------------------------------------------------
+
+    @property
+    def _beat_secs(self) -> float:
+        return self._heartbeat_secs / _BEATS_PER_HEARTBEAT
+
+    def _take_frame(self, frame: Frame) -> None:
+        if self._reason:
+            return  # what follows the end is not processed: RFC 6455, 7.1.7
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
+            if frame.fin and not self._parts:
+                self._take_text(frame.data)
+                return
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                text = b"".join(self._parts)
+                self._parts.clear()
+                self._take_text(text)
+        elif frame.opcode is Opcode.BINARY:
+            self.fail(CloseCode.UNSUPPORTED_DATA, "binary message on a text connection")
+        elif frame.opcode is Opcode.CLOSE:
+            close = self._websocket.close_rcvd
+            self._reason = f"closed by the venue: {close}"
+
+    def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            self.fail(CloseCode.INVALID_DATA, f"invalid UTF-8 in a text message: {error.reason}")
+            return
+        try:
+            self._on_text(text)
+        except Exception as error:  # noqa: BLE001 - the loop would log and swallow it; run() raises it
+            self._failure = error
+            self.fail(CloseCode.INTERNAL_ERROR, "callback failed")
+
+    def _check_heartbeat(self) -> None:
+        silent_secs = self._loop.time() - self._received_at
+        if silent_secs >= self._heartbeat_secs:
+            self.fail(CloseCode.GOING_AWAY, f"nothing received for {silent_secs:.1f} s")
+            return
+        if self.is_open:
+            self._websocket.send_ping(b"")
+            self._flush()
+        self._beat = self._loop.call_later(self._beat_secs, self._check_heartbeat)
+
+    def _flush(self) -> None:
+        assert self._transport is not None
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+
+    def _end(self) -> None:
+        # We do not wait for the venue to close first, because all it could still say is ignored;
+        # and not for ever, because a dead peer never acknowledges what is still to be written.
+        assert self._transport is not None
+        if self._abort is None:
+            self._transport.close()
+            self._abort = self._loop.call_later(_CLOSE_TIMEOUT_SECS, self._transport.abort)

@@ -1,0 +1,278 @@
+"""What open orders could still do to the account: reserved from approval to the order's end. Pure.
+
+Running sums per symbol and in all, so that a decision costs the same with one open order and with
+a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import assert_never
+
+import msgspec
+
+from krator_actors.core.orders import TABLE, Step
+from krator_actors.messages import (
+    AccountReport,
+    OpenOrder,
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderEvent,
+    OrderExpired,
+    OrderExternal,
+    OrderFilled,
+    OrderInitialized,
+    OrderPendingCancel,
+    OrderRejected,
+    OrderSubmitted,
+    OrderUnknown,
+    SubmitOrder,
+)
+from krator_actors.model import OrderSide, OrderStatus, OrderType
+
+GIVEN_UP_LIMIT = 1_000
+"""So many denied and rejected orders are remembered, should the venue work one after all."""
+
+_ZERO = Decimal(0)
+
+
+class Reservation(msgspec.Struct, kw_only=True):
+    """One order that may still change a position. Changed by ``Reservations`` only."""
+
+    client_order_id: str
+    strategy: str
+    """empty for an external order"""
+    symbol: str
+    side: OrderSide
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    """the limit price; None for a market order"""
+    reference_price: Decimal | None
+    """what a unit is reserved at; None: not known, count it at the current ask"""
+    remaining: Decimal
+    """what may still trade"""
+    status: OrderStatus = OrderStatus.INITIALIZED
+    approval: int = 0
+    """number of the approval in risk's log; 0 when there is none"""
+    generation: int = 0
+    """of the risk actor that approved it"""
+    is_begun: bool = False
+    """True when the order actor has it in its log"""
+
+    def to_open_order(self) -> OpenOrder:
+        """Return what strategies and people are told of it."""
+        return OpenOrder(
+            client_order_id=self.client_order_id,
+            strategy=self.strategy,
+            symbol=self.symbol,
+            side=self.side,
+            order_type=self.order_type,
+            quantity=self.quantity,
+            filled=self.quantity - self.remaining,
+            price=self.price,
+            status=self.status,
+        )
+
+
+class Exposure(msgspec.Struct, kw_only=True):
+    """Sums over the open orders of one symbol."""
+
+    buy_quantity: Decimal = _ZERO
+    """all open buys"""
+    buy_notional: Decimal = _ZERO
+    """the buys whose reference price is known, each at its own"""
+    unpriced_buy_quantity: Decimal = _ZERO
+    sell_quantity: Decimal = _ZERO
+
+
+class Reservations:
+    """The open orders and their sums. An order's end releases it exactly once. Not thread-safe."""
+
+    def __init__(self) -> None:
+        # Sum of ``buy_notional`` over all symbols.
+        self.buy_notional = _ZERO
+        self._open: dict[str, Reservation] = {}
+        self._exposures: dict[str, Exposure] = {}
+        # Denied and rejected orders by id, the latest last.
+        self._given_up: dict[str, Reservation] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open_orders(self, symbol: str | None = None) -> tuple[OpenOrder, ...]:
+        """Return the open orders, oldest first; of one symbol or of all."""
+        return tuple(
+            r.to_open_order() for r in self._open.values() if symbol is None or r.symbol == symbol
+        )
+
+    def get(self, client_order_id: str) -> Reservation | None:
+        """Return the reservation of an open order, or None."""
+        return self._open.get(client_order_id)
+
+    def exposure(self, symbol: str) -> Exposure:
+        """Return the sums of ``symbol``; they go on changing."""
+        exposure = self._exposures.get(symbol)
+        if exposure is None:
+            exposure = self._exposures[symbol] = Exposure()
+        return exposure
+
+    def reserve(
+        self, order: SubmitOrder, *, reference_price: Decimal, approval: int, generation: int
+    ) -> None:
+        """Count an approved order from now on. Its id must not be open."""
+        reservation = _of_order(order)
+        reservation.reference_price = reference_price
+        reservation.approval = approval
+        reservation.generation = generation
+        self._insert(reservation)
+
+    def apply(self, event: OrderEvent) -> None:
+        """Follow what became of an order. A fill must be applied once only.
+
+        An order that the order actor has and we have not (its approval is lost, or it is not
+        ours) is counted from its first event.
+        """
+        match event:
+            case AccountReport():
+                pass
+            case OrderInitialized():
+                self._begin(event.order.client_order_id, lambda: _of_order(event.order))
+            case OrderExternal():
+                self._begin(event.client_order_id, lambda: _of_external(event))
+            case OrderFilled():
+                self._fill(event)
+            case OrderDenied() | OrderRejected():
+                self._give_up(event)
+            case OrderCanceled() | OrderExpired():
+                self.release(event.client_order_id)
+            case OrderSubmitted() | OrderUnknown() | OrderPendingCancel() | OrderAccepted():
+                reservation = self._open.get(event.client_order_id)
+                if reservation is None and isinstance(event, OrderAccepted):
+                    reservation = self._rise(event.client_order_id)
+                if reservation is not None:
+                    _advance(reservation, _STEPS[type(event)])
+            case _:
+                assert_never(event)
+
+    def release(self, client_order_id: str) -> Reservation | None:
+        """Stop counting an order; None when it was not open."""
+        reservation = self._open.pop(client_order_id, None)
+        if reservation is not None:
+            self._add(reservation, -reservation.remaining)
+        return reservation
+
+    def unbegun(self, approval: int) -> list[Reservation]:
+        """Return the approvals up to number ``approval`` that the order actor never began."""
+        return [r for r in self._open.values() if not r.is_begun and r.approval <= approval]
+
+    def state(self) -> tuple[Reservation, ...]:
+        """Return what ``restore`` needs; it shares nothing that is changed later."""
+        return tuple(msgspec.structs.replace(reservation) for reservation in self._open.values())
+
+    def restore(self, state: tuple[Reservation, ...]) -> None:
+        """Count what ``state`` says. Only when nothing is counted yet."""
+        for reservation in state:
+            self._insert(msgspec.structs.replace(reservation))
+
+    def _begin(self, client_order_id: str, build: Callable[[], Reservation]) -> None:
+        reservation = self._open.get(client_order_id)
+        if reservation is None:
+            self._given_up.pop(client_order_id, None)
+            reservation = build()
+            self._insert(reservation)
+        reservation.is_begun = True
+
+    def _fill(self, fill: OrderFilled) -> None:
+        reservation = self._open.get(fill.client_order_id) or self._rise(fill.client_order_id)
+        if reservation is None:
+            return  # canceled or expired before: nothing is reserved any more
+        traded = min(fill.last_quantity, reservation.remaining)
+        self._add(reservation, -traded)
+        reservation.remaining -= traded
+        if reservation.remaining:
+            _advance(reservation, Step.PARTIAL_FILL)
+        else:
+            del self._open[fill.client_order_id]
+
+    def _give_up(self, event: OrderDenied | OrderRejected) -> None:
+        reservation = self.release(event.client_order_id)
+        if reservation is not None:
+            _advance(reservation, _STEPS[type(event)])
+            self._given_up[event.client_order_id] = reservation
+            if len(self._given_up) > GIVEN_UP_LIMIT:
+                del self._given_up[next(iter(self._given_up))]
+
+    def _rise(self, client_order_id: str) -> Reservation | None:
+        """Reserve an order again that was given up and that the venue works all the same."""
+        reservation = self._given_up.pop(client_order_id, None)
+        if reservation is not None:
+            self._insert(reservation)
+        return reservation
+
+    def _insert(self, reservation: Reservation) -> None:
+        assert reservation.client_order_id not in self._open
+        self._open[reservation.client_order_id] = reservation
+        self._add(reservation, reservation.remaining)
+
+    def _add(self, reservation: Reservation, quantity: Decimal) -> None:
+        exposure = self.exposure(reservation.symbol)
+        if reservation.side is OrderSide.SELL:
+            exposure.sell_quantity += quantity
+            return
+        exposure.buy_quantity += quantity
+        if reservation.reference_price is None:
+            exposure.unpriced_buy_quantity += quantity
+        else:
+            notional = quantity * reservation.reference_price
+            exposure.buy_notional += notional
+            self.buy_notional += notional
+
+
+_STEPS: dict[type[OrderEvent], Step] = {
+    OrderDenied: Step.DENIED,
+    OrderSubmitted: Step.SUBMITTED,
+    OrderUnknown: Step.UNKNOWN,
+    OrderPendingCancel: Step.PENDING_CANCEL,
+    OrderAccepted: Step.ACCEPTED,
+    OrderRejected: Step.REJECTED,
+}
+
+
+def _advance(reservation: Reservation, step: Step) -> None:
+    # The order actor guards the table. Here a missing row must not stop the counting.
+    row = TABLE.get((reservation.status, step))
+    if row is not None:
+        reservation.status = row.status
+    reservation.is_begun = True
+
+
+def _of_order(order: SubmitOrder) -> Reservation:
+    return Reservation(
+        client_order_id=order.client_order_id,
+        strategy=order.strategy,
+        symbol=order.symbol,
+        side=order.side,
+        order_type=order.order_type,
+        quantity=order.quantity,
+        price=order.price,
+        reference_price=order.price,
+        remaining=order.quantity,
+    )
+
+
+def _of_external(event: OrderExternal) -> Reservation:
+    return Reservation(
+        client_order_id=event.client_order_id,
+        strategy="",
+        symbol=event.symbol,
+        side=event.side,
+        order_type=event.order_type,
+        quantity=event.quantity,
+        price=event.price,
+        reference_price=event.price,
+        remaining=event.quantity,
+        status=OrderStatus.ACCEPTED,
+    )

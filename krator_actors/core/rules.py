@@ -1,0 +1,160 @@
+"""Why an order may be denied, and the rules that need only the order and its market. Pure."""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+from typing import NamedTuple
+
+from krator_actors.messages import QuoteTick, SubmitOrder
+from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderType
+
+_TWO = Decimal(2)
+
+
+class DenialReason(enum.StrEnum):
+    """What stands in ``OrderDenied.reason`` when risk says no."""
+
+    RISK_RECOVERING = enum.auto()
+    """risk has started and has not heard from the order actor yet"""
+    TRADING_HALTED = enum.auto()
+    """a person has halted trading"""
+    DAILY_LOSS = enum.auto()
+    """the day's loss has halted trading"""
+    TRADING_REDUCING = enum.auto()
+    """only orders that make a position smaller"""
+    LOG_FULL = enum.auto()
+    """risk's log is past its bound, or cannot be written"""
+    UNKNOWN_SYMBOL = enum.auto()
+    """not configured, or the venue has not told its trading rules yet"""
+    VENUE_UNREACHABLE = enum.auto()
+    QUANTITY_INVALID = enum.auto()
+    LOT_SIZE = enum.auto()
+    PRICE_INVALID = enum.auto()
+    """a limit order without a price, a market order with one, or a price that is none"""
+    TICK_SIZE = enum.auto()
+    STALE_PRICE = enum.auto()
+    CROSSED_MARKET = enum.auto()
+    PRICE_COLLAR = enum.auto()
+    MIN_NOTIONAL = enum.auto()
+    MAX_ORDER_NOTIONAL = enum.auto()
+    INSUFFICIENT_POSITION = enum.auto()
+    """a sell of more than is held and not being sold already: spot cannot go short"""
+    EQUITY_UNKNOWN = enum.auto()
+    """no opening balances yet, or a holding without any price"""
+    MAX_POSITION = enum.auto()
+    INSUFFICIENT_CASH = enum.auto()
+    ORDER_RATE = enum.auto()
+    RISK_RESTARTED = enum.auto()
+    """approved by an earlier incarnation of risk, and never begun"""
+    LOST_APPROVAL = enum.auto()
+    """approved, and lost on the way to the order actor"""
+
+    @staticmethod
+    def _generate_next_value_(
+        name: str,
+        start: int,  # noqa: ARG004 - enum's signature
+        count: int,  # noqa: ARG004 - enum's signature
+        last_values: list[str],  # noqa: ARG004 - enum's signature
+    ) -> str:
+        return name
+
+
+class Denial(NamedTuple):
+    """A no, and the fact with both numbers."""
+
+    reason: DenialReason
+    detail: str
+
+
+class Market:
+    """What risk knows of one symbol's market."""
+
+    __slots__ = ("ask", "bid", "instrument", "is_fresh", "mid", "quoted_ns", "status_reason")
+
+    def __init__(self) -> None:
+        # None until the venue's trading rules are known.
+        self.instrument: Instrument | None = None
+        self.bid = Decimal(0)
+        self.ask = Decimal(0)
+        self.mid = Decimal(0)
+        # Monotonic; when the quote came to risk. None: there is no usable quote.
+        self.quoted_ns: int | None = None
+        # What the feed said last. True before it has said anything: the quote's age still counts.
+        self.is_fresh = True
+        self.status_reason = ""
+
+    def take(self, quote: QuoteTick, now_ns: int) -> bool:
+        """Take a quote; True when its mid is a price to value positions at.
+
+        One with an empty side leaves no usable quote. A crossed one is kept, for the denial.
+        """
+        bid, ask = quote.bid, quote.ask
+        if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
+            self.quoted_ns = None
+            return False
+        self.bid = bid
+        self.ask = ask
+        self.mid = (bid + ask) / _TWO
+        self.quoted_ns = now_ns
+        return bid < ask
+
+    def reference_price(self, order: SubmitOrder) -> Decimal:
+        """Return what a unit of ``order`` costs: its limit, or the touch it would trade against."""
+        if order.price is not None:
+            return order.price
+        return self.ask if order.side is OrderSide.BUY else self.bid
+
+
+def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | None:
+    """Quantity and price are numbers, in the venue's steps and bounds."""
+    quantity, price = order.quantity, order.price
+    if not quantity.is_finite() or quantity <= 0:
+        return Denial(DenialReason.QUANTITY_INVALID, f"quantity {quantity} is not positive")
+    if quantity < instrument.min_quantity:
+        return Denial(
+            DenialReason.QUANTITY_INVALID, f"quantity {quantity} below {instrument.min_quantity}"
+        )
+    if quantity > instrument.max_quantity:
+        return Denial(
+            DenialReason.QUANTITY_INVALID, f"quantity {quantity} exceeds {instrument.max_quantity}"
+        )
+    if quantity % instrument.lot_size:
+        return Denial(
+            DenialReason.LOT_SIZE, f"quantity {quantity} not in steps of {instrument.lot_size}"
+        )
+    if price is None:
+        if order.order_type is OrderType.LIMIT:
+            return Denial(DenialReason.PRICE_INVALID, "limit order without a price")
+        return None
+    if order.order_type is OrderType.MARKET:
+        return Denial(DenialReason.PRICE_INVALID, f"market order with price {price}")
+    if not price.is_finite() or price <= 0:
+        return Denial(DenialReason.PRICE_INVALID, f"price {price} is not positive")
+    if price % instrument.tick_size:
+        return Denial(
+            DenialReason.TICK_SIZE, f"price {price} not in steps of {instrument.tick_size}"
+        )
+    return None
+
+
+def check_market(
+    order: SubmitOrder, market: Market, *, now_ns: int, stale_ns: int, collar: Decimal
+) -> Denial | None:
+    """There is a fresh, uncrossed quote, and the order's price is near its mid."""
+    if not market.is_fresh:
+        return Denial(DenialReason.STALE_PRICE, f"feed says {market.status_reason}")
+    if market.quoted_ns is None:
+        return Denial(DenialReason.STALE_PRICE, "no quote")
+    age_ns = now_ns - market.quoted_ns
+    if age_ns > stale_ns:
+        age, limit = age_ns / NANOS_PER_SEC, stale_ns / NANOS_PER_SEC
+        return Denial(DenialReason.STALE_PRICE, f"quote {age:.3f} s old exceeds {limit:.3f} s")
+    if market.bid >= market.ask:
+        return Denial(DenialReason.CROSSED_MARKET, f"bid {market.bid} not below ask {market.ask}")
+    price, mid = market.reference_price(order), market.mid
+    if abs(price - mid) > collar * mid:
+        return Denial(
+            DenialReason.PRICE_COLLAR, f"price {price} further than {collar} of mid {mid} away"
+        )
+    return None

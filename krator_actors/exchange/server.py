@@ -1,0 +1,204 @@
+"""The venue's HTTP and WebSocket server, on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from krator_actors.exchange.connections import Connection, Connections
+from krator_actors.exchange.errors import ExchangeStartError
+from krator_actors.exchange.faults import ACTIONS, Action, DropConnections, Faults
+from krator_actors.exchange.ledger import LedgerFailedError
+from krator_actors.exchange.limits import RateLimits
+from krator_actors.exchange.records import FaultSet
+from krator_actors.exchange.rest import RestApi
+from krator_actors.exchange.streams import StreamHub
+from krator_actors.exchange.user_streams import UserStreams
+from krator_actors.exchange.venue import Venue
+from krator_actors.exchange.ws_api import WsApi
+from krator_actors.model import NANOS_PER_MILLI
+
+HOST = "127.0.0.1"
+_PING_SECS = 20.0
+_REQUEST_BYTES_MAX = 1 << 20
+_CONNECT_WEIGHT = 2
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """Listens, and knows who is connected.
+
+    ``failed`` resolves with the error that must end the process; ``idle_secs`` is how long no
+    client has been here.
+    """
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        hub: StreamHub,
+        faults: Faults,
+        limits: RateLimits,
+        user_streams: UserStreams,
+        ws_api: WsApi,
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.connections = Connections()
+        self.failed: asyncio.Future[LedgerFailedError] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._venue = venue
+        self._hub = hub
+        self._faults = faults
+        self._limits = limits
+        self._user_streams = user_streams
+        self._ws_api = ws_api
+        self._status = status
+        self._last_seen = time.monotonic()
+        self._runner = web.AppRunner(self._application(), handle_signals=False, access_log=None)
+
+    @property
+    def idle_secs(self) -> float:
+        """Seconds since the last client left or the last REST request, 0 while one is here."""
+        return 0.0 if len(self.connections) else time.monotonic() - self._last_seen
+
+    async def start(self, port: int) -> str:
+        """Listen on 127.0.0.1; return the URL. Raises ExchangeStartError when the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, port, shutdown_timeout=1.0)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            reason = error.strerror or str(error)
+            raise ExchangeStartError(f"cannot listen on {HOST}:{port}: {reason}") from None
+        bound = self._runner.addresses[0][1]
+        return f"http://{HOST}:{bound}"
+
+    async def stop(self) -> None:
+        """Close all connections and stop listening."""
+        await self.connections.close()
+        await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        rest = RestApi(
+            markets=self._venue.markets,
+            limits=self._limits,
+            faults=self._faults,
+            ledger=self._venue.ledger,
+        )
+        application = web.Application(middlewares=[self._gate])
+        application.add_routes(
+            [
+                *rest.routes(),
+                web.get("/stream", self._combined_streams),
+                web.get("/ws", self._raw_streams),
+                web.get("/ws/{streams:.+}", self._raw_streams),
+                web.get("/ws-api/v3", self._websocket_api),
+                web.get("/sim/status", self._show_status),
+                web.post("/sim/faults", self._set_fault),
+            ]
+        )
+        return application
+
+    @web.middleware
+    async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Drop whoever connects while connections are refused; end the process when it must."""
+        if request.path.startswith("/sim/"):
+            return await handler(request)
+        self._last_seen = time.monotonic()
+        if self._faults.refusing:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
+        try:
+            return await handler(request)
+        except LedgerFailedError as error:
+            if not self.failed.done():
+                self.failed.set_result(error)
+            raise
+
+    async def _combined_streams(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve_streams(request, request.query.get("streams", ""), combined=True)
+
+    async def _raw_streams(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve_streams(
+            request, request.match_info.get("streams", ""), combined=False
+        )
+
+    async def _serve_streams(
+        self, request: web.Request, names: str, *, combined: bool
+    ) -> web.StreamResponse:
+        connection = await self._connect(request, "streams")
+        streams = [name for name in names.split("/") if name]
+        try:
+            self._hub.add(connection, streams, combined=combined)
+            async for message in connection.socket:
+                if message.type is WSMsgType.TEXT:
+                    connection.send(self._hub.control(connection, message.data))
+        finally:
+            self._hub.remove(connection)
+            await self._disconnect(connection)
+        return connection.socket
+
+    async def _websocket_api(self, request: web.Request) -> web.StreamResponse:
+        show_limits = request.query.get("returnRateLimits", "true") != "false"
+        connection = await self._connect(request, "ws-api")
+        try:
+            async for message in connection.socket:
+                if message.type is WSMsgType.TEXT:
+                    self._ws_api.handle(connection, message.data, show_limits=show_limits)
+        finally:
+            self._user_streams.unsubscribe(connection)
+            await self._disconnect(connection)
+        return connection.socket
+
+    async def _connect(self, request: web.Request, kind: str) -> Connection:
+        socket = web.WebSocketResponse(
+            heartbeat=_PING_SECS, compress=False, max_msg_size=_REQUEST_BYTES_MAX
+        )
+        await socket.prepare(request)
+        connection = Connection(socket, request, kind)
+        self.connections.add(connection)
+        return connection
+
+    async def _disconnect(self, connection: Connection) -> None:
+        self.connections.remove(connection)
+        self._last_seen = time.monotonic()
+        await connection.finish()
+
+    async def _show_status(self, _: web.Request) -> web.Response:
+        body = {
+            **self._status(),
+            "connections": len(self.connections),
+            "faults": self._faults.listing(),
+        }
+        return _json(body)
+
+    async def _set_fault(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        try:
+            action = msgspec.json.decode(raw, type=Action)
+        except msgspec.MsgspecError as error:
+            return _json({"error": f"{error}; actions: {ACTIONS}"}, HTTPStatus.BAD_REQUEST)
+        params = msgspec.to_builtins(action)
+        name = params.pop("action")
+        self._venue.ledger.append(FaultSet(action=name, params=params))
+        self._faults.set(action)
+        if isinstance(action, DropConnections):
+            self.connections.abort(action.only)
+        return _json({"faults": self._faults.listing()})
+
+
+def _json(body: Any, status: int = HTTPStatus.OK) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )

@@ -1,0 +1,167 @@
+"""The journal actor: reads every local log and writes PostgreSQL, once and in order.
+
+The logs are the truth until they are in the database, and the database says how far that is. So
+nothing is lost or doubled when PostgreSQL, this actor or both die: whoever comes back asks for the
+watermarks and continues behind them. Hints (``LogGrew``) only make it sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from loguru import logger
+from supervisors.actor import Actor
+
+from krator_actors.adapters.embedded_postgres import embedded_dsn
+from krator_actors.adapters.log_follower import LogFollower
+from krator_actors.adapters.postgres import (
+    JournalStore,
+    JournalUnavailableError,
+    StaleJournalError,
+)
+from krator_actors.clock import monotonic_ns, utc_ns
+from krator_actors.messages import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.model import NANOS_PER_SEC
+from supervisors.messages import Message
+
+_POLL_SECS = 0.05
+_MAX_BACKOFF_SECS = 5.0
+_FIRST_BACKOFF_SECS = 0.05
+_DRAIN_SECS = 3.0
+
+
+class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the logs are, and where they go."""
+
+    data_dir: Path
+    dsn: str | None = None
+    """None: the embedded server in this system's runtime folder"""
+    commit_interval_ms: int = 20
+    """at most one commit in this time, so that they are groups"""
+    batch_limit: int = 5_000
+    """records in one commit"""
+
+
+class JournalActor(Actor):
+    """Ready at once; PostgreSQL may come later."""
+
+    inbox: ClassVar[Any] = LogGrew | JournalStatusRequest
+    config: JournalConfig
+
+    async def on_start(self) -> None:
+        """Begin to follow the logs."""
+        self._dsn = self.config.dsn or embedded_dsn(self.runtime)
+        self._follower = LogFollower(self.config.data_dir, limit=self.config.batch_limit)
+        self._grew = asyncio.Event()
+        # None while PostgreSQL does not answer.
+        self._store: JournalStore | None = None
+        self._seq = 0
+        # When the outage began (monotonic ns); None while there is none, so that it is logged once.
+        self._outage_began: int | None = None
+        self._backoff_secs = _FIRST_BACKOFF_SECS
+        self.start_task(self._run(), name="journal")
+
+    async def receive(self, message: Message, sender: str) -> Message | None:
+        """Take a hint, or answer how far the journal is."""
+        match message:
+            case LogGrew():
+                self._grew.set()
+                return None
+            case JournalStatusRequest():
+                return self._status()
+            case _:
+                raise TypeError(f"journal has no use for {type(message).__name__} of {sender}")
+
+    async def on_stop(self) -> None:
+        """Write what the logs still have, if PostgreSQL answers soon; else the next start does."""
+        self._disconnect()
+        try:
+            async with asyncio.timeout(_DRAIN_SECS):
+                await self._connect()
+                more = True
+                while more:
+                    more = await self._commit() > 0 or self._follower.catching_up
+                    await asyncio.sleep(0)
+        except (JournalUnavailableError, StaleJournalError, TimeoutError) as error:
+            logger.bind(
+                event_type="journal_not_drained",
+                lag_records=self._follower.lag(),
+                reason=str(error) or type(error).__name__,
+            ).warning("some records wait in the logs for the next start")
+        finally:
+            self._disconnect()
+            self._follower.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._connect()
+                await self._copy()
+            except JournalUnavailableError as error:
+                self._disconnect()
+                self._report_outage(error)
+                await asyncio.sleep(random.uniform(0, self._backoff_secs))  # noqa: S311 - full jitter is no secret
+                self._backoff_secs = min(_MAX_BACKOFF_SECS, self._backoff_secs * 2)
+
+    async def _copy(self) -> None:
+        interval_secs = self.config.commit_interval_ms / 1_000
+        while True:
+            self._grew.clear()
+            written = await self._commit()
+            if written == self.config.batch_limit or (not written and self._follower.catching_up):
+                await asyncio.sleep(0)
+                continue
+            if written:
+                await asyncio.sleep(interval_secs)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECS):
+                    await self._grew.wait()
+
+    async def _connect(self) -> None:
+        self._store = await JournalStore.connect(self._dsn, generation=self.generation)
+        self._seq = (await self._store.last()).seq
+        self._follower.continue_behind(await self._store.watermarks())
+        if self._outage_began is not None:
+            outage_ns = monotonic_ns() - self._outage_began
+            logger.bind(
+                event_type="journal_reconnected",
+                outage_secs=round(outage_ns / NANOS_PER_SEC, 3),
+                lag_records=self._follower.lag(),
+            ).info("the journal continues")
+        self._outage_began = None
+        self._backoff_secs = _FIRST_BACKOFF_SECS
+
+    async def _commit(self) -> int:
+        """Write one batch; return how many records it had, 0 when the logs have no more."""
+        assert self._store is not None
+        batch = self._follower.batch()
+        if batch:
+            self._seq = await self._store.append(batch, ts_written=utc_ns())
+            self._follower.committed(batch)
+        return len(batch)
+
+    def _disconnect(self) -> None:
+        if self._store is not None:
+            self._store.terminate()
+            self._store = None
+
+    def _report_outage(self, error: JournalUnavailableError) -> None:
+        if self._outage_began is None:
+            self._outage_began = monotonic_ns()
+            logger.bind(event_type="journal_unavailable", reason=str(error)).error(
+                "PostgreSQL does not answer; the logs keep everything until it does"
+            )
+
+    def _status(self) -> JournalStatus:
+        return JournalStatus(
+            connected=self._store is not None,
+            seq=self._seq,
+            lag_records=self._follower.lag(),
+            watermarks=self._follower.watermarks(),
+        )

@@ -1,0 +1,454 @@
+"""The order actor: writes every order down, sends it once, and believes nobody but the venue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+from loguru import logger
+
+from krator_actors.adapters.binance_errors import INVALID_TIMESTAMP
+from krator_actors.adapters.binance_reports import BinanceReports, Execution
+from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
+from krator_actors.adapters.session import ReconnectPolicy
+from krator_actors.adapters.trading import OrderAnswer, TradingClient
+from krator_actors.clock import utc_ns
+from krator_actors.config import VenueConfig
+from krator_actors.core import order_rules as rules
+from krator_actors.core.orders import Order, OrderTable
+from krator_actors.core.venue_reports import FillReport, external_of, news_of
+from krator_actors.messages import (
+    AccountReport,
+    CancelOrder,
+    LogGrew,
+    OrderActorStarted,
+    OrderEvent,
+    OrderEventTold,
+    OrderExternal,
+    OrderInitialized,
+    OrderPendingCancel,
+    OrdersSynced,
+    OrderSubmitted,
+    PlaceOrder,
+    SyncOrders,
+    VenueStatus,
+)
+from krator_actors.model import OrderStatus
+from krator_actors.order_telemetry import log_order_event
+from krator_actors.reconciliation import (
+    BalancesSeen,
+    NoSuchOrder,
+    Reconciled,
+    ReconcileFailed,
+    Reconciliation,
+    VenueSaid,
+)
+from krator_actors.venue_errors import (
+    OutcomeUnknownError,
+    VenueRefusedError,
+    VenueUnavailableError,
+)
+from krator_actors.venue_login import trading_requests, trading_url
+from supervisors.actor import Actor
+from supervisors.messages import Message
+
+_WORKING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
+
+
+class OrderActorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``ChildSpec.config`` holds for this actor."""
+
+    venue: VenueConfig
+    url: str
+    """HTTP base of the venue; empty for Binance itself"""
+    symbols: tuple[str, ...]
+    data_dir: Path
+    durability: Durability
+    dry_run: bool
+    """Nothing that changes anything is sent to a real venue. The simulated one is not real."""
+
+
+class ConnectionChanged(Message, frozen=True, kw_only=True):
+    """To itself: the connection came, went, or could not be made."""
+
+    connected: bool
+    reason: str
+
+
+class PlaceFailed(Message, frozen=True, kw_only=True):
+    """To itself: ``order.place`` was answered with an error, or not at all."""
+
+    client_order_id: str
+    refused: bool
+    """True: it did not happen. False: nobody knows."""
+    reason: str
+
+
+class CancelFailed(Message, frozen=True, kw_only=True):
+    """To itself: ``order.cancel`` was answered with an error, or not at all."""
+
+    client_order_id: str
+    reason: str
+
+
+class OrderActor(Actor):
+    """``order:<VENUE>``: the only one that sends orders; its log is the truth about them."""
+
+    inbox: ClassVar[object] = (
+        PlaceOrder
+        | CancelOrder
+        | SyncOrders
+        | ConnectionChanged
+        | PlaceFailed
+        | CancelFailed
+        | VenueSaid
+        | NoSuchOrder
+        | BalancesSeen
+        | Reconciled
+        | ReconcileFailed
+    )
+    config: OrderActorConfig
+
+    async def on_start(self) -> None:
+        """Recover the log, doubt what may have been sent, connect in the background."""
+        venue = self.config.venue
+        self._dry_run = self.config.dry_run and venue.kind != "sim"
+        self._table = OrderTable()
+        self._risk_generation = 0
+        # What risk was told last; the venue is reachable once a connection is reconciled.
+        self._status = VenueStatus(
+            venue=venue.name, reachable=False, reason="CONNECTING", ts_event=utc_ns()
+        )
+        self._client = self._make_client()
+        self._reconciliation = Reconciliation(
+            self._client,
+            self._table,
+            symbols=self.config.symbols,
+            period_secs=venue.reconcile_secs,
+            may_cancel=not self._dry_run,
+            found=self.tell_self,
+        )
+        self._path = log_path(self.config.data_dir, self.name)
+        self._log = LocalLog.open(
+            self._path,
+            writer=self.name,
+            generation=self.generation,
+            durability=self.config.durability,
+        )
+        for record in read_log(self._path, types=OrderEvent):
+            self._table.apply(record.event, record.number)
+            if isinstance(record.event, OrderInitialized):
+                self._risk_generation = max(self._risk_generation, record.event.risk_generation)
+        doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
+        await self._publish([self._record(event) for event in doubts])
+        await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
+        self.start_task(self._client.run(), name="venue session")
+        self.start_task(self._reconciliation.run(), name="reconciliation")
+
+    async def receive(self, message: Message, sender: str) -> Message | None:
+        """Handle one message; orders of other senders than risk are the lane's to refuse."""
+        match message:
+            case PlaceOrder():
+                await self._place(message)
+            case CancelOrder():
+                await self._cancel(message)
+            case SyncOrders():
+                await self._sync(message)
+            case ConnectionChanged():
+                await self._connection_changed(message)
+            case VenueSaid():
+                await self._hear(message)
+            case PlaceFailed():
+                await self._place_failed(message)
+            case CancelFailed():
+                self._cancel_failed(message)
+            case NoSuchOrder():
+                await self._no_such_order(message)
+            case BalancesSeen(balances=balances, ts_event=ts_event):
+                if self._table.account is None or self._table.account.balances != balances:
+                    report = AccountReport(balances=balances, ts_event=ts_event)
+                    await self._publish([self._record(report)])
+            case Reconciled(connection=connection):
+                if self._client.connected and connection == self._client.connections:
+                    await self._set_status(reachable=True, reason="CONNECTED")
+            case ReconcileFailed(reason=reason):
+                if not self._status.reachable:
+                    await self._set_status(reachable=False, reason=reason)
+            case _:
+                raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
+        return None
+
+    async def on_stop(self) -> None:
+        """Leave open orders at work: they are known, and are found again at the next start."""
+        await self._client.close()
+        self._log.close()
+
+    # -- what risk asks for ----------------------------------------------------------------------
+
+    async def _place(self, message: PlaceOrder) -> None:
+        order = message.order
+        known = self._table.orders.get(order.client_order_id)
+        if known is not None:
+            logger.bind(
+                event_type="duplicate_order", order_id=order.client_order_id, symbol=order.symbol
+            ).warning("order was placed before; nothing is sent")
+            told = OrderEventTold(
+                venue=self.config.venue.name, number=known.number, event=known.last_event
+            )
+            await self.tell(order.strategy, told)
+            return
+        obstacle = rules.obstacle(
+            message,
+            symbols=self.config.symbols,
+            risk_generation=self._risk_generation,
+            dry_run=self._dry_run,
+            unreachable=None if self._status.reachable else self._status.reason,
+        )
+        if obstacle is not None:
+            await self._deny(message, *obstacle)
+            return
+        await self._publish(self._send(message))
+
+    def _send(self, message: PlaceOrder) -> list[OrderEventTold]:
+        """Log, send, log; no await between, so nothing comes between."""
+        order = message.order
+        timestamp_ms = self._client.now_ms()
+        initialized = OrderInitialized(
+            order=order,
+            risk_generation=message.risk_generation,
+            request_valid_until_ms=timestamp_ms + self.config.venue.recv_window_ms,
+            ts_event=utc_ns(),
+        )
+        told = [self._record(initialized)]
+        try:
+            answer = self._client.place(order, timestamp_ms=timestamp_ms)
+        except VenueUnavailableError as error:
+            told.append(
+                self._record(rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns()))
+            )
+            return told
+        answer.add_done_callback(partial(self._place_answered, order.client_order_id))
+        submitted = OrderSubmitted(
+            client_order_id=order.client_order_id, symbol=order.symbol, ts_event=utc_ns()
+        )
+        told.append(self._record(submitted))
+        return told
+
+    async def _deny(self, message: PlaceOrder, reason: str, detail: str) -> None:
+        now_ns = utc_ns()
+        initialized = OrderInitialized(
+            order=message.order,
+            risk_generation=message.risk_generation,
+            request_valid_until_ms=rules.NEVER_SENT,
+            ts_event=now_ns,
+        )
+        denied = rules.denied(message.order, reason, detail, now_ns)
+        await self._publish([self._record(initialized), self._record(denied)])
+
+    async def _cancel(self, message: CancelOrder) -> None:
+        order = self._table.orders.get(message.client_order_id)
+        if order is None or not order.status.is_open or self._dry_run:
+            logger.bind(
+                event_type="cancel_ignored", order_id=message.client_order_id, dry_run=self._dry_run
+            ).warning("there is nothing to cancel")
+            return
+        # Logged first: the log is the queue from which a cancel goes out after a reconnect.
+        told = [] if order.cancel_requested else [self._record(_pending_cancel(order))]
+        self._send_cancel(order)
+        await self._publish(told)
+
+    def _send_cancel(self, order: Order) -> None:
+        try:
+            answer = self._client.cancel(
+                order.symbol,
+                venue_order_id=order.venue_order_id,
+                client_order_id=order.client_order_id,
+            )
+        except VenueUnavailableError:
+            return
+        answer.add_done_callback(partial(self._cancel_answered, order.client_order_id))
+
+    async def _sync(self, message: SyncOrders) -> None:
+        if message.risk_generation < self._risk_generation:
+            return
+        # From here on, what an older risk has approved and we have not begun is denied.
+        self._risk_generation = message.risk_generation
+        venue = self.config.venue.name
+        if message.watermark < self._log.last_number:
+            for record in read_log(self._path, after=message.watermark, types=OrderEvent):
+                told = OrderEventTold(venue=venue, number=record.number, event=record.event)
+                await self.tell("risk", told)
+        synced = OrdersSynced(
+            venue=venue,
+            risk_generation=message.risk_generation,
+            number=self._log.last_number,
+            open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
+        )
+        await self.tell("risk", synced)
+        await self.tell("risk", self._status)
+
+    # -- what the venue says ---------------------------------------------------------------------
+
+    async def _hear(self, said: VenueSaid) -> None:
+        report = said.report
+        if report is None:
+            fill = said.fills[0]
+            order = self._table.find(fill.symbol, fill.venue_order_id)
+        else:
+            order = self._table.find(report.symbol, report.venue_order_id, report.client_order_id)
+        told: list[OrderEventTold] = []
+        fills = said.fills
+        if order is None:
+            taken = self._external(said)
+            if taken is None:
+                return
+            external, fills = taken
+            told.append(self._record(external))
+            order = self._table.orders[external.client_order_id]
+        news = news_of(self._table, order, report, fills, ts_init=utc_ns())
+        told += [self._record(event) for event in news.events]
+        if not news.complete and report is not None:
+            self._reconciliation.want(order.symbol, report.venue_order_id)
+        if order.cancel_requested and order.status in _WORKING and not self._dry_run:
+            self._send_cancel(order)  # it was asked for while nobody knew what there was to cancel
+        await self._publish(told)
+
+    def _external(self, said: VenueSaid) -> tuple[OrderExternal, tuple[FillReport, ...]] | None:
+        report, opening = said.report, self._table.opening
+        if report is None or opening is None:
+            return None  # the first reconciliation lists it, after the opening balances
+        if report.filled and not said.whole:
+            self._reconciliation.want(report.symbol, report.venue_order_id)
+            return None
+        if report.client_order_id in self._table.orders:
+            logger.bind(
+                event_type="order_doubled",
+                order_id=report.client_order_id,
+                venue_order_id=report.venue_order_id,
+            ).error("the venue has two orders of one client order id")
+        return external_of(report, said.fills, opened_at=opening.ts_event)
+
+    async def _no_such_order(self, message: NoSuchOrder) -> None:
+        order = self._table.orders[message.client_order_id]
+        if rules.never_arrived(order, asked_at_ms=message.asked_at_ms):
+            rejected = rules.rejected(order, "NEVER_ARRIVED", utc_ns())
+            await self._publish([self._record(rejected)])
+        elif order.status.is_open and not order.is_unanswered:
+            logger.bind(event_type="order_vanished", order_id=order.client_order_id).error(
+                "the venue does not know an order that it had accepted"
+            )
+
+    # -- answers and the connection: called by the client, handled from the inbox ----------------
+
+    def _place_answered(self, client_order_id: str, answer: asyncio.Future[OrderAnswer]) -> None:
+        error = None if answer.cancelled() else answer.exception()
+        if error is None:
+            report, fills = answer.result()
+            self.tell_self(VenueSaid(report=report, fills=fills))
+            return
+        refused = not isinstance(error, OutcomeUnknownError)
+        if isinstance(error, VenueRefusedError) and error.code == INVALID_TIMESTAMP:
+            self._reconciliation.forget_clock()
+        self.tell_self(
+            PlaceFailed(client_order_id=client_order_id, refused=refused, reason=str(error))
+        )
+
+    async def _place_failed(self, message: PlaceFailed) -> None:
+        order = self._table.orders[message.client_order_id]
+        if not order.is_unanswered:
+            return  # the user stream was faster and knows better
+        if message.refused:
+            await self._publish([self._record(rules.rejected(order, message.reason, utc_ns()))])
+        elif order.status is not OrderStatus.UNKNOWN:
+            await self._publish([self._record(rules.unknown(order, message.reason, utc_ns()))])
+            self._reconciliation.wake()
+
+    def _cancel_answered(self, client_order_id: str, answer: asyncio.Future[OrderAnswer]) -> None:
+        error = None if answer.cancelled() else answer.exception()
+        if error is None:
+            report, _ = answer.result()
+            self.tell_self(VenueSaid(report=report))
+        else:
+            self.tell_self(CancelFailed(client_order_id=client_order_id, reason=str(error)))
+
+    def _cancel_failed(self, message: CancelFailed) -> None:
+        order = self._table.orders[message.client_order_id]
+        logger.bind(
+            event_type="cancel_failed", order_id=order.client_order_id, reason=message.reason
+        ).warning("cancel failed")
+        if order.status.is_open and order.venue_order_id:
+            self._reconciliation.want(order.symbol, order.venue_order_id)
+
+    async def _connection_changed(self, message: ConnectionChanged) -> None:
+        if message.connected:
+            self._reconciliation.wake()
+        else:
+            await self._set_status(reachable=False, reason=message.reason)
+
+    async def _set_status(self, *, reachable: bool, reason: str) -> None:
+        if (self._status.reachable, self._status.reason) == (reachable, reason):
+            return
+        self._status = VenueStatus(
+            venue=self.config.venue.name, reachable=reachable, reason=reason, ts_event=utc_ns()
+        )
+        logger.bind(event_type="venue_status", reachable=reachable, reason=reason).info(
+            "venue status"
+        )
+        await self.tell("risk", self._status)
+
+    # -- the log, and who is told ----------------------------------------------------------------
+
+    def _record(self, event: OrderEvent) -> OrderEventTold:
+        number = self._log.last_number + 1
+        # Folded first, because an event that the table refuses must not be in the log for ever.
+        order = self._table.apply(event, number)
+        self._log.append(event, ts_ns=utc_ns())
+        log_order_event(event, order, number)
+        return OrderEventTold(venue=self.config.venue.name, number=number, event=event)
+
+    async def _publish(self, told: Sequence[OrderEventTold]) -> None:
+        for message in told:
+            await self.tell("risk", message)
+            strategy = self._strategy_of(message.event)
+            if strategy:
+                await self.tell(strategy, message)
+        if told:
+            await self.tell("journal", LogGrew(writer=self.name))
+
+    def _strategy_of(self, event: OrderEvent) -> str:
+        if isinstance(event, AccountReport):
+            return ""
+        if isinstance(event, OrderInitialized):
+            return event.order.strategy
+        return self._table.orders[event.client_order_id].strategy
+
+    def _make_client(self) -> TradingClient:
+        venue = self.config.venue
+        return TradingClient(
+            url=trading_url(venue, self.config.url),
+            requests=trading_requests(venue),
+            reports=BinanceReports(self.config.symbols),
+            on_execution=self._on_execution,
+            on_connection=lambda connected, reason: self.tell_self(
+                ConnectionChanged(connected=connected, reason=reason)
+            ),
+            request_timeout_secs=venue.request_timeout_secs,
+            heartbeat_secs=venue.heartbeat_secs,
+            reconnect=ReconnectPolicy(
+                initial_secs=venue.reconnect_initial_secs, max_secs=venue.reconnect_max_secs
+            ),
+        )
+
+    def _on_execution(self, execution: Execution) -> None:
+        fills = (execution.fill,) if execution.fill else ()
+        self.tell_self(VenueSaid(report=execution.report, fills=fills))
+
+
+def _pending_cancel(order: Order) -> OrderPendingCancel:
+    return OrderPendingCancel(
+        client_order_id=order.client_order_id, symbol=order.symbol, ts_event=utc_ns()
+    )

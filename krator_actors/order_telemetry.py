@@ -1,0 +1,45 @@
+"""The log lines of orders: one per event, with the fields that people search for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from loguru import logger
+
+from krator_actors.core.orders import Order
+from krator_actors.messages import (
+    AccountReport,
+    OrderEvent,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+)
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_EVENT_TYPES = {kind: _WORDS.sub("_", kind.__name__).lower() for kind in get_args(OrderEvent)}
+
+
+def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None:
+    """Write one line; ``order`` is as it is after ``event``, None for an AccountReport."""
+    event_type = _EVENT_TYPES[type(event)]
+    fields: dict[str, Any] = {"event_type": event_type, "number": number}
+    if isinstance(event, AccountReport):
+        fields["assets"] = len(event.balances)
+    if order is not None:
+        fields |= {
+            "order_id": order.client_order_id,
+            "symbol": order.symbol,
+            "side": order.side.value,
+            "quantity": order.quantity,
+            "price": order.price,
+            "status": order.status.value,
+        }
+    if isinstance(event, OrderFilled):
+        fields |= {"quantity": event.last_quantity, "price": event.last_price}
+        fields["trade_id"] = event.trade_id
+    reason = getattr(event, "reason", "")
+    if reason:
+        fields["reason"] = reason
+    level = "WARNING" if isinstance(event, OrderUnknown | OrderRejected) else "INFO"
+    logger.bind(**fields).log(level, event_type.replace("_", " "))

@@ -1,0 +1,279 @@
+"""What the order actor asks the venue, to know what it may have missed.
+
+It changes nothing: what it finds goes into the actor's own inbox, where it is handled like what
+the user stream says. Everything may be found twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from decimal import Decimal
+
+from loguru import logger
+
+from krator_actors.adapters.binance_trading import MAX_TRADES
+from krator_actors.adapters.trading import TradingClient
+from krator_actors.clock import monotonic_ns
+from krator_actors.core.orders import Order, OrderTable
+from krator_actors.core.venue_reports import FillReport, OrderReport
+from krator_actors.model import NANOS_PER_MILLI, NANOS_PER_SEC, OrderStatus
+from krator_actors.venue_errors import VenueError, VenueUnavailableError
+from supervisors.messages import Message
+
+_LOOKBACK_FILLS = 100
+"""After a start the trades are read again from so many fills back, because a killed process may
+have logged a later fill before an earlier one."""
+_DOUBT_INITIAL_SECS = 0.1
+_DOUBT_MAX_SECS = 5.0
+_CLOCK_SECS = 60.0
+
+
+class VenueSaid(Message, frozen=True, kw_only=True):
+    """Something of one order: its state, its fills, or both."""
+
+    report: OrderReport | None
+    fills: tuple[FillReport, ...] = ()
+    whole: bool = False
+    """True when ``fills`` are all trades that the order has had"""
+
+
+class NoSuchOrder(Message, frozen=True, kw_only=True):
+    """The venue had no such order. Final only when the request can no longer arrive."""
+
+    client_order_id: str
+    asked_at_ms: int
+    """venue clock, certainly not later than the moment of its answer"""
+
+
+class BalancesSeen(Message, frozen=True, kw_only=True):
+    """The account as the venue has it."""
+
+    balances: dict[str, Decimal]
+    ts_event: int
+
+
+class Reconciled(Message, frozen=True, kw_only=True):
+    """All that was missed before ``connection`` has been put into the inbox before this."""
+
+    connection: int
+
+
+class ReconcileFailed(Message, frozen=True, kw_only=True):
+    """It will be tried again."""
+
+    reason: str
+
+
+Finding = VenueSaid | NoSuchOrder | BalancesSeen | Reconciled | ReconcileFailed
+
+
+class Reconciliation:
+    """Asks after every connection, every ``period_secs``, and at once for what is in doubt.
+
+    Args:
+        table: read only; the actor folds its log into it.
+        may_cancel: False in a dry run: nothing is sent that changes anything.
+        found: takes each finding into the actor's inbox.
+    """
+
+    def __init__(
+        self,
+        client: TradingClient,
+        table: OrderTable,
+        *,
+        symbols: tuple[str, ...],
+        period_secs: float,
+        may_cancel: bool,
+        found: Callable[[Finding], None],
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._symbols = symbols
+        self._period_secs = period_secs
+        self._may_cancel = may_cancel
+        self._found = found
+        self._wake = asyncio.Event()
+        # (symbol, the venue's order id) of orders whose fills we do not all have
+        self._wanted: dict[tuple[str, str], None] = {}
+        # symbol to the trade id up to which every trade has been read by this process
+        self._scanned: dict[str, str] = {}
+        # the connection that has been reconciled last, and when (monotonic)
+        self._connection = 0
+        self._reconciled_ns = 0
+        # the connection that has the user stream
+        self._subscribed = 0
+        # when the venue's clock was measured (monotonic); 0: it must be
+        self._clock_ns = 0
+        # UTC ns; trades before it are in the opening balances
+        self._opened_at = 0
+
+    def want(self, symbol: str, venue_order_id: str) -> None:
+        """Ask for this order and all its trades, now."""
+        self._wanted[symbol, venue_order_id] = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again now: there is a connection, or an order whose fate is not known."""
+        self._wake.set()
+
+    def forget_clock(self) -> None:
+        """Measure the venue's clock now, because the venue did not agree with ours."""
+        self._clock_ns = 0
+        self.wake()
+
+    async def run(self) -> None:
+        """Ask until cancelled; what the venue cannot answer is asked again with backoff."""
+        tries = 0
+        while True:
+            self._wake.clear()
+            if self._client.connected:
+                try:
+                    await self._round()
+                except VenueError as error:
+                    logger.bind(event_type="reconcile_failed", detail=str(error)).warning(
+                        "the venue could not be asked"
+                    )
+                    self._found(ReconcileFailed(reason=str(error)))
+                    await self._rest(_backoff_secs(tries, error))
+                    tries += 1
+                    continue
+            tries = tries + 1 if self._in_doubt() else 0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._next_secs(tries)):
+                    await self._wake.wait()
+
+    async def _rest(self, secs: float) -> None:
+        # Not cut short by a wake, because the venue has just said that it has had enough.
+        await asyncio.sleep(secs)
+
+    def _next_secs(self, tries: int) -> float:
+        if tries and self._client.connected:
+            return _backoff_secs(tries - 1, None)
+        return min(self._period_secs, _CLOCK_SECS)
+
+    async def _round(self) -> None:
+        now_ns = monotonic_ns()
+        connection = self._client.connections
+        if connection != self._connection or now_ns - self._clock_ns >= _CLOCK_SECS * NANOS_PER_SEC:
+            await self._client.measure_clock()
+            self._clock_ns = now_ns
+        due = now_ns - self._reconciled_ns >= self._period_secs * NANOS_PER_SEC
+        if connection == self._connection and not due:
+            await self._what_is_in_doubt()
+            return
+        if self._may_cancel:
+            self._resend_cancels()
+        if connection != self._subscribed:
+            await self._client.subscribe()
+            self._subscribed = connection
+        await self._everything()
+        self._connection, self._reconciled_ns = connection, now_ns
+        self._found(Reconciled(connection=connection))
+
+    def _resend_cancels(self) -> None:
+        for order in self._table.open_orders:
+            if order.cancel_requested:
+                future = self._client.cancel(
+                    order.symbol,
+                    venue_order_id=order.venue_order_id,
+                    client_order_id=order.client_order_id,
+                )
+                # Whatever is answered: the order is asked for right after this.
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _everything(self) -> None:
+        opening = self._table.opening
+        self._opened_at = opening.ts_event if opening else await self._balances()
+        own = self._table.open_orders
+        listed: set[tuple[str, str]] = set()
+        for symbol in self._symbols:
+            for report in await self._client.open_orders(symbol):
+                listed.add((symbol, report.venue_order_id))
+                await self._complete(report)
+        for order in own:
+            if order.status.is_open and (order.symbol, order.venue_order_id) not in listed:
+                await self._ask_for(order)
+        for symbol in self._symbols:
+            await self._scan_trades(symbol)
+        await self._balances()
+
+    async def _balances(self) -> int:
+        asked_at = self._client.now_ms() * NANOS_PER_MILLI
+        self._found(BalancesSeen(balances=await self._client.balances(), ts_event=asked_at))
+        return asked_at
+
+    def _in_doubt(self) -> bool:
+        unknown = any(o.status is OrderStatus.UNKNOWN for o in self._table.open_orders)
+        return unknown or bool(self._wanted)
+
+    async def _what_is_in_doubt(self) -> None:
+        for order in self._table.open_orders:
+            if order.status is OrderStatus.UNKNOWN:
+                await self._ask_for(order)
+        for wanted in tuple(self._wanted):
+            del self._wanted[wanted]
+            try:
+                await self._ask(*wanted)
+            except VenueError:
+                self._wanted[wanted] = None
+                raise
+
+    async def _ask_for(self, order: Order) -> None:
+        if order.symbol not in self._symbols:
+            return  # no longer configured: its venue symbol is not ours to ask for
+        asked_at_ms = self._client.now_ms() - self._client.clock_error_ms
+        found = await self._ask(
+            order.symbol, order.venue_order_id, client_order_id=order.client_order_id
+        )
+        if not found:
+            self._found(NoSuchOrder(client_order_id=order.client_order_id, asked_at_ms=asked_at_ms))
+
+    async def _ask(self, symbol: str, venue_order_id: str, *, client_order_id: str = "") -> bool:
+        report = await self._client.order_status(
+            symbol, venue_order_id=venue_order_id, client_order_id=client_order_id
+        )
+        if report is None:
+            return False
+        await self._complete(report)
+        return True
+
+    async def _complete(self, report: OrderReport) -> None:
+        if not report.filled:
+            self._found(VenueSaid(report=report, whole=True))
+            return
+        fills = await self._client.trades(report.symbol, venue_order_id=report.venue_order_id)
+        if sum(fill.quantity for fill in fills) < report.filled:
+            raise VenueUnavailableError(
+                f"order {report.venue_order_id} has traded {report.filled}, "
+                f"of which the venue does not list everything yet"
+            )
+        self._found(VenueSaid(report=report, fills=fills, whole=True))
+
+    async def _scan_trades(self, symbol: str) -> None:
+        from_id = self._scanned.get(symbol) or self._table.recent_trade_id(symbol, _LOOKBACK_FILLS)
+        while True:
+            page = await self._client.trades(symbol, from_id=from_id)
+            await self._take_trades(symbol, page)
+            if page:
+                from_id = self._scanned[symbol] = page[-1].trade_id
+            if len(page) < MAX_TRADES:
+                return
+
+    async def _take_trades(self, symbol: str, page: tuple[FillReport, ...]) -> None:
+        opened_at = self._opened_at or 0
+        missed: dict[str, list[FillReport]] = {}
+        for fill in page:
+            if fill.ts_event >= opened_at and not self._table.knows_trade(symbol, fill.trade_id):
+                missed.setdefault(fill.venue_order_id, []).append(fill)
+        for venue_order_id, fills in missed.items():
+            if self._table.find(symbol, venue_order_id) is None:
+                await self._ask(symbol, venue_order_id)
+            else:
+                self._found(VenueSaid(report=None, fills=tuple(fills)))
+
+
+def _backoff_secs(tries: int, error: VenueError | None) -> float:
+    asked_secs = error.retry_after_secs if isinstance(error, VenueUnavailableError) else None
+    return max(min(_DOUBT_MAX_SECS, _DOUBT_INITIAL_SECS * 2.0 ** min(tries, 10)), asked_secs or 0.0)

@@ -1,0 +1,50 @@
+"""Where a venue's trading API is and who we are there. Secrets pass through and stay nowhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from krator_actors.adapters.binance_trading import BinanceTrading
+from krator_actors.config import ConfigError, VenueConfig
+
+_BINANCE_URL = "wss://ws-api.binance.com:443/ws-api/v3"
+_PATH = "/ws-api/v3"
+
+# Not secrets: they open nothing but the simulated venue, and stand in its documentation.
+_SIM_KEY = "krator-sim"
+_SIM_SECRET = "krator-sim-secret"  # noqa: S105 - see above
+
+
+def trading_url(venue: VenueConfig, url: str) -> str:
+    """Return the WebSocket API's address.
+
+    ``url`` is the venue's HTTP base, or the address itself (``ws://``, ``wss://``), or empty for
+    Binance's own. Raises ConfigError.
+    """
+    if url.startswith(("ws://", "wss://")):
+        return url
+    if url.startswith(("http://", "https://")):
+        return "ws" + url.removeprefix("http").rstrip("/") + _PATH
+    if not url and venue.kind == "binance":
+        return _BINANCE_URL
+    raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http:// or ws://")
+
+
+def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ) -> BinanceTrading:
+    """Return the adapter that signs, with the secrets that the configuration names.
+
+    Raises ConfigError, naming the variables and never their content.
+    """
+    simulated = venue.kind == "sim"
+    api_key = environ.get(venue.api_key_env) or (_SIM_KEY if simulated else "")
+    secret = environ.get(venue.api_secret_env) or (_SIM_SECRET if simulated else "")
+    if not api_key or not secret:
+        raise ConfigError(
+            f"set {venue.api_key_env} and {venue.api_secret_env}: {venue.name} tells nobody else "
+            "its balances and orders; a read-only key is enough for a dry run"
+        )
+    try:
+        return BinanceTrading(api_key=api_key, secret=secret, recv_window_ms=venue.recv_window_ms)
+    except ValueError as error:
+        raise ConfigError(f"{venue.api_secret_env} is no key: {type(error).__name__}") from None

@@ -1,0 +1,162 @@
+"""What an actor is, and the brain that runs one.
+
+Everything here happens on one event loop in the brain's thread, except where a docstring says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
+
+import msgspec
+
+from supervisors.answers import AnswerDecoder, LoadedAnswers, answer_decoder
+from supervisors.frames import ASK, MalformedFrameError, split_deadline
+from supervisors.inbox import OWN, UNDELIVERED, Inbox, Item
+from supervisors.lane import Lanes
+from supervisors.listener import Listener
+from supervisors.messages import ActorError, Message
+from supervisors.outbox import Counters
+from supervisors.sockets import RuntimeFolder
+
+STOP_GRACE_SECS: Final = 0.25
+"""How long the message in work may go on when a stop is requested, before it is canceled."""
+
+CLOSE_SECS: Final = 0.25
+"""How long the last acknowledgements and frames may take to leave."""
+
+_TURN_SECS: Final = 0.001
+_TURN_MESSAGES: Final = 64
+
+
+class Surroundings(Protocol):
+    """What an actor acts through: its brain, or a test's harness."""
+
+    async def tell(self, receiver: str, message: Message) -> None:
+        """See ``Actor.tell``."""
+
+    async def ask(self, receiver: str, message: Message, timeout_secs: float) -> Message:
+        """See ``Actor.ask``."""
+
+    def tell_self(self, message: Message) -> None:
+        """See ``Actor.tell_self``."""
+
+    def every(self, period_secs: float, message: Message) -> None:
+        """See ``Actor.every``."""
+
+    def start_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """See ``Actor.start_task``."""
+
+
+class Actor:
+    """One worker: subclass it, list what it understands in ``inbox``, override the hooks.
+
+    One message is in work at a time. An exception that leaves ``on_start``, ``receive``,
+    ``on_undelivered``, ``on_stop`` or a task of ``start_task`` ends the process; the message is
+    not handled again. The attributes are set before ``on_start``, not yet in ``__init__``.
+    """
+
+    inbox: ClassVar[Any]
+    """Union of the ``Message`` classes that ``receive`` understands; others are refused."""
+    answers: ClassVar[Any] = None
+    """Union of the classes that its asks are answered with; None: whatever this process has
+    imported, found by class name (see ``answers.LoadedAnswers``)."""
+
+    name: str
+    generation: int
+    config: Any
+    """``ChildSpec.config``"""
+    runtime: Path
+    """the private folder of this system's sockets"""
+    surroundings: Surroundings
+
+    async def on_start(self) -> None:
+        """Get ready; ready when it returns. Messages queue meanwhile.
+
+        Do not wait for peers that start later. A stop that comes first cancels it.
+        """
+
+    async def receive(self, message: Message, sender: str) -> Message | None:
+        """Handle one message; what is returned answers an ask, and means nothing to a tell.
+
+        Args:
+            message: One of ``inbox``.
+            sender: The peer's name; its own for what it told itself.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no receive")
+
+    async def on_stop(self) -> None:
+        """Let go of things, within ``shutdown_secs``. Not called after a crash or without start.
+
+        Tasks are gone by then, timers have stopped; ``tell`` and ``ask`` still work.
+        """
+
+    async def on_undelivered(self, receiver: str, message: Message) -> None:
+        """Learn that a told message was not acknowledged: its outcome is unknown.
+
+        The lane broke, or the receiver refused it. It will not be sent again by itself.
+        """
+
+    async def tell(self, receiver: str, message: Message) -> None:
+        """Send; at most once, in order per receiver. Returns before it arrives.
+
+        A full lane waits, conflates or leaves out, as ``message.delivery`` says. For a receiver
+        that is away a bounded number of messages is kept for its next incarnation. Raises
+        ``frames.MessageTooLargeError``; to itself ``InboxFullError``.
+        """
+        await self.surroundings.tell(receiver, message)
+
+    async def ask(self, receiver: str, message: Message, *, timeout_secs: float) -> Message:
+        """Send and wait for the answer, at most ``timeout_secs``.
+
+        Raises ``PeerUnreachableError`` (not sent), ``PeerDiedError`` or ``AskTimeoutError``
+        (outcome unknown), ``MessageRefusedError`` (not handled), ``NoAnswerError`` (handled).
+        """
+        return await self.surroundings.ask(receiver, message, timeout_secs)
+
+    def tell_self(self, message: Message) -> None:
+        """Put a message into the own inbox; from this loop only. Raises ``InboxFullError``."""
+        self.surroundings.tell_self(message)
+
+    def after(self, delay_secs: float, message: Message) -> asyncio.TimerHandle:
+        """Tell itself ``message`` once, later; cancel the handle to prevent it."""
+        loop = asyncio.get_running_loop()
+        return loop.call_later(delay_secs, self.surroundings.tell_self, message)
+
+    def every(self, period_secs: float, message: Message) -> None:
+        """Tell itself ``message`` each period until it stops, without drift.
+
+        A period that passes while the previous message still waits is skipped.
+        """
+        self.surroundings.every(period_secs, message)
+
+    def start_task(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str
+    ) -> asyncio.Task[None]:
+        """Run a background loop. If it raises, the actor crashes; it is canceled at stop."""
+        return self.surroundings.start_task(coroutine, name)
+
+
+class BrainStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a brain has done and has to do, at one moment."""
+
+    inbox: int
+    """messages that wait to be handled"""
+    in_work: str | None
+    """class name of the message in work; None between messages"""
+    in_work_secs: float
+    stash: int
+    """messages that wait to be written, on all lanes"""
+    handled: int
+    dropped: int
+    """left out and declared by a gap message"""
+    conflated: int
+    undelivered: int
+    refused: int
+    expired: int
+    malformed: int
+    fenced: int

@@ -1,0 +1,144 @@
+"""The worker's main thread: it starts the brain, reports, and ends the process.
+
+``GuardianActor`` runs in a process of its own, in Thespian's loop. The brain is a second thread
+with the actor's asyncio loop. A brain that fails ends the process: there is no half-dead actor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import uvloop
+from thespian.actors import Actor, ActorExitRequest, ThespianWatch
+
+from supervisors import launch, thespian_engine
+from supervisors.actor import Brain
+from supervisors.control import Channel, Crash, Hello, Ready, Statistics, Stop, Stopped
+from supervisors.process import CrashFile, crash_path, default_signals
+from supervisors.spec import ChildSpec
+from supervisors.spec_check import import_actor
+
+_EXIT_CRASHED = 1
+
+
+class Guardian:
+    """One worker process: the brain in its thread, the control channel to the supervisor."""
+
+    def __init__(self, own: launch.Launch) -> None:
+        assert isinstance(own.spec, ChildSpec)
+        self._own = own
+        self._spec = own.spec
+        self._channel = own.channel
+        self.crash_file = CrashFile(
+            crash_path(own.settings.crash_dir, own.spec.name, own.generation)
+        )
+        self._brain: Brain | None = None
+
+    def start(self, port: int) -> None:
+        """Say hello and start the brain's thread. Called once, in the main thread."""
+        self.crash_file.arm()
+        self._channel.send(Hello(os.getpid(), port))
+        threading.Thread(target=self._run_brain, name="brain", daemon=True).start()
+
+    def read_channel(self) -> None:
+        """Do what the supervisor says. Called in the main thread when the channel is readable."""
+        packets = self._channel.receive()
+        if packets is None:
+            os._exit(0)  # the supervisor is gone; nobody would stop or restart this process
+        if any(isinstance(packet, Stop) for packet in packets):
+            brain = self._brain
+            if brain is None:
+                self._end_cleanly()
+            else:
+                brain.request_stop()
+
+    def _run_brain(self) -> None:
+        try:
+            self._brain = brain = self._make_brain()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(brain.run(self._on_ready))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
+            end_crashed(self._channel, self.crash_file, error)
+        self._end_cleanly()
+
+    def _make_brain(self) -> Brain:
+        spec = self._spec
+        return Brain(
+            import_actor(spec.actor),
+            name=spec.name,
+            generation=self._own.generation,
+            config=spec.config,
+            runtime=self._own.settings.runtime,
+            inbox_limit=spec.inbox_limit,
+            stall_timeout_secs=spec.stall_timeout_secs,
+            beat_secs=spec.beat_secs,
+            progress=self._beat,
+        )
+
+    def _on_ready(self) -> None:
+        self._beat()
+        self._channel.send(Ready())
+
+    def _beat(self) -> None:
+        if self._brain is None:
+            return
+        now = self._brain.statistics()
+        self._own.slot.beat(Statistics(now.inbox, now.handled, now.in_work, now.stash, now.dropped))
+
+    def _end_cleanly(self) -> NoReturn:
+        self._channel.send(Stopped())
+        _flush_output()
+        os._exit(0)
+
+
+class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
+    """Thespian's face of a guardian; carries nothing and is sent nothing by Thespian."""
+
+    def begin(self, _on_child_died: Callable[..., None]) -> list[int]:
+        """Start the guardian; return the descriptors to watch. Called before any message."""
+        own = launch.loaded()
+        self._channel = own.channel
+        try:
+            default_signals()
+            self._guardian = Guardian(own)
+            self._guardian.start(thespian_engine.listening_port(self))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
+            end_crashed(own.channel, None, error)
+        return [own.channel.fd]
+
+    def receiveMessage(self, message: Any, _sender: Any) -> Any:  # noqa: N802 - Thespian's name
+        """Serve the control channel; Thespian's own messages change nothing."""
+        if isinstance(message, ActorExitRequest):
+            os._exit(0)
+        try:
+            self._guardian.read_channel()
+        except BaseException as error:  # noqa: BLE001 - Thespian would run this handler twice
+            end_crashed(self._channel, self._guardian.crash_file, error)
+        return ThespianWatch([self._channel.fd])
+
+
+def end_crashed(
+    channel: Channel, crash_file: CrashFile | None, error: BaseException, child: str | None = None
+) -> NoReturn:
+    """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
+    try:
+        text = "".join(traceback.format_exception(error))
+        channel.send(Crash.of(type(error).__name__, str(error), text, child))
+        print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
+        if crash_file is not None:
+            crash_file.write(text)
+        _flush_output()
+    finally:
+        os._exit(_EXIT_CRASHED)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

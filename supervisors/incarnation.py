@@ -1,0 +1,131 @@
+"""One process of one child, seen by its supervisor: forked, watched, killed, buried."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Collection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from supervisors.control import Channel, Crash, Slot
+from supervisors.launch import Launch, Settings, next_generation
+from supervisors.process import (
+    DUMP_SIGNAL,
+    crash_path,
+    describe_process,
+    process_state,
+    send_signal,
+)
+from supervisors.reports import Reason, reason_of_end
+from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.status import NodeStatus
+
+Forker = Callable[[Launch], BaseProcess]
+
+MAX_MISSED_BEATS = 3
+SUPERVISOR_BEAT_SECS = 1.0
+
+
+class Incarnation:
+    """A living process of a child. All methods are for the supervisor's one thread."""
+
+    def __init__(
+        self,
+        spec: ChildSpec | SupervisorSpec,
+        settings: Settings,
+        private_fds: Collection[int],
+        fork: Forker,
+    ) -> None:
+        """Fork the process. Raises OSError when that fails; nothing is left then."""
+        self.spec = spec
+        self.generation = next_generation(settings.state_dir, spec.name)
+        self._crash_path = crash_path(settings.crash_dir, spec.name, self.generation)
+        self.slot = Slot()
+        self.channel, theirs = Channel.pair()
+        try:
+            self._process = fork(
+                Launch(
+                    spec=spec,
+                    generation=self.generation,
+                    channel=theirs,
+                    slot=self.slot,
+                    settings=settings,
+                    private_fds=(*private_fds, self.channel.fd),
+                )
+            )
+        except OSError:
+            self.channel.close()
+            self.slot.close()
+            raise
+        finally:
+            theirs.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        # Nobody but this thread reaps the child, so its number cannot be another's yet.
+        self.pidfd = os.pidfd_open(self.pid)
+        self.ready_at: float | None = None
+        self.told: NodeStatus | None = None
+        self.crash: Crash | None = None
+        self.said_stopped = False
+        self.verdict: Reason | None = None
+        self._beats_seen = 0
+        self._beats_missed = 0
+
+    @property
+    def beat_secs(self) -> float:
+        """How often to ask ``misses_beats``."""
+        return self.spec.beat_secs if isinstance(self.spec, ChildSpec) else SUPERVISOR_BEAT_SECS
+
+    def misses_beats(self) -> bool:
+        """True when the counter stood still for three looks in a row.
+
+        Looks are counted and not seconds, because a supervisor that was itself suspended must
+        not take the pause for its children's.
+        """
+        count = self.slot.count
+        self._beats_missed = 0 if count != self._beats_seen else self._beats_missed + 1
+        self._beats_seen = count
+        return self._beats_missed >= MAX_MISSED_BEATS
+
+    def dump(self, verdict: Reason) -> bool:
+        """Give the reason for its coming kill, and have its stacks written into the crash file.
+
+        Returns False when the process is stopped and cannot write: then only what /proc says is
+        in the file. The stacks need some milliseconds before ``kill``.
+        """
+        self.verdict = verdict
+        stopped = process_state(self.pid) in {"T", "t"}
+        with contextlib.suppress(OSError), self._crash_path.open("a") as file:
+            file.write(f"{verdict}\n{describe_process(self.pid)}\n")
+        if not stopped:
+            send_signal(self.pidfd, DUMP_SIGNAL)
+        return not stopped
+
+    def kill(self) -> None:
+        """SIGKILL, through the pidfd."""
+        send_signal(self.pidfd, signal.SIGKILL)
+
+    def bury(self) -> tuple[Reason, bool]:
+        """Reap the ended process and free what was held for it.
+
+        Returns why it ended, and whether that was clean: said so, and exit status 0.
+        """
+        exitcode = self._process.exitcode
+        reason = reason_of_end(exitcode, crash=self.crash, verdict=self.verdict)
+        clean = self.said_stopped and exitcode == 0 and self.verdict is None
+        os.close(self.pidfd)
+        self.channel.close()
+        self.slot.close()
+        return reason, clean
+
+    def crash_file(self) -> Path | None:
+        """Return where its last words are; an empty file is removed. For after the end."""
+        try:
+            if self._crash_path.stat().st_size > 0:
+                return self._crash_path
+            self._crash_path.unlink()
+        except OSError:
+            return None
+        return None

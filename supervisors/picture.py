@@ -1,0 +1,128 @@
+"""How a supervisor describes itself and its children to people."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from supervisors.control import Crash
+from supervisors.decisions import Mode, Phase
+from supervisors.incarnation import Incarnation
+from supervisors.policy import Child, State
+from supervisors.reports import Reason
+from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.status import NodeState, NodeStatus
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest end of a child."""
+
+    reason: Reason
+    pid: int | None = None
+    generation: int = 0
+    crash_file: Path | None = None
+    crash: Crash | None = None
+
+
+_NODE_STATES: Mapping[Mode, NodeState] = {
+    Mode.BOOTING: "starting",
+    Mode.RUNNING: "running",
+    Mode.ENDING: "stopping",
+    Mode.ENDED: "stopped",
+}
+
+
+def paint(
+    spec: SupervisorSpec,
+    *,
+    generation: int,
+    uptime_secs: float,
+    state: State,
+    alive: Mapping[str, Incarnation],
+    ended: Mapping[str, Ended],
+) -> NodeStatus:
+    """Return the supervisor's own node, with its children in start order."""
+    children = [
+        _paint_child(spec_of_child, child, alive.get(child.name), ended.get(child.name))
+        for spec_of_child in spec.children
+        if (child := state.child(spec_of_child.name)) is not None
+    ]
+    return NodeStatus(
+        name=spec.name,
+        type="supervisor",
+        state=_NODE_STATES[state.mode],
+        pid=os.getpid(),
+        generation=generation,
+        uptime_secs=uptime_secs,
+        children=tuple(children),
+    )
+
+
+def _paint_child(
+    spec: ChildSpec | SupervisorSpec,
+    child: Child,
+    alive: Incarnation | None,
+    ended: Ended | None,
+) -> NodeStatus:
+    node = NodeStatus(
+        name=child.name,
+        type="worker" if isinstance(spec, ChildSpec) else "supervisor",
+        state=_node_state(child),
+        generation=ended.generation if ended is not None else 0,
+        restarts=max(0, child.starts - 1),
+        last_reason=str(ended.reason) if ended is not None else None,
+    )
+    if alive is not None:
+        node = msgspec.structs.replace(
+            node,
+            pid=alive.pid,
+            generation=alive.generation,
+            uptime_secs=0.0 if alive.ready_at is None else time.monotonic() - alive.ready_at,
+        )
+    if isinstance(spec, SupervisorSpec):
+        told = alive.told if alive is not None else None
+        return msgspec.structs.replace(
+            node, children=told.children if told is not None else _unknown_children(spec)
+        )
+    if alive is None:
+        return node
+    statistics = alive.slot.statistics
+    return msgspec.structs.replace(
+        node,
+        inbox=statistics.inbox,
+        handled=statistics.handled,
+        in_work=statistics.in_work,
+        stash=statistics.stash,
+        dropped=statistics.dropped,
+    )
+
+
+def _unknown_children(spec: SupervisorSpec) -> tuple[NodeStatus, ...]:
+    return tuple(
+        NodeStatus(name=child.name, type="worker", state="stopped")
+        if isinstance(child, ChildSpec)
+        else NodeStatus(
+            name=child.name, type="supervisor", state="stopped", children=_unknown_children(child)
+        )
+        for child in spec.children
+    )
+
+
+def _node_state(child: Child) -> NodeState:
+    match child.phase:
+        case Phase.STARTING:
+            return "starting" if child.starts <= 1 else "restarting"
+        case Phase.RUNNING:
+            return "running"
+        case Phase.BACKOFF:
+            return "backoff"
+        case Phase.STOPPING:
+            return "stopping"
+        case Phase.QUARANTINED:
+            return "quarantined"
+        case Phase.WAITING | Phase.STOPPED:
+            return "stopped"

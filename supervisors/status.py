@@ -1,0 +1,78 @@
+"""What a person sees of the tree."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+NodeState = Literal[
+    "starting", "running", "backoff", "quarantined", "stopping", "stopped", "restarting"
+]
+"""``backoff``: waits for its next start. ``restarting``: is being started again."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker or supervisor, and what is below it, as its supervisor last saw it."""
+
+    name: str
+    type: Literal["worker", "supervisor"]
+    state: NodeState
+    pid: int | None = None
+    """None while there is no process."""
+    generation: int = 0
+    """Of the process that runs, or ran last; 0 when it never ran."""
+    restarts: int = 0
+    """Starts after the first, by this incarnation of its supervisor."""
+    uptime_secs: float = 0.0
+    """Since it was ready; 0 when it is not."""
+    inbox: int = 0
+    handled: int = 0
+    in_work: str | None = None
+    """The message class in work when the brain last beat."""
+    stash: int = 0
+    dropped: int = 0
+    last_reason: str | None = None
+    """Why it ended last, e.g. ``signal SIGKILL``; None when it never did."""
+    children: tuple[NodeStatus, ...] = ()
+
+    def find(self, name: str) -> NodeStatus | None:
+        """Return the node of that name in this subtree, or None."""
+        if self.name == name:
+            return self
+        found = (child.find(name) for child in self.children)
+        return next((node for node in found if node is not None), None)
+
+    def workers(self) -> tuple[NodeStatus, ...]:
+        """Return all workers below this node, in start order."""
+        if self.type == "worker":
+            return (self,)
+        return tuple(worker for child in self.children for worker in child.workers())
+
+
+class NotRunningError(Exception):
+    """No system runs on that runtime folder, or it does not answer."""
+
+
+class RefusedError(Exception):
+    """The system understood the request and will not do it; the text says why."""
+
+
+class StartError(Exception):
+    """The system could not be started; everything that had been started is gone.
+
+    Attributes:
+        child: Name of the child that failed.
+        reason: Why, in one line.
+        traceback: The child's traceback, or "" when it left none.
+    """
+
+    def __init__(self, child: str, reason: str, traceback: str = "") -> None:
+        super().__init__(f"{child} did not start: {reason}")
+        self.child = child
+        self.reason = reason
+        self.traceback = traceback
+
+
+class HeartGaveUpError(Exception):
+    """The system died more often than the heart's budget allows; everything is gone."""

@@ -1,0 +1,357 @@
+"""A supervisor's work: it tells the policy what happened and carries out what the policy orders.
+
+Single-threaded. It never waits: children speak on their control channels, end on their pidfds,
+and everything that takes time is a timer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NoReturn, assert_never
+
+from supervisors import decisions as facts
+from supervisors.commands import Commands
+from supervisors.control import (
+    AnyPacket,
+    Command,
+    CommandDone,
+    Crash,
+    Hello,
+    Ready,
+    Statistics,
+    Stop,
+    Stopped,
+    Told,
+)
+from supervisors.guardian import end_crashed
+from supervisors.incarnation import Forker, Incarnation
+from supervisors.launch import Launch
+from supervisors.picture import Ended, paint
+from supervisors.policy import decide, initial_state
+from supervisors.process import CrashFile, crash_path
+from supervisors.reports import Reason, ReportLog
+from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.spec_check import import_actors
+from supervisors.status import NodeStatus, StartError
+from supervisors.timers import Timers
+
+TELL_SECS = 0.5
+"""How often a supervisor tells its parent how it and its children are, beside every change."""
+
+_BEAT_SECS = 0.25
+_DUMP_SECS = 0.1
+
+
+class Supervision:
+    """One supervisor process. ``fork`` makes a child; ``wake_after`` leads to ``on_wake``."""
+
+    def __init__(
+        self, own: Launch, *, port: int, fork: Forker, wake_after: Callable[[float], None]
+    ) -> None:
+        assert isinstance(own.spec, SupervisorSpec)
+        self._own = own
+        self._spec = own.spec
+        self._port = port
+        self._fork = fork
+        self._specs = {child.name: child for child in own.spec.children}
+        self._state = initial_state(own.spec)
+        self._alive: dict[str, Incarnation] = {}
+        self._ended: dict[str, Ended] = {}
+        self._timers = Timers(time.monotonic, wake_after)
+        self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
+        self._commands = Commands(self)
+        self._started_at = time.monotonic()
+        # Events of this turn that the policy has not seen yet.
+        self._events: deque[facts.Event] = deque()
+        self._deciding = False
+        path = crash_path(own.settings.crash_dir, own.spec.name, own.generation)
+        self.crash_file = CrashFile(path)
+
+    # -- what Thespian's loop calls --
+
+    def begin(self) -> None:
+        """Start the children, in order. Returns at once; readiness is told on the channel."""
+        self.crash_file.arm()
+        self._own.channel.send(Hello(os.getpid(), self._port))
+        import_actors(self._spec)
+        self._beat()
+        self._tell()
+        self._decide(facts.Boot())
+
+    def watched(self) -> list[int]:
+        """Return the descriptors that must lead to ``on_readable``."""
+        fds = [self._own.channel.fd]
+        for child in self._alive.values():
+            fds += (child.channel.fd, child.pidfd)
+        return fds
+
+    def on_readable(self) -> None:
+        """Take everything that is readable, then decide once: no death waits behind a fork."""
+        readable = self._readable()
+        events: list[facts.Event] = []
+        for child in list(self._alive.values()):
+            if child.channel.fd in readable or child.pidfd in readable:
+                for packet in child.channel.receive() or ():
+                    events += self._child_said(child, packet)
+            if child.pidfd in readable:
+                events.append(self._child_died(child))
+        if self._own.channel.fd in readable:
+            self._parent_said(self._own.channel.receive())
+        self._decide(*events)
+
+    def on_wake(self) -> None:
+        """Do what is due."""
+        self._timers.fire()
+
+    def crash(self, error: BaseException) -> NoReturn:
+        """End this process because of its own error; the kernel ends the subtree with it."""
+        end_crashed(self._own.channel, self.crash_file, error)
+
+    # -- what people ask for --
+
+    @property
+    def commands(self) -> Commands:
+        """Where a person's requests go."""
+        return self._commands
+
+    def status(self) -> NodeStatus:
+        """Return this supervisor and all that is below it, as far as it is known now."""
+        return paint(
+            self._spec,
+            generation=self._own.generation,
+            uptime_secs=time.monotonic() - self._started_at,
+            state=self._state,
+            alive=self._alive,
+            ended=self._ended,
+        )
+
+    def phase_of(self, name: str) -> facts.Phase | None:
+        """Return where that child is; None when it is not, or no longer, a child."""
+        child = self._state.child(name)
+        return None if child is None else child.phase
+
+    def is_running(self) -> bool:
+        """True between readiness and the end."""
+        return self._state.mode is facts.Mode.RUNNING
+
+    def order_restart(self, name: str) -> None:
+        """Stop the child, if it runs, and start it."""
+        self._decide(facts.RestartRequested(name))
+
+    def child_with(self, name: str) -> str | None:
+        """Return which child is, or contains, the actor of that name."""
+        return next((spec.name for spec in self._spec.children if name in _names(spec)), None)
+
+    def forward(self, child: str, command: Command) -> bool:
+        """Send the command to a supervisor below; False when it does not run."""
+        below = self._alive.get(child)
+        return below is not None and below.channel.send(command)
+
+    # -- facts --
+
+    def _readable(self) -> set[int]:
+        poller = select.poll()
+        for fd in self.watched():
+            poller.register(fd, select.POLLIN)
+        return {fd for fd, _ in poller.poll(0)}
+
+    def _child_said(self, child: Incarnation, packet: AnyPacket) -> Iterator[facts.Event]:
+        match packet:
+            case Ready():
+                child.ready_at = time.monotonic()
+                self._reports.write(
+                    "child_started",
+                    child=child.spec.name,
+                    pid=child.pid,
+                    generation=child.generation,
+                )
+                self._watch_beats(child)
+                yield facts.ChildReady(child.spec.name)
+            case Crash():
+                child.crash = packet
+            case Stopped():
+                child.said_stopped = True
+            case Told(node):
+                child.told = node
+            case CommandDone(id=command_id, error=error):
+                self._commands.answered(command_id, error)
+            case Hello() | Stop() | Command():
+                return
+            case _:
+                assert_never(packet)
+
+    def _child_died(self, child: Incarnation) -> facts.Event:
+        name = child.spec.name
+        del self._alive[name]
+        reason, clean = child.bury()
+        self._ended[name] = Ended(
+            reason=reason,
+            pid=child.pid,
+            generation=child.generation,
+            crash_file=child.crash_file(),
+            crash=child.crash,
+        )
+        self._commands.child_died(name)
+        return facts.ChildEnded(name, clean)
+
+    def _parent_said(self, packets: list[AnyPacket] | None) -> None:
+        if packets is None:
+            os._exit(0)  # the parent is gone, and the kernel is about to end this process too
+        for packet in packets:
+            match packet:
+                case Stop():
+                    self._decide(facts.StopRequested())
+                case Command():
+                    self._commands.handle(packet, self._answer_parent(packet.id))
+                case _:
+                    continue
+
+    def _answer_parent(self, command_id: str) -> Callable[[str | None], None]:
+        def answer(error: str | None) -> None:
+            self._own.channel.send(CommandDone(command_id, error))
+
+        return answer
+
+    # -- decisions and actions --
+
+    def _decide(self, *events: facts.Event) -> None:
+        """Tell the policy, do what it orders, and tell it what came of that, until it is quiet."""
+        self._events.extend(events)
+        if self._deciding:
+            return
+        self._deciding = True
+        changed = bool(self._events)
+        while self._events:
+            event = self._events.popleft()
+            dice = random.random()  # noqa: S311 - jitter, not a secret
+            self._state, actions = decide(self._state, event, time.monotonic(), dice)
+            for action in actions:
+                self._carry_out(action)
+        self._deciding = False
+        if changed:
+            self._tell_once()
+
+    def _carry_out(self, action: facts.Action) -> None:
+        match action:
+            case facts.StartChild(name):
+                self._start(self._specs[name])
+            case facts.StopChild(name, shutdown_secs):
+                self._stop(self._alive[name], shutdown_secs)
+            case facts.SetTimer(name, token, delay_secs):
+                event = facts.TimerFired(name, token)
+                self._timers.call_after(delay_secs, lambda: self._decide(event))
+            case facts.Report():
+                self._report(action)
+            case facts.AllReady():
+                self._own.channel.send(Ready())
+            case facts.Finish(outcome, culprit):
+                self._finish(outcome, culprit)
+            case _:
+                assert_never(action)
+
+    def _start(self, spec: ChildSpec | SupervisorSpec) -> None:
+        private = [fd for fd in self.watched() if fd != self._own.channel.fd]
+        try:
+            child = Incarnation(spec, self._own.settings, private, self._fork)
+        except OSError as error:
+            reason = Reason("exit", f"not forked: {error}", type(error).__name__)
+            self._ended[spec.name] = Ended(reason=reason)
+            self._events.append(facts.ChildEnded(spec.name, clean=False))
+            return
+        self._alive[spec.name] = child
+        self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
+
+    def _stop(self, child: Incarnation, shutdown_secs: float | None) -> None:
+        if shutdown_secs == 0:
+            child.kill()
+            return
+        child.channel.send(Stop())
+        if shutdown_secs is not None:
+            reason = Reason("hung", f"did not stop within {shutdown_secs} s")
+            self._timers.call_after(shutdown_secs, lambda: self._end_by_force(child, reason))
+
+    def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
+        if outcome is facts.Outcome.START_FAILED:
+            assert culprit is not None
+            end_crashed(self._own.channel, None, *self._start_failure(culprit))
+        self._tell()
+        self._own.channel.send(Stopped())
+        sys.stderr.flush()
+        os._exit(0)
+
+    def _start_failure(self, culprit: str) -> tuple[StartError, str]:
+        ended = self._ended[culprit]
+        if ended.crash is None:
+            return StartError(culprit, str(ended.reason)), culprit
+        deepest = ended.crash.child or culprit
+        return StartError(deepest, str(ended.reason), ended.crash.traceback), deepest
+
+    def _report(self, report: facts.Report) -> None:
+        ended = self._ended[report.name]
+        self._reports.write(
+            report.kind.value,
+            child=report.name,
+            pid=ended.pid,
+            generation=ended.generation,
+            reason=ended.reason,
+            crash_file=None if ended.crash_file is None else str(ended.crash_file),
+            restart_in_secs=report.restart_in_secs,
+        )
+
+    # -- timers --
+
+    def _check_started(self, child: Incarnation) -> None:
+        if child.ready_at is None:
+            limit_secs = child.spec.start_timeout_secs
+            reason = Reason("start_timeout", f"not ready after {limit_secs} s")
+            self._end_by_force(child, reason)
+
+    def _watch_beats(self, child: Incarnation) -> None:
+        self._timers.call_after(child.beat_secs, lambda: self._check_beats(child))
+
+    def _check_beats(self, child: Incarnation) -> None:
+        if not self._is_current(child) or self.phase_of(child.spec.name) is not facts.Phase.RUNNING:
+            return
+        if child.misses_beats():
+            in_work = child.slot.statistics.in_work
+            detail = f"no progress for 3 beats of {child.beat_secs} s"
+            self._end_by_force(
+                child, Reason("hung", detail + (f" in {in_work}" if in_work else ""))
+            )
+            return
+        self._watch_beats(child)
+
+    def _end_by_force(self, child: Incarnation, reason: Reason) -> None:
+        """Have its stacks written, then kill it, unless it has ended meanwhile."""
+        if not self._is_current(child) or child.verdict is not None:
+            return
+        dumps = child.dump(reason)
+        self._timers.call_after(
+            _DUMP_SECS if dumps else 0.0, lambda: self._is_current(child) and child.kill()
+        )
+
+    def _is_current(self, child: Incarnation) -> bool:
+        return self._alive.get(child.spec.name) is child
+
+    def _beat(self) -> None:
+        self._own.slot.beat(Statistics())
+        self._timers.call_after(_BEAT_SECS, self._beat)
+
+    def _tell(self) -> None:
+        self._tell_once()
+        self._timers.call_after(TELL_SECS, self._tell)
+
+    def _tell_once(self) -> None:
+        self._own.channel.send(Told(self.status()))
+
+
+def _names(spec: ChildSpec | SupervisorSpec) -> set[str]:
+    if isinstance(spec, ChildSpec):
+        return {spec.name}
+    return {spec.name}.union(*(_names(child) for child in spec.children))

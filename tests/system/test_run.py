@@ -1,0 +1,190 @@
+"""``krator run`` and its companions, from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.harness import Krator, eventually
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+def test_replay_trades_every_recorded_symbol_and_ends_by_itself(
+    krator: Krator, replay_dir: Path
+) -> None:
+    run = krator.start("--replay", str(replay_dir), "--speed", "20")
+
+    assert run.wait(120) == 0, krator.output()
+
+    report = krator.json("report")
+    traded = {fill["symbol"] for fill in report["fills"]}
+    assert traded == {"BTC-USDT.SIM", "ETH-USDT.SIM"}
+    assert {order["symbol"] for order in report["orders"] if order["status"] == "FILLED"} == traded
+    assert {position["symbol"] for position in report["positions"]} == traded
+    assert "end of the recording" in krator.output()
+    assert krator.leftovers() == []
+
+
+def test_synthetic_run_answers_every_command_and_stops_on_ctrl_c(krator: Krator) -> None:
+    run = krator.start()
+    krator.wait_ready(run)
+
+    names = set(flat(krator.json("status")))
+    assert {"root", "storage", "journal", "risk", "order:SIM", "feed:SIM", "rca"} <= names
+    assert {n for n in names if n.startswith("strategy:")} == {
+        f"strategy:{symbol}-USDT.SIM/sma_cross" for symbol in ("BTC", "ETH", "SOL")
+    }
+    assert "risk" in krator.command("status").stdout
+    eventually(lambda: krator.json("report")["fills"], 90, "the first fill")
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(60) == 0, krator.output()
+    assert "Summary" in krator.output()
+    assert krator.leftovers() == []
+
+
+def test_halt_holds_across_a_restart_until_a_named_person_resumes(krator: Krator) -> None:
+    run = krator.start()
+    krator.wait_ready(run)
+    halted = krator.json("halt", "--by", "ada", "--reason", "odd prices")
+    assert halted["state"] == "HALTED"
+
+    assert krator.command("stop").returncode == 0
+    assert run.wait(30) == 0
+    run = krator.start()
+    krator.wait_ready(run)
+
+    eventually(lambda: "HALTED" in krator.output().rpartition("Krator is running")[2], 30, "halted")
+    resumed = krator.json("resume", "--by", "ada", "--reason", "checked")
+    assert (resumed["state"], resumed["by"]) == ("ACTIVE", "ada")
+
+
+def test_for_ends_the_run_with_exit_code_0(krator: Krator) -> None:
+    run = krator.start("--for", "3")
+
+    assert run.wait(90) == 0, krator.output()
+    assert "after 3 s" in krator.output()
+    assert krator.leftovers() == []
+
+
+def test_second_run_on_the_same_folder_is_refused_and_harms_nothing(krator: Krator) -> None:
+    run = krator.start()
+    krator.wait_ready(run)
+
+    second = krator.command("run", "--for", "1")
+
+    assert second.returncode == 4
+    assert f"pid {run.pid}" in second.stderr
+    assert krator.command("status").returncode == 0
+
+
+@pytest.mark.parametrize("word", ["status", "stop", "report"])
+def test_command_without_a_running_system_says_so(krator: Krator, word: str) -> None:
+    done = krator.command(word)
+
+    assert done.returncode == 3
+    assert "krator run" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["halt", "resume"])
+def test_halt_without_a_running_system_says_so(krator: Krator, word: str) -> None:
+    assert krator.command(word, "--by", "ada", "--reason", "test").returncode == 3
+
+
+def test_wrong_word_names_the_right_ones(krator: Krator) -> None:
+    done = krator.command("statsu")
+
+    assert done.returncode == 2
+    for word in ("run", "exchange", "status", "report", "stop", "halt", "resume"):
+        assert word in done.stderr
+
+
+def test_wrong_configuration_names_every_mistake_and_starts_nothing(krator: Krator) -> None:
+    krator.config.write_text("[risk]\nmax_orders_per_second = 3\n[venue]\nkind = 'nyse'\n")
+
+    done = krator.command("run")
+
+    assert done.returncode == 2
+    assert "risk.max_orders_per_second" in done.stderr
+    assert "venue.kind" in done.stderr
+    assert krator.leftovers() == []
+
+
+def test_port_taken_is_a_clear_error(krator: Krator) -> None:
+    import socket  # noqa: PLC0415 - only here
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        krator.config.write_text(f"[exchange]\nport = {port}\n")
+        done = krator.command("run")
+
+    assert done.returncode == 2
+    assert str(port) in done.stderr
+    assert krator.leftovers() == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not gzip", b"\x1f\x8b\x08\x00broken"])
+def test_broken_replay_is_a_clear_error(krator: Krator, content: bytes | None) -> None:
+    folder = krator.folder / "recording"
+    folder.mkdir()
+    if content is not None:
+        (folder / "spot_btcusdt.jsonl.gz").write_bytes(content)
+
+    done = krator.command("run", "--replay", str(folder))
+
+    assert done.returncode == 2
+    assert "recording" in done.stderr
+    assert krator.leftovers() == []
+
+
+def test_postgresql_that_does_not_start_is_a_clear_error(krator: Krator) -> None:
+    cluster = krator.data_dir / "postgres"
+    cluster.mkdir(parents=True)
+    (cluster / "PG_VERSION").write_text("9\n")
+
+    done = krator.command("run")
+
+    assert done.returncode == 5
+    assert "PostgreSQL" in done.stderr
+    assert krator.leftovers() == []
+
+
+def test_data_folder_without_permission_is_a_clear_error(krator: Krator) -> None:
+    krator.data_dir.write_text("a file, not a folder")
+
+    done = krator.command("run")
+
+    assert done.returncode == 2
+    assert "--data-dir" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_whole_system_runs_as_an_ordinary_user(krator: Krator) -> None:
+    nobody = 65534
+    shutil.chown(krator.folder, nobody, nobody)
+    probe = subprocess.run(
+        ["python3", "-c", "import sys; open(sys.argv[1])", __file__],
+        user=nobody,
+        group=nobody,
+        extra_groups=[],
+        check=False,
+        capture_output=True,
+    )
+    if probe.returncode != 0:
+        pytest.skip("this checkout is not readable for other users")
+
+    done = krator.command("run", "--for", "3", user=nobody, group=nobody, extra_groups=[])
+
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert krator.leftovers() == []
+
+
+def flat(node: dict[str, Any]) -> list[str]:
+    return [node["name"], *(name for child in node["children"] for name in flat(child))]
