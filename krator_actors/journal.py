@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import msgspec
 from loguru import logger
-from supervisors.actor import Actor
 
 from krator_actors.adapters.embedded_postgres import embedded_dsn
 from krator_actors.adapters.log_follower import LogFollower
@@ -27,6 +26,7 @@ from krator_actors.adapters.postgres import (
 from krator_actors.clock import monotonic_ns, utc_ns
 from krator_actors.messages import JournalStatus, JournalStatusRequest, LogGrew
 from krator_actors.model import NANOS_PER_SEC
+from supervisors.actor import Actor
 from supervisors.messages import Message
 
 _POLL_SECS = 0.05

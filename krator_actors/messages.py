@@ -589,6 +589,8 @@ class IncidentDiagnosed(Message, frozen=True, kw_only=True):
     evidence_ids: tuple[str, ...]
     suggestion: str
     ts_event: int
+    evidence: tuple[Evidence, ...] = ()
+    """facts that came after the incident was opened and have not been told yet"""
 
 
 class IncidentClosed(Message, frozen=True, kw_only=True):

@@ -12,23 +12,19 @@ import msgspec
 from loguru import logger
 
 from krator_actors.adapters.binance_errors import INVALID_TIMESTAMP
-from krator_actors.adapters.binance_reports import BinanceReports, Execution
-from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
-from krator_actors.adapters.session import ReconnectPolicy
-from krator_actors.adapters.trading import OrderAnswer, TradingClient
+from krator_actors.adapters.binance_reports import Execution
+from krator_actors.adapters.local_log import Durability
+from krator_actors.adapters.trading import OrderAnswer
 from krator_actors.clock import utc_ns
 from krator_actors.config import VenueConfig
 from krator_actors.core import order_rules as rules
-from krator_actors.core.orders import Order, OrderTable
-from krator_actors.core.venue_reports import FillReport, external_of, news_of
+from krator_actors.core.orders import Order
 from krator_actors.messages import (
     AccountReport,
     CancelOrder,
     LogGrew,
     OrderActorStarted,
-    OrderEvent,
     OrderEventTold,
-    OrderExternal,
     OrderInitialized,
     OrderPendingCancel,
     OrdersSynced,
@@ -38,7 +34,7 @@ from krator_actors.messages import (
     VenueStatus,
 )
 from krator_actors.model import OrderStatus
-from krator_actors.order_telemetry import log_order_event
+from krator_actors.order_ledger import OrderLedger
 from krator_actors.reconciliation import (
     BalancesSeen,
     NoSuchOrder,
@@ -52,7 +48,7 @@ from krator_actors.venue_errors import (
     VenueRefusedError,
     VenueUnavailableError,
 )
-from krator_actors.venue_login import trading_requests, trading_url
+from krator_actors.venue_login import trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
@@ -117,13 +113,27 @@ class OrderActor(Actor):
         """Recover the log, doubt what may have been sent, connect in the background."""
         venue = self.config.venue
         self._dry_run = self.config.dry_run and venue.kind != "sim"
-        self._table = OrderTable()
-        self._risk_generation = 0
+        self._client = trading_client(
+            venue,
+            self.config.url,
+            self.config.symbols,
+            on_execution=self._on_execution,
+            on_connection=self._on_connection,
+        )
+        self._ledger = OrderLedger.open(
+            self.config.data_dir,
+            writer=self.name,
+            venue=venue.name,
+            generation=self.generation,
+            durability=self.config.durability,
+        )
+        self._table = self._ledger.table
+        # PlaceOrders of an older generation of risk are denied.
+        self._risk_generation = self._ledger.risk_generation
         # What risk was told last; the venue is reachable once a connection is reconciled.
         self._status = VenueStatus(
             venue=venue.name, reachable=False, reason="CONNECTING", ts_event=utc_ns()
         )
-        self._client = self._make_client()
         self._reconciliation = Reconciliation(
             self._client,
             self._table,
@@ -132,19 +142,8 @@ class OrderActor(Actor):
             may_cancel=not self._dry_run,
             found=self.tell_self,
         )
-        self._path = log_path(self.config.data_dir, self.name)
-        self._log = LocalLog.open(
-            self._path,
-            writer=self.name,
-            generation=self.generation,
-            durability=self.config.durability,
-        )
-        for record in read_log(self._path, types=OrderEvent):
-            self._table.apply(record.event, record.number)
-            if isinstance(record.event, OrderInitialized):
-                self._risk_generation = max(self._risk_generation, record.event.risk_generation)
         doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
-        await self._publish([self._record(event) for event in doubts])
+        await self._publish([self._ledger.record(event) for event in doubts])
         await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
         self.start_task(self._client.run(), name="venue session")
         self.start_task(self._reconciliation.run(), name="reconciliation")
@@ -171,7 +170,7 @@ class OrderActor(Actor):
             case BalancesSeen(balances=balances, ts_event=ts_event):
                 if self._table.account is None or self._table.account.balances != balances:
                     report = AccountReport(balances=balances, ts_event=ts_event)
-                    await self._publish([self._record(report)])
+                    await self._publish([self._ledger.record(report)])
             case Reconciled(connection=connection):
                 if self._client.connected and connection == self._client.connections:
                     await self._set_status(reachable=True, reason="CONNECTED")
@@ -185,7 +184,7 @@ class OrderActor(Actor):
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""
         await self._client.close()
-        self._log.close()
+        self._ledger.close()
 
     # -- what risk asks for ----------------------------------------------------------------------
 
@@ -196,10 +195,7 @@ class OrderActor(Actor):
             logger.bind(
                 event_type="duplicate_order", order_id=order.client_order_id, symbol=order.symbol
             ).warning("order was placed before; nothing is sent")
-            told = OrderEventTold(
-                venue=self.config.venue.name, number=known.number, event=known.last_event
-            )
-            await self.tell(order.strategy, told)
+            await self.tell(known.strategy, self._ledger.latest(known))
             return
         obstacle = rules.obstacle(
             message,
@@ -223,19 +219,19 @@ class OrderActor(Actor):
             request_valid_until_ms=timestamp_ms + self.config.venue.recv_window_ms,
             ts_event=utc_ns(),
         )
-        told = [self._record(initialized)]
+        told = [self._ledger.record(initialized)]
         try:
             answer = self._client.place(order, timestamp_ms=timestamp_ms)
         except VenueUnavailableError as error:
             told.append(
-                self._record(rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns()))
+                self._ledger.record(rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns()))
             )
             return told
         answer.add_done_callback(partial(self._place_answered, order.client_order_id))
         submitted = OrderSubmitted(
             client_order_id=order.client_order_id, symbol=order.symbol, ts_event=utc_ns()
         )
-        told.append(self._record(submitted))
+        told.append(self._ledger.record(submitted))
         return told
 
     async def _deny(self, message: PlaceOrder, reason: str, detail: str) -> None:
@@ -247,7 +243,7 @@ class OrderActor(Actor):
             ts_event=now_ns,
         )
         denied = rules.denied(message.order, reason, detail, now_ns)
-        await self._publish([self._record(initialized), self._record(denied)])
+        await self._publish([self._ledger.record(initialized), self._ledger.record(denied)])
 
     async def _cancel(self, message: CancelOrder) -> None:
         order = self._table.orders.get(message.client_order_id)
@@ -257,11 +253,13 @@ class OrderActor(Actor):
             ).warning("there is nothing to cancel")
             return
         # Logged first: the log is the queue from which a cancel goes out after a reconnect.
-        told = [] if order.cancel_requested else [self._record(_pending_cancel(order))]
+        told = [] if order.cancel_requested else [self._ledger.record(_pending_cancel(order))]
         self._send_cancel(order)
         await self._publish(told)
 
     def _send_cancel(self, order: Order) -> None:
+        if self._dry_run:
+            return
         try:
             answer = self._client.cancel(
                 order.symbol,
@@ -277,16 +275,14 @@ class OrderActor(Actor):
             return
         # From here on, what an older risk has approved and we have not begun is denied.
         self._risk_generation = message.risk_generation
-        venue = self.config.venue.name
-        if message.watermark < self._log.last_number:
-            for record in read_log(self._path, after=message.watermark, types=OrderEvent):
-                told = OrderEventTold(venue=venue, number=record.number, event=record.event)
-                await self.tell("risk", told)
+        for told in self._ledger.told_after(message.watermark):
+            await self.tell("risk", told)
         synced = OrdersSynced(
-            venue=venue,
+            venue=self.config.venue.name,
             risk_generation=message.risk_generation,
-            number=self._log.last_number,
+            number=self._ledger.last_number,
             open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
+            sync_id=message.sync_id,
         )
         await self.tell("risk", synced)
         await self.tell("risk", self._status)
@@ -294,49 +290,19 @@ class OrderActor(Actor):
     # -- what the venue says ---------------------------------------------------------------------
 
     async def _hear(self, said: VenueSaid) -> None:
-        report = said.report
-        if report is None:
-            fill = said.fills[0]
-            order = self._table.find(fill.symbol, fill.venue_order_id)
-        else:
-            order = self._table.find(report.symbol, report.venue_order_id, report.client_order_id)
-        told: list[OrderEventTold] = []
-        fills = said.fills
-        if order is None:
-            taken = self._external(said)
-            if taken is None:
-                return
-            external, fills = taken
-            told.append(self._record(external))
-            order = self._table.orders[external.client_order_id]
-        news = news_of(self._table, order, report, fills, ts_init=utc_ns())
-        told += [self._record(event) for event in news.events]
-        if not news.complete and report is not None:
-            self._reconciliation.want(order.symbol, report.venue_order_id)
-        if order.cancel_requested and order.status in _WORKING and not self._dry_run:
+        heard = self._ledger.hear(said.report, said.fills, whole=said.whole)
+        if heard.wanted and said.report is not None:
+            self._reconciliation.want(said.report.symbol, said.report.venue_order_id)
+        order = heard.order
+        if order is not None and order.cancel_requested and order.status in _WORKING:
             self._send_cancel(order)  # it was asked for while nobody knew what there was to cancel
-        await self._publish(told)
-
-    def _external(self, said: VenueSaid) -> tuple[OrderExternal, tuple[FillReport, ...]] | None:
-        report, opening = said.report, self._table.opening
-        if report is None or opening is None:
-            return None  # the first reconciliation lists it, after the opening balances
-        if report.filled and not said.whole:
-            self._reconciliation.want(report.symbol, report.venue_order_id)
-            return None
-        if report.client_order_id in self._table.orders:
-            logger.bind(
-                event_type="order_doubled",
-                order_id=report.client_order_id,
-                venue_order_id=report.venue_order_id,
-            ).error("the venue has two orders of one client order id")
-        return external_of(report, said.fills, opened_at=opening.ts_event)
+        await self._publish(heard.told)
 
     async def _no_such_order(self, message: NoSuchOrder) -> None:
         order = self._table.orders[message.client_order_id]
         if rules.never_arrived(order, asked_at_ms=message.asked_at_ms):
             rejected = rules.rejected(order, "NEVER_ARRIVED", utc_ns())
-            await self._publish([self._record(rejected)])
+            await self._publish([self._ledger.record(rejected)])
         elif order.status.is_open and not order.is_unanswered:
             logger.bind(event_type="order_vanished", order_id=order.client_order_id).error(
                 "the venue does not know an order that it had accepted"
@@ -362,9 +328,13 @@ class OrderActor(Actor):
         if not order.is_unanswered:
             return  # the user stream was faster and knows better
         if message.refused:
-            await self._publish([self._record(rules.rejected(order, message.reason, utc_ns()))])
+            await self._publish(
+                [self._ledger.record(rules.rejected(order, message.reason, utc_ns()))]
+            )
         elif order.status is not OrderStatus.UNKNOWN:
-            await self._publish([self._record(rules.unknown(order, message.reason, utc_ns()))])
+            await self._publish(
+                [self._ledger.record(rules.unknown(order, message.reason, utc_ns()))]
+            )
             self._reconciliation.wake()
 
     def _cancel_answered(self, client_order_id: str, answer: asyncio.Future[OrderAnswer]) -> None:
@@ -402,50 +372,21 @@ class OrderActor(Actor):
 
     # -- the log, and who is told ----------------------------------------------------------------
 
-    def _record(self, event: OrderEvent) -> OrderEventTold:
-        number = self._log.last_number + 1
-        # Folded first, because an event that the table refuses must not be in the log for ever.
-        order = self._table.apply(event, number)
-        self._log.append(event, ts_ns=utc_ns())
-        log_order_event(event, order, number)
-        return OrderEventTold(venue=self.config.venue.name, number=number, event=event)
-
     async def _publish(self, told: Sequence[OrderEventTold]) -> None:
         for message in told:
             await self.tell("risk", message)
-            strategy = self._strategy_of(message.event)
+            strategy = self._ledger.strategy_of(message.event)
             if strategy:
                 await self.tell(strategy, message)
         if told:
             await self.tell("journal", LogGrew(writer=self.name))
 
-    def _strategy_of(self, event: OrderEvent) -> str:
-        if isinstance(event, AccountReport):
-            return ""
-        if isinstance(event, OrderInitialized):
-            return event.order.strategy
-        return self._table.orders[event.client_order_id].strategy
-
-    def _make_client(self) -> TradingClient:
-        venue = self.config.venue
-        return TradingClient(
-            url=trading_url(venue, self.config.url),
-            requests=trading_requests(venue),
-            reports=BinanceReports(self.config.symbols),
-            on_execution=self._on_execution,
-            on_connection=lambda connected, reason: self.tell_self(
-                ConnectionChanged(connected=connected, reason=reason)
-            ),
-            request_timeout_secs=venue.request_timeout_secs,
-            heartbeat_secs=venue.heartbeat_secs,
-            reconnect=ReconnectPolicy(
-                initial_secs=venue.reconnect_initial_secs, max_secs=venue.reconnect_max_secs
-            ),
-        )
-
     def _on_execution(self, execution: Execution) -> None:
         fills = (execution.fill,) if execution.fill else ()
         self.tell_self(VenueSaid(report=execution.report, fills=fills))
+
+    def _on_connection(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - a callback
+        self.tell_self(ConnectionChanged(connected=connected, reason=reason))
 
 
 def _pending_cancel(order: Order) -> OrderPendingCancel:

@@ -54,7 +54,7 @@ class RcaActor(Actor):
             path, writer=self.name, generation=self.generation, durability=self.config.durability
         )
         self._logger = logger.bind(component=self.name)
-        self._book = IncidentBook()
+        self._book = IncidentBook(reader=self.name)
         # What the log holds, to leave it out when the reports give it again.
         self._written: set[tuple[str, str, str]] = set()
         for record in read_log(path, types=IncidentEvent):
@@ -62,6 +62,7 @@ class RcaActor(Actor):
             self._book.restore(record.event)
         self._reports = ReportTail(self.config.data_dir / "crash" / "reports.jsonl")
         self.tell_self(ReportsDue())
+        self.every(_POLL_SECS, ReportsDue())
 
     async def on_stop(self) -> None:
         """Close the log."""
@@ -85,11 +86,9 @@ class RcaActor(Actor):
             self._logger.bind(
                 event_type="report_unreadable", count=self._reports.unreadable - unreadable
             ).warning("a report could not be read")
-        # At once while there is more, but through the inbox, so that a stall or a stop is heard.
         if self._reports.has_more:
+            # Through the inbox, so that a stall or a stop is heard in between.
             self.tell_self(ReportsDue())
-        else:
-            self.after(_POLL_SECS, ReportsDue())
 
     async def _write(self, events: list[IncidentEvent]) -> None:
         new = [event for event in events if _identity(event) not in self._written]

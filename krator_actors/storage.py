@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import msgspec
 from loguru import logger
-from supervisors.actor import Actor
 
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres
+from supervisors.actor import Actor
 from supervisors.messages import Message
 
 _START_TIMEOUT_SECS = 50.0
@@ -43,7 +43,6 @@ class StorageActor(Actor):
 
     async def on_start(self) -> None:
         """Start the server; EmbeddedPostgresError says why it cannot be and what to do."""
-        self._stopping = False
         self._server = EmbeddedPostgres(self.config.data_dir, self.runtime)
         began = time.monotonic()
         await self._server.start(timeout_secs=_START_TIMEOUT_SECS)

@@ -43,7 +43,14 @@ from krator_actors.messages import (
 )
 from krator_actors.model import OrderSide, OrderType
 from supervisors.actor import Actor
-from supervisors.messages import AskTimeoutError, Message, PeerDiedError, PeerUnreachableError
+from supervisors.messages import (
+    AskTimeoutError,
+    Message,
+    MessageRefusedError,
+    NoAnswerError,
+    PeerDiedError,
+    PeerUnreachableError,
+)
 
 PENDING_SILENCE_SECS = 10.0
 """No news of the order under way for so long: risk is asked what became of it."""
@@ -51,6 +58,13 @@ PENDING_SILENCE_SECS = 10.0
 _ASK_TIMEOUT_SECS = 2.0
 _RETRY_INITIAL_SECS = 0.05
 _RETRY_MAX_SECS = 1.0
+_NOT_ANSWERED = (
+    AskTimeoutError,
+    MessageRefusedError,
+    NoAnswerError,
+    PeerDiedError,
+    PeerUnreachableError,
+)
 _SPARE_BARS = 2
 """History also holds the bar of the period in which we began, and perhaps the one after."""
 
@@ -98,7 +112,12 @@ class StrategyActor(Actor):
         | RiskAnswer
         | PendingSilent
     )
+    answers: ClassVar[Any] = StrategyState | BarHistory
     config: StrategyActorConfig
+
+    # Cold at the start and after a gap; shown every bar of _series.
+    _strategy: Strategy
+    _series: BarSeries
 
     async def on_start(self) -> None:
         """Open the log and begin to ask; ready at once."""
@@ -351,5 +370,5 @@ class StrategyActor(Actor):
     async def _answer_of(self, peer: str, request: Message) -> Message | None:
         try:
             return await self.ask(peer, request, timeout_secs=_ASK_TIMEOUT_SECS)
-        except (PeerDiedError, AskTimeoutError, PeerUnreachableError):
+        except _NOT_ANSWERED:
             return None

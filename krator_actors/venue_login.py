@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from krator_actors.adapters.binance_reports import BinanceReports, Execution
 from krator_actors.adapters.binance_trading import BinanceTrading
+from krator_actors.adapters.session import ReconnectPolicy
+from krator_actors.adapters.trading import TradingClient
 from krator_actors.config import ConfigError, VenueConfig
 
 _BINANCE_URL = "wss://ws-api.binance.com:443/ws-api/v3"
@@ -48,3 +51,26 @@ def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ
         return BinanceTrading(api_key=api_key, secret=secret, recv_window_ms=venue.recv_window_ms)
     except ValueError as error:
         raise ConfigError(f"{venue.api_secret_env} is no key: {type(error).__name__}") from None
+
+
+def trading_client(
+    venue: VenueConfig,
+    url: str,
+    symbols: Iterable[str],
+    *,
+    on_execution: Callable[[Execution], None],
+    on_connection: Callable[[bool, str], None],
+) -> TradingClient:
+    """Return the client of this venue, not connected yet. Raises ConfigError."""
+    return TradingClient(
+        url=trading_url(venue, url),
+        requests=trading_requests(venue),
+        reports=BinanceReports(symbols),
+        on_execution=on_execution,
+        on_connection=on_connection,
+        request_timeout_secs=venue.request_timeout_secs,
+        heartbeat_secs=venue.heartbeat_secs,
+        reconnect=ReconnectPolicy(
+            initial_secs=venue.reconnect_initial_secs, max_secs=venue.reconnect_max_secs
+        ),
+    )

@@ -1,35 +1,19 @@
-"""What an actor is, and the brain that runs one.
+"""What an actor is: the class that every worker subclasses.
 
-Everything here happens on one event loop in the brain's thread, except where a docstring says so.
+Everything here happens on one event loop in the brain's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Protocol
 
-import msgspec
+from supervisors.brain import Brain, BrainStatistics
+from supervisors.messages import Message
 
-from supervisors.answers import AnswerDecoder, LoadedAnswers, answer_decoder
-from supervisors.frames import ASK, MalformedFrameError, split_deadline
-from supervisors.inbox import OWN, UNDELIVERED, Inbox, Item
-from supervisors.lane import Lanes
-from supervisors.listener import Listener
-from supervisors.messages import ActorError, Message
-from supervisors.outbox import Counters
-from supervisors.sockets import RuntimeFolder
-
-STOP_GRACE_SECS: Final = 0.25
-"""How long the message in work may go on when a stop is requested, before it is canceled."""
-
-CLOSE_SECS: Final = 0.25
-"""How long the last acknowledgements and frames may take to leave."""
-
-_TURN_SECS: Final = 0.001
-_TURN_MESSAGES: Final = 64
+__all__ = ["Actor", "Brain", "BrainStatistics", "Surroundings"]
 
 
 class Surroundings(Protocol):
@@ -134,29 +118,6 @@ class Actor:
         """
         self.surroundings.every(period_secs, message)
 
-    def start_task(
-        self, coroutine: Coroutine[Any, Any, None], *, name: str
-    ) -> asyncio.Task[None]:
+    def start_task(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run a background loop. If it raises, the actor crashes; it is canceled at stop."""
         return self.surroundings.start_task(coroutine, name)
-
-
-class BrainStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a brain has done and has to do, at one moment."""
-
-    inbox: int
-    """messages that wait to be handled"""
-    in_work: str | None
-    """class name of the message in work; None between messages"""
-    in_work_secs: float
-    stash: int
-    """messages that wait to be written, on all lanes"""
-    handled: int
-    dropped: int
-    """left out and declared by a gap message"""
-    conflated: int
-    undelivered: int
-    refused: int
-    expired: int
-    malformed: int
-    fenced: int

@@ -37,6 +37,7 @@ class LoadedAnswers:
         self._decoders: dict[str, AnswerDecoder] = {}
 
     def __call__(self, body: bytes) -> Message:
+        """Return the answer; see ``AnswerDecoder``."""
         name = _tag_decoder.decode(body).name
         decode = self._decoders.get(name)
         if decode is None:

@@ -7,7 +7,6 @@ writes and the parent reads, so that neither beats nor statistics are messages.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import socket
@@ -61,6 +60,8 @@ class Told(Packet, frozen=True):
     """A supervisor's own status with all that is below it."""
 
     node: NodeStatus
+    news: bool
+    """Something changed: to be passed on at once, and not with the next regular telling."""
 
 
 class Stop(Packet, frozen=True):
@@ -138,56 +139,55 @@ class Channel:
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """What a worker's brain last wrote into its slot."""
+    """What a guardian last wrote about its brain."""
 
     inbox: int = 0
     handled: int = 0
-    in_work: str | None = None
     stash: int = 0
     dropped: int = 0
+    in_work_secs: float = 0.0
+    in_work: str | None = None
+    """The class of the message in work; None between two messages."""
 
 
 class Slot:
     """A child's progress counter and statistics, in memory that parent and child share.
 
-    The counter only says that it changed; a torn read of the rest is harmless, because it is
-    shown to people and decides nothing.
+    The counter says no more than that it changed; a torn read of the statistics is harmless,
+    because they are shown to people and decide nothing.
     """
 
-    _FORMAT = struct.Struct("<QQQQQ64p")
+    _COUNTER = struct.Struct("<Q")
+    _STATISTICS = struct.Struct("<QQQQd64p")
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
         self._count = 0
 
-    def beat(self, statistics: Statistics) -> None:
-        """Raise the counter and write the statistics. Called by the child, from one thread."""
+    def beat(self) -> None:
+        """Raise the counter. Called by the child, always from the same thread."""
         self._count += 1
-        name = (statistics.in_work or "").encode()[:63]
-        self._FORMAT.pack_into(
-            self._memory,
-            0,
-            self._count,
-            statistics.inbox,
-            statistics.handled,
-            statistics.stash,
-            statistics.dropped,
-            name,
-        )
+        self._COUNTER.pack_into(self._memory, 0, self._count)
+
+    def write(self, statistics: Statistics) -> None:
+        """Write the statistics. Called by the child, always from the same thread."""
+        *numbers, in_work = msgspec.structs.astuple(statistics)
+        text = (in_work or "").encode()[:63]
+        self._STATISTICS.pack_into(self._memory, self._COUNTER.size, *numbers, text)
 
     @property
     def count(self) -> int:
         """How often the child has beaten. Read by the parent."""
-        return int(struct.unpack_from("<Q", self._memory, 0)[0])
+        return int(self._COUNTER.unpack_from(self._memory, 0)[0])
 
     @property
     def statistics(self) -> Statistics:
-        """What the child wrote with its latest beat. Read by the parent."""
-        _, inbox, handled, stash, dropped, name = self._FORMAT.unpack_from(self._memory, 0)
-        in_work = name.decode(errors="replace") or None
-        return Statistics(inbox, handled, in_work, stash, dropped)
+        """What the child wrote last. Read by the parent."""
+        inbox, handled, stash, dropped, secs, text = self._STATISTICS.unpack_from(
+            self._memory, self._COUNTER.size
+        )
+        return Statistics(inbox, handled, stash, dropped, secs, text.decode(errors="replace") or None)
 
     def close(self) -> None:
-        """Give the memory back; the child keeps its own view of it."""
-        with contextlib.suppress(BufferError):
-            self._memory.close()
+        """Give the memory back; the child keeps its own view of it. Idempotent."""
+        self._memory.close()

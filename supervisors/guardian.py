@@ -12,10 +12,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import uvloop
-from thespian.actors import Actor, ActorExitRequest, ThespianWatch
+from thespian.actors import Actor, ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
 
 from supervisors import launch, thespian_engine
 from supervisors.actor import Brain
@@ -25,6 +26,7 @@ from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
 
 _EXIT_CRASHED = 1
+_STATISTICS_SECS = 0.5
 
 
 class Guardian:
@@ -58,12 +60,34 @@ class Guardian:
             else:
                 brain.request_stop()
 
+    def write_statistics(self) -> float:
+        """Write what the brain does for all to see; return after how many seconds again.
+
+        In the main thread, because a brain that hangs would not say in what.
+        """
+        if self._brain is not None:
+            now = self._brain.statistics()
+            self._own.slot.write(
+                Statistics(
+                    now.inbox, now.handled, now.stash, now.dropped, now.in_work_secs, now.in_work
+                )
+            )
+        return min(_STATISTICS_SECS, self._spec.beat_secs)
+
     def _run_brain(self) -> None:
         try:
-            self._brain = brain = self._make_brain()
+            self._brain = self._make_brain()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(brain.run(self._on_ready))
+                runner.run(self._live(self._brain))
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
+            end_crashed(self._channel, self.crash_file, error)
+
+    async def _live(self, brain: Brain) -> NoReturn:
+        # The process ends in here, because closing the loop would wait for its worker threads,
+        # of which one may never return.
+        try:
+            await brain.run(self._on_ready)
+        except BaseException as error:  # noqa: BLE001 - as above
             end_crashed(self._channel, self.crash_file, error)
         self._end_cleanly()
 
@@ -78,18 +102,12 @@ class Guardian:
             inbox_limit=spec.inbox_limit,
             stall_timeout_secs=spec.stall_timeout_secs,
             beat_secs=spec.beat_secs,
-            progress=self._beat,
+            progress=self._own.slot.beat,
         )
 
     def _on_ready(self) -> None:
-        self._beat()
+        self._own.slot.beat()
         self._channel.send(Ready())
-
-    def _beat(self) -> None:
-        if self._brain is None:
-            return
-        now = self._brain.statistics()
-        self._own.slot.beat(Statistics(now.inbox, now.handled, now.in_work, now.stash, now.dropped))
 
     def _end_cleanly(self) -> NoReturn:
         self._channel.send(Stopped())
@@ -108,6 +126,7 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
             default_signals()
             self._guardian = Guardian(own)
             self._guardian.start(thespian_engine.listening_port(self))
+            self._write_statistics()
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
             end_crashed(own.channel, None, error)
         return [own.channel.fd]
@@ -117,10 +136,19 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
         if isinstance(message, ActorExitRequest):
             os._exit(0)
         try:
-            self._guardian.read_channel()
+            match message:
+                case WatchMessage():
+                    self._guardian.read_channel()
+                case WakeupMessage():
+                    self._write_statistics()
+                case _:
+                    pass
         except BaseException as error:  # noqa: BLE001 - Thespian would run this handler twice
             end_crashed(self._channel, self._guardian.crash_file, error)
         return ThespianWatch([self._channel.fd])
+
+    def _write_statistics(self) -> None:
+        self.wakeupAfter(timedelta(seconds=self._guardian.write_statistics()))
 
 
 def end_crashed(

@@ -15,6 +15,9 @@ OWN: Final = 100
 UNDELIVERED: Final = 101
 """Kind of an item that came back; its body is (receiver, message)."""
 
+TICK: Final = 102
+"""Kind of an item of a periodic timer; its body is the timer."""
+
 
 class Origin(Protocol):
     """Where a message came from, and where its outcome goes."""
@@ -39,14 +42,15 @@ class Source(Protocol):
 
 
 Item = tuple[Origin | None, int, int, Any]
-"""(origin, kind, seq, body): a frame and its connection; the origin is None for OWN, UNDELIVERED"""
+"""(origin, kind, seq, body): a frame and its connection; the origin is None when no peer's"""
 
 
 class Inbox:
     """First in, first out. At most ``limit`` frames of peers and ``limit`` own messages.
 
-    What came back from broken lanes is admitted always, because the windows of the lanes bound it
-    and it must not be lost. All methods are for the brain's loop; ``len`` is for any thread.
+    What came back from broken lanes must not be lost and is bounded by the lanes' windows; a
+    periodic timer has one item at a time: both are always admitted. All methods are for the
+    brain's loop; ``len`` is for any thread.
     """
 
     def __init__(self, limit: int) -> None:
@@ -88,9 +92,9 @@ class Inbox:
         self._items.append((None, OWN, 0, message))
         self.wake()
 
-    def put_undelivered(self, receiver: str, message: Message) -> None:
-        """Add what came back from a broken lane."""
-        self._items.append((None, UNDELIVERED, 0, (receiver, message)))
+    def put(self, kind: int, body: Any) -> None:
+        """Add an UNDELIVERED or TICK item."""
+        self._items.append((None, kind, 0, body))
         self.wake()
 
     def take(self) -> Item:

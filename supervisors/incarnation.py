@@ -89,6 +89,14 @@ class Incarnation:
         self._beats_seen = count
         return self._beats_missed >= MAX_MISSED_BEATS
 
+    def hang_reason(self) -> Reason:
+        """Return why it has to go, with the message in work when its guardian could still tell."""
+        detail = f"no progress for {MAX_MISSED_BEATS} beats of {self.beat_secs} s"
+        now = self.slot.statistics
+        if now.in_work is not None:
+            detail += f", {now.in_work} in work for {now.in_work_secs:.1f} s"
+        return Reason("hung", detail)
+
     def dump(self, verdict: Reason) -> bool:
         """Give the reason for its coming kill, and have its stacks written into the crash file.
 

@@ -25,8 +25,8 @@ from supervisors.frames import (
     REFUSED,
     TELL,
     VERSION,
-    Hello,
     FrameReader,
+    Hello,
     MalformedFrameError,
     encode,
     pack,
@@ -66,7 +66,10 @@ class Lane(asyncio.Protocol):
         self._lanes = lanes
         # None while there is no connection.
         self._transport: asyncio.Transport | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        # The attempt to connect, under way or done.
+        self.connecting: asyncio.Task[None] | None = None
+        # Done while there is no connection.
+        self._lost: asyncio.Future[None] | None = None
         self._reader = FrameReader()
         self._out = bytearray()
         self._flush_scheduled = False
@@ -93,6 +96,7 @@ class Lane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello and write what has waited."""
         self._transport = cast("asyncio.Transport", transport)
+        self._lost = self._lanes.loop.create_future()
         self._reader = FrameReader()
         self._seq = 0
         self._out = bytearray(pack_hello(self._lanes.hello(self.receiver)))
@@ -112,9 +116,11 @@ class Lane(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - the loop would log it and go on
             self._lanes.fail(error)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Give back what is not settled; connect again if something waits."""
         self._transport = None
+        assert self._lost is not None
+        self._lost.set_result(None)
         unsettled, self._unsettled = self._unsettled, deque()
         self._unsettled_bytes = 0
         for parcel in unsettled:
@@ -130,26 +136,25 @@ class Lane(asyncio.Protocol):
         """Drop a parcel that has not been written and that nobody waits for."""
         self.outbox.discard(parcel)
 
-    def close(self) -> None:
-        """Write what the window allows and close; what waits is not sent any more."""
-        if self._connecting is not None:
-            self._connecting.cancel()
+    def close(self) -> set[asyncio.Future[None]]:
+        """Begin to close, after what is written; return what to wait for. What waits is dropped."""
         for parcel in self.outbox.clear():
             if parcel.future is not None:
                 parcel.future.cancel()
         self._flush()
-        if self._transport is not None:
+        closing: set[asyncio.Future[None]] = set()
+        if self.connecting is not None:
+            self.connecting.cancel()
+            closing.add(self.connecting)
+        if self._transport is not None and self._lost is not None:
             self._transport.close()
+            closing.add(self._lost)
+        return closing
 
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
-
-    @property
-    def closed(self) -> bool:
-        """Whether there is no connection and none is being made."""
-        return self._transport is None and (self._connecting is None or self._connecting.done())
 
     def _window_open(self) -> bool:
         return len(self._unsettled) < WINDOW and self._unsettled_bytes < WINDOW_BYTES
@@ -224,9 +229,9 @@ class Lane(asyncio.Protocol):
             _resolve(parcel, MessageRefusedError(f"{self.receiver} refused: {reason}"))
 
     def _connect_soon(self) -> None:
-        if not self._lanes.closing and (self._connecting is None or self._connecting.done()):
-            self._connecting = self._lanes.loop.create_task(self._connect())
-            self._connecting.add_done_callback(self._on_connected)
+        if not self._lanes.closing and (self.connecting is None or self.connecting.done()):
+            self.connecting = self._lanes.loop.create_task(self._connect())
+            self.connecting.add_done_callback(self._on_connected)
 
     async def _connect(self) -> None:
         for pause_secs in _retry_pauses():
@@ -318,14 +323,18 @@ class Lanes:
         await self._outcome(receiver, parcel, timeout_secs)
 
     async def close(self, timeout_secs: float) -> None:
-        """Write what the windows allow, close all connections; what waits is gone with us."""
-        self.closing = True
+        """Write what the windows allow, close all connections; what waits is gone with us.
+
+        A lane that is just being connected is given half of ``timeout_secs`` for it.
+        """
         lanes = list(self._lanes.values())
-        for lane in lanes:
-            lane.close()
-        deadline = self.loop.time() + timeout_secs
-        while not all(lane.closed for lane in lanes) and self.loop.time() < deadline:
-            await asyncio.sleep(0.001)
+        connecting = {lane.connecting for lane in lanes if lane.connecting is not None}
+        if connecting:
+            await asyncio.wait(connecting, timeout=timeout_secs / 2)
+        self.closing = True
+        closing = {future for lane in lanes for future in lane.close()}
+        if closing:
+            await asyncio.wait(closing, timeout=timeout_secs)
         for lane in lanes:
             lane.abort()
 

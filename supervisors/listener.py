@@ -32,6 +32,8 @@ from supervisors.sockets import RuntimeFolder
 HELLO_TIMEOUT_SECS = 5.0
 """A connection that has not said who it is by then is closed."""
 
+_LAST_CHANCE_SECS = 0.05
+
 MAX_NAMES = 4096
 """So many senders' generations are remembered; beyond, those forgotten first have no connection."""
 
@@ -46,6 +48,8 @@ class Connection(asyncio.Protocol):
         self._frames: deque[Frame] = deque()
         self._transport: asyncio.Transport | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
+        # Done when the connection is lost.
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._out = bytearray()
         self._flush_scheduled = False
         self._handled_seq = 0
@@ -59,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._listener.connections.add(self)
         loop = asyncio.get_running_loop()
-        self._hello_timer = loop.call_later(HELLO_TIMEOUT_SECS, self._on_no_hello)
+        self._hello_timer = loop.call_later(HELLO_TIMEOUT_SECS, self._on_no_hello_yet)
 
     def data_received(self, data: bytes) -> None:
         """Cut frames and admit them."""
@@ -71,8 +75,7 @@ class Connection(asyncio.Protocol):
                 if not frames:
                     return
                 self._on_hello(frames.pop(0))
-            if any(kind != TELL and kind != ASK for kind, _, _ in frames):
-                raise MalformedFrameError("a sender's frame was neither tell nor ask")
+            _check_kinds(frames)
         except MalformedFrameError as error:
             self._listener.on_malformed(self, str(error))
             return
@@ -80,12 +83,13 @@ class Connection(asyncio.Protocol):
             self._frames.extend(frames)
             self._admit()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Forget the connection; what the inbox holds of it is handled all the same."""
         self._transport = None
         self._frames.clear()
         if self._hello_timer is not None:
             self._hello_timer.cancel()
+        self.lost.set_result(None)
         self._listener.on_lost(self)
 
     def resume(self) -> None:
@@ -133,6 +137,11 @@ class Connection(asyncio.Protocol):
         self.sender = hello.sender
         self.generation = hello.generation
         self._listener.on_hello(self, hello.receiver)
+
+    def _on_no_hello_yet(self) -> None:
+        # Timers run before sockets are read: after a long handler the hello may lie there.
+        loop = asyncio.get_running_loop()
+        self._hello_timer = loop.call_later(_LAST_CHANCE_SECS, self._on_no_hello)
 
     def _on_no_hello(self) -> None:
         self._listener.on_malformed(self, f"no hello within {HELLO_TIMEOUT_SECS} s")
@@ -191,12 +200,12 @@ class Listener:
         """Stop accepting, write the last acknowledgements, close all connections."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self.connections):
+        connections = list(self.connections)
+        for connection in connections:
             connection.close()
-        deadline = asyncio.get_running_loop().time() + timeout_secs
-        while self.connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.001)
-        for connection in list(self.connections):
+        if connections:
+            await asyncio.wait({each.lost for each in connections}, timeout=timeout_secs)
+        for connection in connections:
             connection.abort()
 
     def on_hello(self, connection: Connection, receiver: str) -> None:
@@ -209,9 +218,8 @@ class Listener:
             self._fence(connection, newest)
             return
         for other in list(self.connections):
-            if other is not connection and other.sender == connection.sender:
-                if other.generation < connection.generation:
-                    self._fence(other, connection.generation)
+            if other.sender == connection.sender and other.generation < connection.generation:
+                self._fence(other, connection.generation)
         self._forget_names()
 
     def on_lost(self, connection: Connection) -> None:
@@ -237,3 +245,9 @@ class Listener:
             oldest = next(gone, None)
             if oldest is not None:
                 del self._generations[oldest]
+
+
+def _check_kinds(frames: list[Frame]) -> None:
+    for kind, _, _ in frames:
+        if kind not in {TELL, ASK}:
+            raise MalformedFrameError(f"a sender's frame was of kind {kind}")

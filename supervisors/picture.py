@@ -101,13 +101,17 @@ def _paint_child(
     )
 
 
+def stopped_tree(spec: SupervisorSpec) -> NodeStatus:
+    """Return the picture of a tree of which no process runs."""
+    children = _unknown_children(spec)
+    return NodeStatus(name=spec.name, type="supervisor", state="stopped", children=children)
+
+
 def _unknown_children(spec: SupervisorSpec) -> tuple[NodeStatus, ...]:
     return tuple(
         NodeStatus(name=child.name, type="worker", state="stopped")
         if isinstance(child, ChildSpec)
-        else NodeStatus(
-            name=child.name, type="supervisor", state="stopped", children=_unknown_children(child)
-        )
+        else stopped_tree(child)
         for child in spec.children
     )
 

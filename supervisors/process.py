@@ -79,14 +79,13 @@ def redirect_output(path: Path) -> None:
 
 
 def default_signals() -> None:
-    """Give all signals back to the kernel, but SIGPIPE, SIGINT and SIGHUP, which are ignored.
+    """Give all signals back to the kernel, but SIGPIPE, which is ignored.
 
-    A Python handler for SIGSEGV spins for ever; a terminal's Ctrl-C is the starter's business.
+    A Python handler for SIGSEGV would spin for ever.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
@@ -104,6 +103,9 @@ class CrashFile:
 
     def arm(self) -> None:
         """Write stacks on a native crash, and on ``DUMP_SIGNAL`` even when Python is stuck."""
+        # A fork inherits "enabled" but not the handlers, which default_signals has taken away.
+        faulthandler.disable()
+        faulthandler.unregister(DUMP_SIGNAL)
         faulthandler.enable(self._file, all_threads=True)
         faulthandler.register(DUMP_SIGNAL, self._file, all_threads=True, chain=False)
 
@@ -167,25 +169,33 @@ def process_state(pid: int) -> str:
     return _state(Path(f"/proc/{pid}"))
 
 
-def processes_with(marker: Path, environment: str) -> Iterator[int]:
-    """Yield other live processes that hold the marker file open or carry the variable.
+def forked_processes(marker: Path) -> Iterator[int]:
+    """Yield other live processes that hold the marker file open: all that the tree forked."""
+    return (pid for pid in _live_processes() if _holds(Path(f"/proc/{pid}"), str(marker)))
 
-    A forked process carries the marker; one that an actor executed carries the environment.
+
+def executed_processes(variable: str) -> Iterator[int]:
+    """Yield other live processes with this NAME=value in their environment.
+
+    Only what was executed shows its environment; a forked process shows its ancestor's.
     """
-    wanted = environment.encode()
-    target = str(marker)
-    for entry in _list(Path("/proc")):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        if process_state(int(entry.name)) in {"", "Z", "X"}:
-            continue
-        if _holds(entry, target) or wanted in _read_bytes(entry / "environ").split(b"\0"):
-            yield int(entry.name)
+    wanted = variable.encode()
+    for pid in _live_processes():
+        if wanted in _read_bytes(Path(f"/proc/{pid}/environ")).split(b"\0"):
+            yield pid
 
 
 def is_single_threaded() -> bool:
     """True when no other Python thread runs: only then is a fork safe."""
     return threading.active_count() == 1
+
+
+def _live_processes() -> Iterator[int]:
+    for entry in _list(Path("/proc")):
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        if process_state(int(entry.name)) not in {"", "Z", "X"}:
+            yield int(entry.name)
 
 
 def _is_open(fd: int) -> bool:

@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.parse import quote
 
 from supervisors.messages import PeerUnreachableError
@@ -30,7 +31,8 @@ class RuntimeFolder:
 
     Sockets are reached through the descriptor (``/proc/self/fd/N/name``) because a socket's path
     may have no more than 107 bytes and a folder's path may be longer. Raises
-    ``PeerUnreachableError`` when there is no such folder. Use it in the process that made it.
+    ``PeerUnreachableError`` when there is no such folder or it belongs to another user. Use it
+    in the process that made it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,6 +42,9 @@ class RuntimeFolder:
         except (FileNotFoundError, NotADirectoryError):
             text = f"no runtime folder {path}: the system is not running"
             raise PeerUnreachableError(text) from None
+        if not os.access(path, os.X_OK):
+            self.close()
+            raise PeerUnreachableError(f"the runtime folder {path} belongs to another user")
 
     def listen(self, name: str) -> socket.socket:
         """Return a listening socket that has taken ``name`` from whoever had it, atomically.
@@ -78,7 +83,7 @@ class RuntimeFolder:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> RuntimeFolder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

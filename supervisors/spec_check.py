@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from typing import Any, assert_never
 
 from supervisors.spec import AutoShutdown, ChildSpec, SpecError, Strategy, SupervisorSpec
+from supervisors.status import StartError
 
 
 def check_spec(spec: SupervisorSpec) -> None:
@@ -28,15 +30,26 @@ def import_actor(path: str) -> type[Any]:
 
 
 def import_actors(spec: SupervisorSpec) -> None:
-    """Import the actor classes of the whole tree, so that every later start is a fork only."""
+    """Import the actor classes of the whole tree, so that every later start is a fork only.
+
+    Raises StartError, with the traceback, for the first child whose class cannot be imported.
+    """
     for child in spec.children:
         match child:
             case SupervisorSpec():
                 import_actors(child)
             case ChildSpec():
-                import_actor(child.actor)
+                _import_actor_of(child)
             case _:
                 assert_never(child)
+
+
+def _import_actor_of(child: ChildSpec) -> None:
+    try:
+        import_actor(child.actor)
+    except Exception as error:
+        reason = f"cannot import {child.actor}: {type(error).__name__}: {error}"
+        raise StartError(child.name, reason, traceback.format_exc()) from error
 
 
 def _collect_mistakes(spec: SupervisorSpec, names: set[str], mistakes: list[str]) -> None:

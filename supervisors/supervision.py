@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import select
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,7 +23,6 @@ from supervisors.control import (
     Crash,
     Hello,
     Ready,
-    Statistics,
     Stop,
     Stopped,
     Told,
@@ -38,7 +36,7 @@ from supervisors.process import CrashFile, crash_path
 from supervisors.reports import Reason, ReportLog
 from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.spec_check import import_actors
-from supervisors.status import NodeStatus, StartError
+from supervisors.status import NodeStatus
 from supervisors.timers import Timers
 
 TELL_SECS = 0.5
@@ -70,6 +68,8 @@ class Supervision:
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
+        # Something changed since the parent was last told.
+        self._news = False
         path = crash_path(own.settings.crash_dir, own.spec.name, own.generation)
         self.crash_file = CrashFile(path)
 
@@ -177,8 +177,9 @@ class Supervision:
                 child.crash = packet
             case Stopped():
                 child.said_stopped = True
-            case Told(node):
+            case Told(node, news):
                 child.told = node
+                self._news = self._news or news
             case CommandDone(id=command_id, error=error):
                 self._commands.answered(command_id, error)
             case Hello() | Stop() | Command():
@@ -226,7 +227,7 @@ class Supervision:
         if self._deciding:
             return
         self._deciding = True
-        changed = bool(self._events)
+        self._news = self._news or bool(self._events)
         while self._events:
             event = self._events.popleft()
             dice = random.random()  # noqa: S311 - jitter, not a secret
@@ -234,21 +235,22 @@ class Supervision:
             for action in actions:
                 self._carry_out(action)
         self._deciding = False
-        if changed:
-            self._tell_once()
+        if self._news:
+            self._tell_parent(news=True)
 
     def _carry_out(self, action: facts.Action) -> None:
         match action:
             case facts.StartChild(name):
                 self._start(self._specs[name])
             case facts.StopChild(name, shutdown_secs):
-                self._stop(self._alive[name], shutdown_secs)
+                self._stop(name, shutdown_secs)
             case facts.SetTimer(name, token, delay_secs):
                 event = facts.TimerFired(name, token)
                 self._timers.call_after(delay_secs, lambda: self._decide(event))
             case facts.Report():
                 self._report(action)
             case facts.AllReady():
+                self._tell_parent(news=True)
                 self._own.channel.send(Ready())
             case facts.Finish(outcome, culprit):
                 self._finish(outcome, culprit)
@@ -267,7 +269,10 @@ class Supervision:
         self._alive[spec.name] = child
         self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
 
-    def _stop(self, child: Incarnation, shutdown_secs: float | None) -> None:
+    def _stop(self, name: str, shutdown_secs: float | None) -> None:
+        child = self._alive.get(name)
+        if child is None:
+            return  # it has just died, and the policy is about to hear of it
         if shutdown_secs == 0:
             child.kill()
             return
@@ -277,20 +282,22 @@ class Supervision:
             self._timers.call_after(shutdown_secs, lambda: self._end_by_force(child, reason))
 
     def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
+        self._tell_parent(news=True)
         if outcome is facts.Outcome.START_FAILED:
             assert culprit is not None
-            end_crashed(self._own.channel, None, *self._start_failure(culprit))
-        self._tell()
+            self._own.channel.send(self._start_failure(culprit))
+            os._exit(os.EX_SOFTWARE)
         self._own.channel.send(Stopped())
-        sys.stderr.flush()
         os._exit(0)
 
-    def _start_failure(self, culprit: str) -> tuple[StartError, str]:
+    def _start_failure(self, culprit: str) -> Crash:
+        """Return the failure of the deepest child, which passes up unchanged."""
         ended = self._ended[culprit]
-        if ended.crash is None:
-            return StartError(culprit, str(ended.reason)), culprit
-        deepest = ended.crash.child or culprit
-        return StartError(deepest, str(ended.reason), ended.crash.traceback), deepest
+        crash = ended.crash
+        if crash is not None and crash.child is not None:
+            return crash
+        traceback = "" if crash is None else crash.traceback
+        return Crash.of("StartError", str(ended.reason), traceback, culprit)
 
     def _report(self, report: facts.Report) -> None:
         ended = self._ended[report.name]
@@ -319,11 +326,7 @@ class Supervision:
         if not self._is_current(child) or self.phase_of(child.spec.name) is not facts.Phase.RUNNING:
             return
         if child.misses_beats():
-            in_work = child.slot.statistics.in_work
-            detail = f"no progress for 3 beats of {child.beat_secs} s"
-            self._end_by_force(
-                child, Reason("hung", detail + (f" in {in_work}" if in_work else ""))
-            )
+            self._end_by_force(child, child.hang_reason())
             return
         self._watch_beats(child)
 
@@ -331,24 +334,27 @@ class Supervision:
         """Have its stacks written, then kill it, unless it has ended meanwhile."""
         if not self._is_current(child) or child.verdict is not None:
             return
-        dumps = child.dump(reason)
-        self._timers.call_after(
-            _DUMP_SECS if dumps else 0.0, lambda: self._is_current(child) and child.kill()
-        )
+        delay_secs = _DUMP_SECS if child.dump(reason) else 0.0
+        self._timers.call_after(delay_secs, lambda: self._kill(child))
+
+    def _kill(self, child: Incarnation) -> None:
+        if self._is_current(child):
+            child.kill()
 
     def _is_current(self, child: Incarnation) -> bool:
         return self._alive.get(child.spec.name) is child
 
     def _beat(self) -> None:
-        self._own.slot.beat(Statistics())
+        self._own.slot.beat()
         self._timers.call_after(_BEAT_SECS, self._beat)
 
     def _tell(self) -> None:
-        self._tell_once()
+        self._tell_parent(news=False)
         self._timers.call_after(TELL_SECS, self._tell)
 
-    def _tell_once(self) -> None:
-        self._own.channel.send(Told(self.status()))
+    def _tell_parent(self, *, news: bool) -> None:
+        self._news = False
+        self._own.channel.send(Told(self.status(), news))
 
 
 def _names(spec: ChildSpec | SupervisorSpec) -> set[str]:

@@ -43,6 +43,7 @@ with _without_name_server():
     from thespian.system.admin.adminCore import AdminCore
     from thespian.system.messages.admin import PendingActor, QueryAck, QueryExists
     from thespian.system.multiprocTCPBase import ActorSystemBase
+    from thespian.system.timing import ExpirationTimer
     from thespian.system.transport import IPBase, ReceiveEnvelope
     from thespian.system.transport.TCPTransport import TCPTransport
 
@@ -144,9 +145,7 @@ class Visitor(System):
     Raises NotRunningError when there is none.
     """
 
-    def _startAdmin(  # noqa: N802 - Thespian's name
-        self, address: Any, starter: Any, capabilities: dict[str, Any], log_defs: dict[str, Any]
-    ) -> None:
+    def _startAdmin(self, address: Any, *_rest: Any) -> None:  # noqa: N802 - Thespian's name
         raise NotRunningError(f"nobody listens on port {address.addressDetails.sockname[1]}")
 
     def ask_port(self, port: int, message: Any, timeout_secs: float) -> Any:
@@ -206,6 +205,8 @@ class _Manager(multiprocCommon.MultiProcManager):  # type: ignore[misc] # Thespi
         super()._createInstance()
         if self.actorInst is None:
             os._exit(os.EX_SOFTWARE)
+        # A timer set before the loop runs for the first time would miss this attribute.
+        self.transport.run_time = ExpirationTimer(None)
         self.transport.set_watch(self.actorInst.begin(self.signalChildDied))
 
 
@@ -241,7 +242,8 @@ def _run_actor(*arguments: Any) -> None:
 
 def _clean_process(name: str, *, keep: Any, close: Any = ()) -> None:
     parent = multiprocessing.parent_process()
-    assert parent is not None and parent.pid is not None
+    assert parent is not None
+    assert parent.pid is not None
     process.die_with_parent(parent.pid)
     process.default_signals()
     process.name_process(name)
@@ -264,7 +266,7 @@ def _skip_next_fork() -> None:
 
 def _own_logging() -> None:
     """Undo what Thespian does to ``logging``: nothing is logged over its transport."""
-    logging.root = logging.Logger.root = _root_logger  # type: ignore[misc] # as Thespian does
+    logging.root = logging.Logger.root = _root_logger  # as Thespian does
     logging.Logger.manager = _logger_tree
     _root_logger.handlers = [logging.StreamHandler(sys.stderr)]
     _root_logger.setLevel(logging.WARNING)

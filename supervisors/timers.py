@@ -7,6 +7,9 @@ import itertools
 import math
 from collections.abc import Callable
 
+_EARLY_SECS = 0.005
+"""A wake-up may come this much before its time; it is then asked for again."""
+
 
 class Timers:
     """Calls functions when their time has come; one thread, no waiting of its own.
@@ -32,7 +35,7 @@ class Timers:
     def fire(self) -> None:
         """Call what is due, in the order of its time; new timers that are due wait their turn."""
         now = self._clock()
-        if now >= self._armed_at:
+        if now >= self._armed_at - _EARLY_SECS:
             self._armed_at = math.inf
         due: list[Callable[[], None]] = []
         while self._heap and self._heap[0][0] <= now:

@@ -294,7 +294,7 @@ def read_log(path: Path, *, after: int = 0, types: Any) -> Iterator[LogRecord[An
             for raw in tail.poll(_SCAN_LIMIT):
                 try:
                     event = decode(raw.body)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise LogEventError(
                         f"{path}: record {raw.number} ({raw.event_type}) cannot be read: {error}"
                     ) from error

@@ -62,7 +62,7 @@ def row_of(record: RawRecord, *, seq: int, writer: str, ts_written: int) -> Jour
     """Return the row of a log's record; symbol, order and time are read from the event."""
     try:
         subject = _subject_of(record.body)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         # An event may use these names for something else; then it is found by its type only.
         subject = _Subject()
     order = subject.order

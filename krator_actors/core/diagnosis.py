@@ -99,12 +99,6 @@ _DIED = _codes("crash", "quarantine")
 
 # The order is from the decisive to the general.
 _SIGNATURES = (
-    _Signature(
-        Cause.SYSTEM_RESTART,
-        0.95,
-        _codes("system"),
-        facts=(("report", _codes("system_restarted")),),
-    ),
     _Signature(Cause.CONFIG_ERROR, 0.9, _DIED, facts=(("exception", _CONFIG_ERRORS),)),
     _Signature(
         Cause.DISK_FULL,
@@ -131,6 +125,13 @@ _SIGNATURES = (
         0.9,
         _codes("system"),
         facts=(("report", _codes("shutdown")),),
+    ),
+    _Signature(
+        Cause.SYSTEM_RESTART,
+        0.95,
+        _codes("system"),
+        ("system",),
+        facts=(("report", _codes("child_terminated", "start_error")),),
     ),
     _Signature(
         Cause.HUNG_ACTOR,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
@@ -31,7 +31,10 @@ STALL_OVER = "LIVE"
 """The code with which the feed says that a stream is fresh again."""
 
 SYSTEM = "system"
-"""The component of an incident that concerns all of it."""
+"""The component of an incident that concerns all of it: the root or the admin failed."""
+
+_HEART = "heart"
+_ROOT = "root"
 
 _HANGS = frozenset({"hung", "not_progressing"})
 _MAX_EVIDENCE = 16
@@ -90,19 +93,19 @@ class _Incident:
     component: str
     ts_event: int
     evidence: tuple[Evidence, ...]
+    # How many of them are in events already.
+    told: int
     cause: str = ""
-    # Only of a system restart: the children that have to run again before it is over.
-    awaited: set[str] = field(default_factory=set)
 
 
 class IncidentBook:
     """The open incidents, at most one per fingerprint: kind, component, stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reader: str) -> None:
+        """``reader`` is the actor that keeps this book and starts last: when it runs, all does."""
+        self._reader = reader
         # Open incidents by fingerprint.
         self._open: dict[tuple[str, str, str], _Incident] = {}
-        # Children that are running, as far as the reports tell.
-        self._running: set[str] = set()
 
     @property
     def open_count(self) -> int:
@@ -112,36 +115,29 @@ class IncidentBook:
     def on_report(self, report: SupervisorReport) -> list[IncidentEvent]:
         """Take one report, in the order of the file; return what follows from it.
 
-        A child that did not stop in time on a planned stop (``shutdown_error``) is not an
-        incident: nothing is missing that should be there.
+        Every ``child_terminated`` is an end that nobody asked for. A child that did not stop in
+        time on a planned stop (``shutdown_error``) is not an incident: nothing is missing that
+        should be there.
         """
         component = _component(report.child or report.supervisor)
         match report.report:
             case "child_started":
-                self._running.add(component)
                 return list(self._close_for(component, report.ts_ns))
+            case "child_terminated" | "start_error" if report.supervisor == _HEART:
+                return self._observe("system", SYSTEM, report)
             case "child_terminated" | "start_error":
-                self._running.discard(component)
-                if _is_normal(report):
-                    return []
+                if _is_normal(report) and ("system", component, "") in self._open:
+                    return []  # how a supervisor that gave up ends
                 kind = "hang" if report.reason and report.reason.kind in _HANGS else "crash"
                 return self._observe(kind, component, report)
             case "quarantined":
-                self._running.discard(component)
-                for incident in self._open.values():
-                    incident.awaited.discard(component)
                 return self._observe("quarantine", component, report)
             case "shutdown":
                 # A supervisor that gave up: the incident is its own, whoever the last child was.
                 return self._observe("system", _component(report.supervisor), report)
             case "system_restarted":
-                awaited, self._running = self._running, set()
-                events = self._observe("system", SYSTEM, report)
-                self._open["system", SYSTEM, ""].awaited = awaited
-                return events
-            case "shutdown_error":
-                self._running.discard(component)
-                return []
+                return list(self._close_for(SYSTEM, report.ts_ns))
+        return []
 
     def on_stall(self, stall: StallDetected, *, now_ns: int) -> list[IncidentEvent]:
         """Take one word of the feed; the same stall told again changes nothing.
@@ -169,20 +165,25 @@ class IncidentBook:
             case IncidentOpened(kind="stall", evidence=evidence):
                 stream = next((e.code for e in evidence if e.kind == "stream"), "")
                 self._open["stall", event.component, stream] = _Incident(
-                    event.incident_id, "stall", event.component, event.ts_event, evidence
+                    event.incident_id,
+                    "stall",
+                    event.component,
+                    event.ts_event,
+                    evidence,
+                    told=len(evidence),
                 )
             case IncidentDiagnosed():
                 for incident in self._open.values():
                     if incident.incident_id == event.incident_id:
                         incident.cause = event.cause
+                        incident.evidence += event.evidence
+                        incident.told = len(incident.evidence)
             case IncidentClosed():
                 self._open = {
                     fingerprint: incident
                     for fingerprint, incident in self._open.items()
                     if incident.incident_id != event.incident_id
                 }
-            case IncidentOpened():
-                pass
 
     def _observe(self, kind: str, component: str, report: SupervisorReport) -> list[IncidentEvent]:
         return self._record((kind, component, ""), list(_facts(report)), report.ts_ns)
@@ -200,7 +201,9 @@ class IncidentBook:
         if incident is None:
             kind, component, _ = fingerprint
             incident_id = incident_id_of(fingerprint, ts_event)
-            incident = _Incident(incident_id, kind, component, ts_event, evidence)
+            incident = _Incident(
+                incident_id, kind, component, ts_event, evidence, told=len(evidence)
+            )
             self._open[fingerprint] = incident
             events.append(
                 IncidentOpened(
@@ -223,20 +226,19 @@ class IncidentBook:
                     evidence_ids=diagnosis.evidence_ids,
                     suggestion=diagnosis.suggestion,
                     ts_event=ts_event,
+                    evidence=evidence[incident.told :],
                 )
             )
+            incident.told = len(evidence)
         return events
 
     def _close_for(self, component: str, ts_event: int) -> Iterator[IncidentEvent]:
+        components = {component, SYSTEM} if component == self._reader else {component}
         for fingerprint, incident in list(self._open.items()):
-            restored = component in incident.awaited
-            incident.awaited.discard(component)
-            # Older reports are read again after a restart, when stalls are already restored.
-            if incident.ts_event > ts_event:
-                continue
             # A stall that was told by an incarnation that is gone is over with it: the new one
-            # says for itself what it sees.
-            if incident.component == component or (restored and not incident.awaited):
+            # says for itself what it sees. Reports that are older than an incident close nothing:
+            # they are read again after a restart, when stalls are already restored.
+            if incident.component in components and incident.ts_event <= ts_event:
                 yield self._closed(fingerprint, ts_event)
 
     def _closed(self, fingerprint: tuple[str, str, str], ts_event: int) -> IncidentClosed:
@@ -296,6 +298,6 @@ def _code(text: str) -> str:
 
 
 def _component(name: str | None) -> str:
-    if name is None:
+    if name is None or name == _ROOT:
         return SYSTEM
     return name if _COMPONENT.fullmatch(name) else _UNPRINTABLE

@@ -175,5 +175,5 @@ def _record(payload: bytes, checksum: int) -> RawRecord | None:
 def _payload(payload: bytes) -> RawRecord | None:
     try:
         return _decode(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -23,3 +23,7 @@ class RateWindow:
     def add(self, now_ns: int) -> None:
         """Count one event. Times do not go back."""
         self._times.append(now_ns)
+
+    def ages(self, now_ns: int) -> tuple[int, ...]:
+        """Return how long ago the counted events were, in nanoseconds, oldest first."""
+        return tuple(now_ns - time_ns for time_ns in self._times)

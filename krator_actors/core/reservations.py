@@ -50,8 +50,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     quantity: Decimal
     price: Decimal | None
     """the limit price; None for a market order"""
-    reference_price: Decimal | None
-    """what a unit is reserved at; None: not known, count it at the current ask"""
+    reference_price: Decimal
+    """what a unit is reserved at"""
     remaining: Decimal
     """what may still trade"""
     status: OrderStatus = OrderStatus.INITIALIZED
@@ -83,8 +83,7 @@ class Exposure(msgspec.Struct, kw_only=True):
     buy_quantity: Decimal = _ZERO
     """all open buys"""
     buy_notional: Decimal = _ZERO
-    """the buys whose reference price is known, each at its own"""
-    unpriced_buy_quantity: Decimal = _ZERO
+    """each at its own reference price"""
     sell_quantity: Decimal = _ZERO
 
 
@@ -123,25 +122,24 @@ class Reservations:
         self, order: SubmitOrder, *, reference_price: Decimal, approval: int, generation: int
     ) -> None:
         """Count an approved order from now on. Its id must not be open."""
-        reservation = _of_order(order)
-        reservation.reference_price = reference_price
+        reservation = _of_order(order, reference_price)
         reservation.approval = approval
         reservation.generation = generation
         self._insert(reservation)
 
-    def apply(self, event: OrderEvent) -> None:
+    def apply(self, event: OrderEvent, *, mark: Decimal) -> None:
         """Follow what became of an order. A fill must be applied once only.
 
         An order that the order actor has and we have not (its approval is lost, or it is not
-        ours) is counted from its first event.
+        ours) is counted from its first event, at its limit price or else at ``mark``.
         """
         match event:
             case AccountReport():
                 pass
             case OrderInitialized():
-                self._begin(event.order.client_order_id, lambda: _of_order(event.order))
+                self._begin(event.order.client_order_id, lambda: _of_order(event.order, mark))
             case OrderExternal():
-                self._begin(event.client_order_id, lambda: _of_external(event))
+                self._begin(event.client_order_id, lambda: _of_external(event, mark))
             case OrderFilled():
                 self._fill(event)
             case OrderDenied() | OrderRejected():
@@ -163,6 +161,11 @@ class Reservations:
         if reservation is not None:
             self._add(reservation, -reservation.remaining)
         return reservation
+
+    def busy_assets(self) -> frozenset[str]:
+        """Return the base and quote assets of the symbols that have open orders."""
+        pairs = {r.symbol.rpartition(".")[0] for r in self._open.values()}
+        return frozenset(asset for pair in pairs for asset in pair.split("-"))
 
     def unbegun(self, approval: int) -> list[Reservation]:
         """Return the approvals up to number ``approval`` that the order actor never began."""
@@ -222,13 +225,10 @@ class Reservations:
         if reservation.side is OrderSide.SELL:
             exposure.sell_quantity += quantity
             return
+        notional = quantity * reservation.reference_price
         exposure.buy_quantity += quantity
-        if reservation.reference_price is None:
-            exposure.unpriced_buy_quantity += quantity
-        else:
-            notional = quantity * reservation.reference_price
-            exposure.buy_notional += notional
-            self.buy_notional += notional
+        exposure.buy_notional += notional
+        self.buy_notional += notional
 
 
 _STEPS: dict[type[OrderEvent], Step] = {
@@ -249,7 +249,7 @@ def _advance(reservation: Reservation, step: Step) -> None:
     reservation.is_begun = True
 
 
-def _of_order(order: SubmitOrder) -> Reservation:
+def _of_order(order: SubmitOrder, reference_price: Decimal) -> Reservation:
     return Reservation(
         client_order_id=order.client_order_id,
         strategy=order.strategy,
@@ -258,12 +258,12 @@ def _of_order(order: SubmitOrder) -> Reservation:
         order_type=order.order_type,
         quantity=order.quantity,
         price=order.price,
-        reference_price=order.price,
+        reference_price=reference_price if order.price is None else order.price,
         remaining=order.quantity,
     )
 
 
-def _of_external(event: OrderExternal) -> Reservation:
+def _of_external(event: OrderExternal, mark: Decimal) -> Reservation:
     return Reservation(
         client_order_id=event.client_order_id,
         strategy="",
@@ -272,7 +272,7 @@ def _of_external(event: OrderExternal) -> Reservation:
         order_type=event.order_type,
         quantity=event.quantity,
         price=event.price,
-        reference_price=event.price,
+        reference_price=mark if event.price is None else event.price,
         remaining=event.quantity,
         status=OrderStatus.ACCEPTED,
     )

@@ -15,49 +15,40 @@ _TWO = Decimal(2)
 class DenialReason(enum.StrEnum):
     """What stands in ``OrderDenied.reason`` when risk says no."""
 
-    RISK_RECOVERING = enum.auto()
+    RISK_RECOVERING = "RISK_RECOVERING"
     """risk has started and has not heard from the order actor yet"""
-    TRADING_HALTED = enum.auto()
+    TRADING_HALTED = "TRADING_HALTED"
     """a person has halted trading"""
-    DAILY_LOSS = enum.auto()
+    DAILY_LOSS = "DAILY_LOSS"
     """the day's loss has halted trading"""
-    TRADING_REDUCING = enum.auto()
+    TRADING_REDUCING = "TRADING_REDUCING"
     """only orders that make a position smaller"""
-    LOG_FULL = enum.auto()
+    LOG_FULL = "LOG_FULL"
     """risk's log is past its bound, or cannot be written"""
-    UNKNOWN_SYMBOL = enum.auto()
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     """not configured, or the venue has not told its trading rules yet"""
-    VENUE_UNREACHABLE = enum.auto()
-    QUANTITY_INVALID = enum.auto()
-    LOT_SIZE = enum.auto()
-    PRICE_INVALID = enum.auto()
+    VENUE_UNREACHABLE = "VENUE_UNREACHABLE"
+    QUANTITY_INVALID = "QUANTITY_INVALID"
+    LOT_SIZE = "LOT_SIZE"
+    PRICE_INVALID = "PRICE_INVALID"
     """a limit order without a price, a market order with one, or a price that is none"""
-    TICK_SIZE = enum.auto()
-    STALE_PRICE = enum.auto()
-    CROSSED_MARKET = enum.auto()
-    PRICE_COLLAR = enum.auto()
-    MIN_NOTIONAL = enum.auto()
-    MAX_ORDER_NOTIONAL = enum.auto()
-    INSUFFICIENT_POSITION = enum.auto()
+    TICK_SIZE = "TICK_SIZE"
+    STALE_PRICE = "STALE_PRICE"
+    CROSSED_MARKET = "CROSSED_MARKET"
+    PRICE_COLLAR = "PRICE_COLLAR"
+    MIN_NOTIONAL = "MIN_NOTIONAL"
+    MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
+    INSUFFICIENT_POSITION = "INSUFFICIENT_POSITION"
     """a sell of more than is held and not being sold already: spot cannot go short"""
-    EQUITY_UNKNOWN = enum.auto()
+    EQUITY_UNKNOWN = "EQUITY_UNKNOWN"
     """no opening balances yet, or a holding without any price"""
-    MAX_POSITION = enum.auto()
-    INSUFFICIENT_CASH = enum.auto()
-    ORDER_RATE = enum.auto()
-    RISK_RESTARTED = enum.auto()
+    MAX_POSITION = "MAX_POSITION"
+    INSUFFICIENT_CASH = "INSUFFICIENT_CASH"
+    ORDER_RATE = "ORDER_RATE"
+    RISK_RESTARTED = "RISK_RESTARTED"
     """approved by an earlier incarnation of risk, and never begun"""
-    LOST_APPROVAL = enum.auto()
+    LOST_APPROVAL = "LOST_APPROVAL"
     """approved, and lost on the way to the order actor"""
-
-    @staticmethod
-    def _generate_next_value_(
-        name: str,
-        start: int,  # noqa: ARG004 - enum's signature
-        count: int,  # noqa: ARG004 - enum's signature
-        last_values: list[str],  # noqa: ARG004 - enum's signature
-    ) -> str:
-        return name
 
 
 class Denial(NamedTuple):

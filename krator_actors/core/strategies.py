@@ -143,14 +143,10 @@ def make_strategy(kind: Literal["sma_cross", "ema_cross"], *, fast: int, slow: i
     """Return a new, cold strategy; ``fast`` and ``slow`` are periods in bars, fast below slow."""
     if fast >= slow:
         raise ValueError(f"fast {fast} must be below slow {slow}")
-    match kind:
-        case "sma_cross":
-            return CrossStrategy(StreamingSma(fast), StreamingSma(slow))
-        case "ema_cross":
-            warm_up = _EMA_WARM_UP_PERIODS * slow
-            return CrossStrategy(
-                StreamingEma(fast, warm_up=warm_up), StreamingEma(slow, warm_up=warm_up)
-            )
+    if kind == "sma_cross":
+        return CrossStrategy(StreamingSma(fast), StreamingSma(slow))
+    warm_up = _EMA_WARM_UP_PERIODS * slow
+    return CrossStrategy(StreamingEma(fast, warm_up=warm_up), StreamingEma(slow, warm_up=warm_up))
 
 
 def entry_quantity(notional: Decimal, price: Decimal, instrument: Instrument) -> Decimal:

@@ -48,9 +48,7 @@ def missing(name: str) -> ApiError:
 
 def neither(first: str, second: str) -> ApiError:
     """-1102 when one of two parameters is needed."""
-    return ApiError(
-        -1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!"
-    )
+    return ApiError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
 def illegal(name: str, legal: str) -> ApiError:

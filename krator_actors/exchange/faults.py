@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -15,8 +16,7 @@ _ERROR_TEXTS = {
     -1006: "An unexpected response was received from the message bus. Execution status unknown.",
     -1007: "Timeout waiting for response from backend server. Send status unknown; "
     "execution status unknown.",
-    -1008: "Server is currently overloaded with other requests. Please try again in a few "
-    "minutes.",
+    -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
 }
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -109,56 +109,67 @@ class _Pending:
     method: str | None = None
 
 
+@dataclass(slots=True)
+class _State:
+    delay_ms: float = 0.0
+    silent_until: float = 0.0
+    refusing_until: float = 0.0
+    lost: _Pending = field(default_factory=_Pending)
+    errors: _Pending = field(default_factory=_Pending)
+    error: AnswerError = field(default_factory=AnswerError)
+
+
 class Faults:
     """What is broken at the moment. Times are of the monotonic clock."""
 
     def __init__(self) -> None:
-        self.delay_ms = 0.0
-        self._silent_until = 0.0
-        self._refusing_until = 0.0
-        self._lost = _Pending()
-        self._errors = _Pending()
-        self._error = AnswerError()
+        self._state = _State()
 
     def set(self, action: Action) -> None:
         """Begin or end a fault. Dropping connections is the server's to do."""
         now = time.monotonic()
+        state = self._state
         match action:
-            case Silence(secs):
-                self._silent_until = now + (float("inf") if secs is None else secs)
+            case Silence():
+                state.silent_until = now + (math.inf if action.secs is None else action.secs)
             case EndSilence():
-                self._silent_until = 0.0
-            case LoseAnswer(count, method):
-                self._lost = _Pending(count, method)
-            case DelayAnswers(ms):
-                self.delay_ms = ms
-            case RefuseConnections(secs):
-                self._refusing_until = now + secs
+                state.silent_until = 0.0
+            case LoseAnswer():
+                state.lost = _Pending(action.count, action.method)
+            case DelayAnswers():
+                state.delay_ms = action.ms
+            case RefuseConnections():
+                state.refusing_until = now + action.secs
             case AnswerError():
-                self._error = action
-                self._errors = _Pending(action.count, action.method)
+                state.error = action
+                state.errors = _Pending(action.count, action.method)
             case Clear():
-                self.__init__()  # type: ignore[misc]
+                self._state = _State()
             case DropConnections():
                 pass
 
     @property
+    def delay_ms(self) -> float:
+        """How long every answer is held back."""
+        return self._state.delay_ms
+
+    @property
     def silent(self) -> bool:
         """Whether market data is withheld."""
-        return self._silent_until > time.monotonic()
+        return self._state.silent_until > time.monotonic()
 
     @property
     def refusing(self) -> bool:
         """Whether new connections are dropped."""
-        return self._refusing_until > time.monotonic()
+        return self._state.refusing_until > time.monotonic()
 
     def take_lost_answer(self, method: str) -> bool:
         """Return whether this request's answer is to be lost, and count it."""
-        return _take(self._lost, method)
+        return _take(self._state.lost, method)
 
     def take_error(self, method: str) -> AnswerError | None:
         """Return the error that this request is to be answered with, and count it."""
-        return self._error if _take(self._errors, method) else None
+        return self._state.error if _take(self._state.errors, method) else None
 
     def listing(self) -> dict[str, object]:
         """Return what is broken, for ``/sim/status``."""
@@ -166,8 +177,8 @@ class Faults:
             "silent": self.silent,
             "refusing": self.refusing,
             "delay_ms": self.delay_ms,
-            "lose_answer": asdict(self._lost),
-            "answer_error": asdict(self._errors),
+            "lose_answer": asdict(self._state.lost),
+            "answer_error": asdict(self._state.errors),
         }
 
 

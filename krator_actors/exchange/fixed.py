@@ -9,7 +9,7 @@ import re
 from decimal import ROUND_DOWN, Decimal
 
 DECIMALS = 8
-SCALE = 10**DECIMALS
+SCALE = 100_000_000
 
 _DIGITS_MAX = 20
 _TEXT = re.compile(rf"([0-9]{{1,{_DIGITS_MAX}}})(?:\.([0-9]{{1,{_DIGITS_MAX}}}))?")

@@ -82,7 +82,7 @@ class Ledger:
             os.ftruncate(self._file, whole)
 
     def append(self, *records: AnyRecord) -> None:
-        """Write the records, in order, with one ``os.write``; they have ``seq`` and ``ts_ns`` after it.
+        """Write the records, in order, with one ``os.write``; it sets ``seq`` and ``ts_ns``.
 
         Raises LedgerFailedError when the disk did not take all of it.
         """

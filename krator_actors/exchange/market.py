@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +10,13 @@ from krator_actors.exchange.rules import Rules
 from krator_actors.exchange.tape import Tape
 from krator_actors.model import OrderSide
 
-Publish = Callable[[str, str], None]
-"""publish(stream name, JSON text of the event)"""
+
+class Publish(Protocol):
+    """Sends an event to a stream's subscribers."""
+
+    def __call__(self, stream: str, data: str, combined: str | None = None) -> None:
+        """``data``: the event's JSON text; ``combined``: its wrapped text when that is known."""
+
 
 Level = tuple[int, int]
 """(price, quantity)"""

@@ -122,7 +122,9 @@ class MatchingEngine:
         """Return whether an order would trade at once."""
         return self._opposite(side).accepts(limit)
 
-    def quote_fill(self, side: OrderSide, quantity: int, limit: int | None) -> list[tuple[int, int]]:
+    def quote_fill(
+        self, side: OrderSide, quantity: int, limit: int | None
+    ) -> list[tuple[int, int]]:
         """Return the (price, quantity) that an order would trade at once, changing nothing."""
         taken: list[tuple[int, int]] = []
         for price, size in self._opposite(side).levels():

@@ -71,7 +71,7 @@ class OrderFlow:
             self._turn = (self._turn + 1) % MAKERS
             return self._quote(self._turn)
         lean = _LEAN if self._fair > before else -_LEAN
-        side = OrderSide.BUY if self._dice.random() < 0.5 + lean else OrderSide.SELL  # noqa: PLR2004 - a coin
+        side = OrderSide.BUY if self._dice.random() < 0.5 + lean else OrderSide.SELL
         return Take(side, self._quantity(_TAKE_NOTIONAL))
 
     def _fair_at(self, secs: float) -> float:

@@ -58,7 +58,7 @@ class Order:
 
     @property
     def symbol(self) -> str:
-        """``BTCUSDT``"""
+        """``BTCUSDT``."""
         return self.rules.symbol
 
     @property

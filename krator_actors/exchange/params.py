@@ -31,7 +31,7 @@ _RESPONSE_TYPES = ("ACK", "RESULT", "FULL")
 SIGNED = frozenset({"apiKey", "signature", "timestamp", "recvWindow", "returnRateLimits"})
 """parameters that every signed request may have"""
 
-_PLACE = frozenset(
+PLACE = frozenset(
     {
         "symbol",
         "side",
@@ -42,8 +42,10 @@ _PLACE = frozenset(
         "newClientOrderId",
         "newOrderRespType",
         "selfTradePreventionMode",
+        "quoteOrderQty",
     }
 )
+"""parameters of ``order.place``"""
 
 Params = Mapping[str, Any]
 
@@ -135,15 +137,10 @@ def response_type(params: Params, order_type: str) -> str:
     return value
 
 
-def place_request(
-    params: Params, markets: Mapping[str, Market], received_ns: int
-) -> OrderRequest:
+def place_request(params: Params, markets: Mapping[str, Market], received_ns: int) -> OrderRequest:
     """Return what ``order.place`` asks for. Filters and funds are the venue's to check."""
     if "quoteOrderQty" in params:
-        raise ApiError(
-            -2010, "Quote order qty market orders are not support for this symbol."
-        )
-    refuse_unknown(params, _PLACE | SIGNED)
+        raise ApiError(-2010, "Quote order qty market orders are not support for this symbol.")
     rules = market(params, markets).rules
     side = text(params, "side")
     if side not in OrderSide.__members__:

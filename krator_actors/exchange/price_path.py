@@ -18,7 +18,8 @@ _FIRST_PERIOD_SECS = 6.0
 class PricePath:
     """The fair price of one symbol.
 
-    ``volatility_bp`` is about the standard deviation, in basis points, of its change in a second.
+    ``volatility_bp`` scales it: the standard deviation of its change in five seconds is about four
+    times as many basis points.
     """
 
     def __init__(self, *, seed: int, symbol: str, volatility_bp: float) -> None:
@@ -30,8 +31,7 @@ class PricePath:
         self._origin = self._log_at(0.0)
 
     def factor(self, secs: float) -> float:
-        """Return the price at ``secs`` after the epoch (may be negative), as a multiple of the
-        price at the epoch."""
+        """Return the price ``secs`` after the epoch (or before it), in prices at the epoch."""
         return math.exp(self._log_at(secs) - self._origin)
 
     def _log_at(self, secs: float) -> float:

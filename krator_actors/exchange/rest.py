@@ -12,7 +12,7 @@ from aiohttp import web
 
 from krator_actors.exchange import fixed
 from krator_actors.exchange import params as parameters
-from krator_actors.exchange.errors import ApiError, bad_symbol
+from krator_actors.exchange.errors import ApiError, bad_symbol, illegal
 from krator_actors.exchange.faults import Faults
 from krator_actors.exchange.ledger import Ledger
 from krator_actors.exchange.limits import RateLimits
@@ -100,7 +100,7 @@ class RestApi:
             try:
                 symbols = msgspec.json.decode(query["symbols"], type=list[str])
             except msgspec.MsgspecError:
-                raise parameters.illegal("symbols", '["BTCUSDT","ETHUSDT"]') from None
+                raise illegal("symbols", '["BTCUSDT","ETHUSDT"]') from None
         if any(symbol not in self._markets for symbol in symbols):
             raise bad_symbol()
         return {

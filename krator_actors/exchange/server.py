@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +12,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from krator_actors.exchange.connections import Connection, Connections
-from krator_actors.exchange.errors import ExchangeStartError
+from krator_actors.exchange.errors import ApiError, ExchangeStartError
 from krator_actors.exchange.faults import ACTIONS, Action, DropConnections, Faults
 from krator_actors.exchange.ledger import LedgerFailedError
 from krator_actors.exchange.limits import RateLimits
@@ -29,6 +28,8 @@ HOST = "127.0.0.1"
 _PING_SECS = 20.0
 _REQUEST_BYTES_MAX = 1 << 20
 _CONNECT_WEIGHT = 2
+_GOODBYE_SECS = 1.0
+"""how long a client may take to close"""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,9 +53,7 @@ class Server:
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.connections = Connections()
-        self.failed: asyncio.Future[LedgerFailedError] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.failed: asyncio.Future[LedgerFailedError] = asyncio.get_running_loop().create_future()
         self._venue = venue
         self._hub = hub
         self._faults = faults
@@ -63,7 +62,12 @@ class Server:
         self._ws_api = ws_api
         self._status = status
         self._last_seen = time.monotonic()
-        self._runner = web.AppRunner(self._application(), handle_signals=False, access_log=None)
+        self._runner = web.AppRunner(
+            self._application(),
+            handle_signals=False,
+            access_log=None,
+            shutdown_timeout=_GOODBYE_SECS,
+        )
 
     @property
     def idle_secs(self) -> float:
@@ -73,7 +77,7 @@ class Server:
     async def start(self, port: int) -> str:
         """Listen on 127.0.0.1; return the URL. Raises ExchangeStartError when the port is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, HOST, port)
         try:
             await site.start()
         except OSError as error:
@@ -151,6 +155,10 @@ class Server:
 
     async def _websocket_api(self, request: web.Request) -> web.StreamResponse:
         show_limits = request.query.get("returnRateLimits", "true") != "false"
+        try:
+            self._limits.spend(_CONNECT_WEIGHT, time.time_ns() // NANOS_PER_MILLI)
+        except ApiError as error:
+            return _json({"code": error.code, "msg": error.message}, error.status)
         connection = await self._connect(request, "ws-api")
         try:
             async for message in connection.socket:
@@ -163,7 +171,10 @@ class Server:
 
     async def _connect(self, request: web.Request, kind: str) -> Connection:
         socket = web.WebSocketResponse(
-            heartbeat=_PING_SECS, compress=False, max_msg_size=_REQUEST_BYTES_MAX
+            heartbeat=_PING_SECS,
+            compress=False,
+            max_msg_size=_REQUEST_BYTES_MAX,
+            timeout=_GOODBYE_SECS,
         )
         await socket.prepare(request)
         connection = Connection(socket, request, kind)

@@ -29,8 +29,7 @@ class MarketIds:
 
 
 class SyntheticMarket:
-    """One symbol's market. Single-threaded; ``act`` is called by the pacing, the rest by the
-    venue."""
+    """One symbol's market: ``act`` is called by the pacing, the rest by the venue."""
 
     def __init__(
         self,
@@ -160,9 +159,7 @@ class SyntheticMarket:
             self._engine.cancel(order_id)
         bid_id, ask_id = self._flow_id(), self._flow_id()
         self._quotes[quote.maker] = (bid_id, ask_id)
-        executions = self._submit(
-            bid_id, OrderSide.BUY, quote.bid_quantity, quote.bid, rests=True
-        )
+        executions = self._submit(bid_id, OrderSide.BUY, quote.bid_quantity, quote.bid, rests=True)
         executions += self._submit(
             ask_id, OrderSide.SELL, quote.ask_quantity, quote.ask, rests=True
         )

@@ -150,7 +150,7 @@ class Venue:
         rules, quantity = request.rules, request.quantity
         rules.check_quantity(quantity, market=request.limit is None)
         if request.limit is None:
-            rules.check_notional(market.tape.last_price, quantity)
+            rules.check_notional(_reference_price(market, request), quantity)
         else:
             rules.check_price(request.price)
             rules.check_notional(request.price, quantity)
@@ -277,3 +277,13 @@ class Venue:
             self.ledger.append(*self._records)
         self._told += self._events
         self._records, self._events, self._touched = [], [], {}
+
+
+def _reference_price(market: Market, request: OrderRequest) -> int:
+    """Return the price that a market order's notional is judged by: the last, else the best."""
+    if market.tape.last_price:
+        return market.tape.last_price
+    best = market.fillable(request.side, request.quantity, None)
+    if not best:
+        raise ApiError(-1112, "No orders on book for symbol.")
+    return best[0][0]

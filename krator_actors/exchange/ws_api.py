@@ -59,6 +59,8 @@ class _Method:
     weight: int
     known: frozenset[str]
     signed: bool = True
+    # writes a refusal down, for requests that the ledger must know of
+    note: Callable[[ApiError, dict[str, Any], int], None] | None = None
     # weight when one parameter makes it another
     other_weight: tuple[str, int] = ("", 0)
 
@@ -93,22 +95,27 @@ class WsApi:
         self._methods = {
             "ping": _Method(lambda _: {}, 1, frozenset(), signed=False),
             "time": _Method(self._time, 1, frozenset(), signed=False),
-            "order.place": _Method(self._place, 1, frozenset()),
+            "order.place": _Method(self._place, 1, parameters.PLACE, note=venue.note_rejection),
             "order.status": _Method(self._status, 4, by_id),
-            "order.cancel": _Method(self._cancel, 1, by_id | {"newClientOrderId"}),
+            "order.cancel": _Method(
+                self._cancel,
+                1,
+                by_id | {"newClientOrderId"},
+                note=venue.note_cancel_rejection,
+            ),
             "openOrders.status": _Method(
                 self._open_orders, 80, frozenset({"symbol"}), other_weight=("symbol", 6)
             ),
-            "openOrders.cancelAll": _Method(self._cancel_all, 1, frozenset({"symbol"})),
+            "openOrders.cancelAll": _Method(
+                self._cancel_all, 1, frozenset({"symbol"}), note=venue.note_cancel_rejection
+            ),
             "myTrades": _Method(
                 self._my_trades,
                 20,
                 frozenset({"symbol", "orderId", "startTime", "endTime", "fromId", "limit"}),
                 other_weight=("orderId", 5),
             ),
-            "account.status": _Method(
-                self._account_status, 20, frozenset({"omitZeroBalances"})
-            ),
+            "account.status": _Method(self._account_status, 20, frozenset({"omitZeroBalances"})),
             "userDataStream.subscribe.signature": _Method(self._subscribe, 2, frozenset()),
             "userDataStream.unsubscribe": _Method(
                 self._unsubscribe, 2, frozenset({"subscriptionId"}), signed=False
@@ -174,11 +181,14 @@ class WsApi:
         method = self._methods.get(call.method)
         if method is None:
             raise ApiError(-1020, "This operation is not supported.")
-        if call.method == "order.place":
-            return self._place(call)
-        self._admit(call, method)
-        parameters.refuse_unknown(call.params, method.known | SIGNED)
-        return method.carry_out(call)
+        try:
+            self._admit(call, method)
+            parameters.refuse_unknown(call.params, method.known | SIGNED)
+            return method.carry_out(call)
+        except ApiError as error:
+            if method.note is not None:
+                method.note(error, call.harmless_params, call.received_ns)
+            raise
 
     def _admit(self, call: _Call, method: _Method) -> None:
         self._limits.spend(method.weight_of(call.params), call.now_ms)
@@ -199,19 +209,11 @@ class WsApi:
         return {"serverTime": call.now_ms}
 
     def _place(self, call: _Call) -> dict[str, Any]:
-        try:
-            self._admit(call, self._methods["order.place"])
-            self._limits.spend_order(call.now_ms)
-            request = parameters.place_request(
-                call.params, self._venue.markets, call.received_ns
-            )
-            order = self._venue.place(request)
-        except ApiError as error:
-            self._venue.note_rejection(error, call.harmless_params, call.received_ns)
-            raise
-        trades = self._venue.account.trades_of(order)
+        self._limits.spend_order(call.now_ms)
+        request = parameters.place_request(call.params, self._venue.markets, call.received_ns)
+        order = self._venue.place(request)
         response_type = parameters.response_type(call.params, order.order_type)
-        return reports.placed(order, trades, response_type)
+        return reports.placed(order, self._venue.account.trades_of(order), response_type)
 
     def _status(self, call: _Call) -> dict[str, Any]:
         symbol, order_id, client_order_id = self._order_named(call.params)
@@ -223,27 +225,16 @@ class WsApi:
         return reports.order_status(order)
 
     def _cancel(self, call: _Call) -> dict[str, Any]:
-        try:
-            symbol, order_id, client_order_id = self._order_named(call.params)
-            cancel_id = parameters.client_id(call.params, "newClientOrderId")
-            order = self._venue.cancel(
-                symbol=symbol,
-                order_id=order_id,
-                client_order_id=client_order_id,
-                cancel_id=cancel_id,
-            )
-        except ApiError as error:
-            self._venue.note_cancel_rejection(error, call.harmless_params, call.received_ns)
-            raise
+        symbol, order_id, client_order_id = self._order_named(call.params)
+        cancel_id = parameters.client_id(call.params, "newClientOrderId")
+        order = self._venue.cancel(
+            symbol=symbol, order_id=order_id, client_order_id=client_order_id, cancel_id=cancel_id
+        )
         return reports.canceled(order, cancel_id)
 
     def _cancel_all(self, call: _Call) -> list[dict[str, Any]]:
-        try:
-            rules = parameters.market(call.params, self._venue.markets).rules
-            canceled = self._venue.cancel_all(rules.symbol, _fresh_ids())
-        except ApiError as error:
-            self._venue.note_cancel_rejection(error, call.harmless_params, call.received_ns)
-            raise
+        rules = parameters.market(call.params, self._venue.markets).rules
+        canceled = self._venue.cancel_all(rules.symbol, _fresh_ids())
         return [reports.canceled(order, cancel_id) for order, cancel_id in canceled]
 
     def _open_orders(self, call: _Call) -> list[dict[str, Any]]:

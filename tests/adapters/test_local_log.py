@@ -34,7 +34,9 @@ def submitted(name: str = "o-1") -> OrderSubmitted:
     return OrderSubmitted(client_order_id=name, symbol="BTC-USDT.SIM", ts_event=7)
 
 
-def opened(path: Path, *, generation: int = 1, durability: local_log.Durability = "process") -> LocalLog:
+def opened(
+    path: Path, *, generation: int = 1, durability: local_log.Durability = "process"
+) -> LocalLog:
     return LocalLog.open(path, writer=WRITER, generation=generation, durability=durability)
 
 
@@ -157,15 +159,15 @@ def test_log_cut_anywhere_opens_with_its_whole_records(
         log.append(submitted("new"), ts_ns=9)
 
     assert numbers(path) == [*kept, len(kept) + 1]
-    assert path.read_bytes().startswith(whole[: min(cut, log.size_bytes - log.truncated_bytes)][:8])
 
 
 def test_torn_tail_is_cut_and_reported(path: Path) -> None:
     whole = filled(path, 2)
-    path.write_bytes(whole + whole[-20:-10])
+    frame = len(whole) - len(filled(path.with_name("one"), 1))
+    path.write_bytes(whole + whole[-frame : -frame + 30])
 
     with opened(path) as log:
-        assert log.truncated_bytes == 10
+        assert log.truncated_bytes == 30
         assert log.last_number == 2
     assert path.read_bytes() == whole
 
@@ -262,9 +264,7 @@ def file_size_limit() -> Iterator[None]:
 
 
 def limit_file_size(size: int) -> None:
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @pytest.mark.parametrize("room", [0, 17])
@@ -344,7 +344,6 @@ def test_names_are_escaped_into_one_folder(tmp_path: Path) -> None:
 def test_tail_follows_a_growing_log(path: Path) -> None:
     tail = LogTail(path)
     assert tail.poll() == []
-    assert tail.writer is None
     with opened(path) as log:
         assert tail.poll() == []
         assert tail.writer == WRITER

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +119,7 @@ def test_wrong_length_does_not_hide_the_records_behind_it() -> None:
 
 def test_valid_checksum_over_something_else_is_damage() -> None:
     payload = b"not a record"
-    frame = log_frames._PREFIX.pack(len(payload), log_frames.zlib.crc32(payload)) + payload
+    frame = log_frames._PREFIX.pack(len(payload), zlib.crc32(payload)) + payload
 
     assert scan(frame, 1) == ([], 0)
     assert damage(frame, 0) == "checksum or content is wrong"

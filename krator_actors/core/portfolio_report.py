@@ -1,0 +1,68 @@
+"""What risk answers when it is asked what it knows. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from krator_actors.core.risk import RiskEngine
+from krator_actors.messages import (
+    PortfolioReport,
+    PositionReport,
+    StrategyState,
+    StrategyStateRequest,
+)
+
+_ZERO = Decimal(0)
+
+
+def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
+    """Return positions, money and open orders. A holding without a price counts as nothing."""
+    daily_loss = engine.daily_loss
+    return PortfolioReport(
+        state=engine.trading_state,
+        recovered=engine.is_recovered,
+        cash=engine.portfolio.cash,
+        equity=engine.portfolio.known_equity,
+        day_start_equity=_ZERO if daily_loss.start_equity is None else daily_loss.start_equity,
+        positions=tuple(_position_report(engine, symbol) for symbol in _symbols(engine)),
+        open_orders=engine.reservations.open_orders(),
+        orders_approved=engine.approved,
+        orders_denied=engine.denied,
+        fills=engine.portfolio.fills,
+        ts_event=utc_ns,
+    )
+
+
+def strategy_state(engine: RiskEngine, request: StrategyStateRequest) -> StrategyState:
+    """Return what a strategy that starts needs to know of its symbol."""
+    market = engine.markets.get(request.symbol)
+    return StrategyState(
+        symbol=request.symbol,
+        recovered=engine.is_recovered,
+        position=engine.portfolio.position(request.symbol).quantity,
+        open_orders=engine.reservations.open_orders(request.symbol),
+        equity=engine.portfolio.known_equity,
+        instrument=None if market is None else market.instrument,
+    )
+
+
+def _symbols(engine: RiskEngine) -> list[str]:
+    """Return the configured symbols, then the others that were ever held."""
+    others = sorted(engine.portfolio.positions.keys() - engine.markets.keys())
+    return [*engine.markets, *others]
+
+
+def _position_report(engine: RiskEngine, symbol: str) -> PositionReport:
+    position = engine.portfolio.position(symbol)
+    exposure = engine.reservations.exposure(symbol)
+    return PositionReport(
+        symbol=symbol,
+        quantity=position.quantity,
+        average_price=position.average_price,
+        mark_price=position.mark,
+        realized_pnl=position.realized_pnl,
+        unrealized_pnl=position.unrealized_pnl,
+        fees=position.fees,
+        reserved_buy=exposure.buy_quantity,
+        reserved_sell=exposure.sell_quantity,
+    )

@@ -1,0 +1,207 @@
+"""The outer watchdog: it builds the system, and builds it again when the admin or the root fails.
+
+The process that runs it is the ancestor of all others: when it ends, however it ends, the kernel
+ends the whole tree. It forks, so it must have one thread only.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from pathlib import Path
+
+from supervisors.body import Body, SystemFailedError
+from supervisors.ground import Ground
+from supervisors.picture import stopped_tree
+from supervisors.policy import backoff_delay_secs
+from supervisors.process import is_single_threaded
+from supervisors.reports import Reason, ReportLog
+from supervisors.spec import Budget, SupervisorSpec
+from supervisors.spec_check import check_spec, import_actors
+from supervisors.status import HeartGaveUpError, NodeStatus, StartError
+from supervisors.thespian_engine import free_port, port_is_free
+
+
+class Heart:
+    """Owns one system on one runtime folder. Not thread-safe; one thread in the whole process.
+
+    Args:
+        spec: The root supervisor.
+        runtime: Folder for sockets, made and removed by the heart; short and private (0700).
+        state_dir: Where generations are kept; outlives the system.
+        crash_dir: Where crash files, ``reports.jsonl`` and ``stderr.log`` go.
+        budget: How often the whole system may be built again.
+        admin_port: Thespian's port on 127.0.0.1; 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        spec: SupervisorSpec,
+        *,
+        runtime: Path,
+        state_dir: Path,
+        crash_dir: Path,
+        budget: Budget,
+        admin_port: int = 0,
+    ) -> None:
+        self._spec = spec
+        self._runtime = runtime
+        self._state_dir = state_dir
+        self._crash_dir = crash_dir
+        self._budget = budget
+        self._admin_port = admin_port
+        self._reports = ReportLog(crash_dir, "heart")
+        self._ground: Ground | None = None
+        # None between a failure and the next build.
+        self._body: Body | None = None
+        self._spent: list[float] = []
+        self._backoffs = 0
+        self._built_at = -math.inf
+        self._build_at = math.inf
+
+    def start(self) -> None:
+        """Build the system; return when the whole tree is ready.
+
+        Raises SpecError for a spec that cannot be carried out, GroundTakenError when another
+        system runs on the runtime folder, StartError when a child fails; everything that had
+        been started is gone then.
+        """
+        check_spec(self._spec)
+        if not is_single_threaded():
+            raise RuntimeError("the heart's process has more than one thread: forks are not safe")
+        import_actors(self._spec)
+        self._ground = Ground(self._runtime, self._state_dir, self._crash_dir)
+        try:
+            self._ground.sweep_forked()
+            self._ground.sweep_executed()
+            self._build(self._ground)
+        except BaseException:
+            self._leave()
+            raise
+
+    def poll(self) -> list[str]:
+        """Look after the system; to be called about every 0.2 s. Returns what happened, in words.
+
+        Builds the system again when it failed, which may take as long as a start. Raises
+        HeartGaveUpError when that happened too often; nothing is left running then.
+        """
+        if self._ground is None:
+            return []
+        if self._body is not None:
+            try:
+                self._body.probe()
+            except SystemFailedError as failure:
+                return [self._failed(self._body, failure)]
+            return []
+        if time.monotonic() < self._build_at:
+            return []
+        return [self._build_again(self._ground)]
+
+    def stop(self) -> None:
+        """Stop the tree in reverse order, then sweep. Afterwards nothing is left. Idempotent."""
+        if self._ground is None:
+            return
+        if self._body is not None:
+            self._body.stop()
+        self._leave()
+
+    def status(self) -> NodeStatus:
+        """Return the tree as the root described it last, at most about half a second ago."""
+        if self._body is None:
+            return stopped_tree(self._spec)
+        self._body.read_channel()
+        return self._body.node or stopped_tree(self._spec)
+
+    def _build(self, ground: Ground) -> None:
+        port = self._admin_port or free_port()
+        if not port_is_free(port):
+            raise StartError("admin", f"port {port} is taken by another program")
+        body = Body(self._spec, ground)
+        try:
+            body.build(port)
+        except BaseException:
+            self._clear(body, ground)
+            raise
+        self._body = body
+        self._built_at = time.monotonic()
+
+    def _build_again(self, ground: Ground) -> str:
+        began = time.monotonic()
+        try:
+            self._build(ground)
+        except StartError as error:
+            reason = Reason("exception", str(error), "StartError")
+            delay_secs = self._count_failure(str(error))
+            self._report("start_error", error.child, reason, delay_secs)
+            return f"{error}; again in {delay_secs:.1f} s"
+        self._report("system_restarted", self._spec.name, None, None)
+        return f"the system is up again after {time.monotonic() - began:.2f} s"
+
+    def _failed(self, body: Body, failure: SystemFailedError) -> str:
+        assert self._ground is not None
+        self._body = None
+        self._clear(body, self._ground)
+        delay_secs = self._count_failure(str(failure))
+        self._report(
+            "child_terminated",
+            failure.process,
+            failure.reason,
+            delay_secs,
+            pid=failure.pid,
+            generation=body.generation,
+        )
+        return f"{failure}; building the system again in {delay_secs:.1f} s"
+
+    def _count_failure(self, text: str) -> float:
+        """Return after how many seconds to build again. Raises HeartGaveUpError."""
+        now = time.monotonic()
+        budget = self._budget
+        edge = now - budget.period_secs
+        self._spent = [*(spent for spent in self._spent if spent >= edge), now]
+        if len(self._spent) > budget.max_restarts:
+            self._leave()
+            raise HeartGaveUpError(
+                f"{text}; the system failed {len(self._spent)} times in {budget.period_secs} s"
+            )
+        if now - self._built_at >= budget.backoff.reset_secs:
+            self._backoffs = 0
+        delay_secs = backoff_delay_secs(budget, self._backoffs, random.random())  # noqa: S311 - jitter
+        self._backoffs += 1
+        self._build_at = now + delay_secs
+        return delay_secs
+
+    def _clear(self, body: Body, ground: Ground) -> None:
+        body.destroy()
+        ground.sweep_forked()
+        ground.remove_empty_crash_files()
+        ground.forget_address()
+
+    def _leave(self) -> None:
+        assert self._ground is not None
+        if self._body is not None:
+            self._clear(self._body, self._ground)
+            self._body = None
+        self._ground.sweep_forked()
+        self._ground.sweep_executed()
+        self._ground.leave()
+        self._ground = None
+
+    def _report(
+        self,
+        report: str,
+        child: str,
+        reason: Reason | None,
+        restart_in_secs: float | None,
+        *,
+        pid: int | None = None,
+        generation: int = 0,
+    ) -> None:
+        self._reports.write(
+            report,
+            child=child,
+            pid=pid,
+            generation=generation,
+            reason=reason,
+            restart_in_secs=restart_in_secs,
+        )

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krator_actors.adapters.local_log import LocalLog, log_path
+from krator_actors.adapters.log_follower import LogFollower
+from krator_actors.messages import OrderSubmitted
+
+
+class Mark(msgspec.Struct, frozen=True):
+    number: int
+    generation: int = 1
+    ts_logged: int = 0
+
+
+def write(data_dir: Path, writer: str, times: list[int], *, generation: int = 1) -> None:
+    path = log_path(data_dir, writer)
+    with LocalLog.open(path, writer=writer, generation=generation, durability="process") as log:
+        for ts_ns in times:
+            event = OrderSubmitted(client_order_id="o", symbol="S", ts_event=ts_ns)
+            log.append(event, ts_ns=ts_ns)
+
+
+def drain(follower: LogFollower) -> list[tuple[str, int]]:
+    """Take and commit batches until there is nothing more."""
+    found: list[tuple[str, int]] = []
+    while True:
+        batch = follower.batch()
+        if not batch and not follower.catching_up:
+            return found
+        found += [(writer, record.number) for writer, record in batch]
+        follower.committed(batch)
+
+
+def test_older_records_go_first_and_each_log_keeps_its_order(tmp_path: Path) -> None:
+    write(tmp_path, "a", [10, 30, 20])  # its clock was set back
+    write(tmp_path, "b", [15, 25])
+
+    found = drain(LogFollower(tmp_path, limit=100))
+
+    assert found == [("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3)]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "order:SIM", "s:B/x"]), st.lists(st.integers(0, 99), max_size=30)
+    ),
+    st.integers(1, 12),
+)
+def test_everything_comes_once_whatever_the_batches(
+    tmp_path_factory: pytest.TempPathFactory, logs: dict[str, list[int]], limit: int
+) -> None:
+    data_dir = tmp_path_factory.mktemp("data")
+    for writer, times in logs.items():
+        write(data_dir, writer, times)
+    follower = LogFollower(data_dir, limit=limit)
+
+    found = drain(follower)
+
+    expected = [(w, n) for w, times in logs.items() for n in range(1, len(times) + 1)]
+    assert sorted(found) == sorted(expected)
+    for writer in logs:
+        numbers = [number for w, number in found if w == writer]
+        assert numbers == sorted(numbers)
+    assert follower.watermarks() == {w: len(times) for w, times in logs.items()}
+    assert follower.lag() == 0
+    follower.close()
+
+
+def test_batch_that_was_not_committed_comes_again(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1, 2, 3])
+    follower = LogFollower(tmp_path, limit=2)
+
+    first = follower.batch()
+
+    assert follower.batch() == first
+    follower.committed(first[:1])
+    assert [record.number for _, record in follower.batch()] == [2, 3]
+
+
+def test_log_that_appears_later_is_followed(tmp_path: Path) -> None:
+    follower = LogFollower(tmp_path, limit=10)
+    assert follower.batch() == []
+
+    write(tmp_path, "a", [1])
+
+    assert drain(follower) == [("a", 1)]
+
+
+def test_following_continues_behind_what_is_committed(tmp_path: Path) -> None:
+    write(tmp_path, "a", list(range(1, 51)))
+    follower = LogFollower(tmp_path, limit=7)
+    follower.continue_behind({"a": Mark(45, 1, 45), "gone": Mark(3)})
+
+    assert drain(follower) == [("a", n) for n in range(46, 51)]
+    assert follower.watermarks() == {"a": 50, "gone": 3}
+
+
+def test_lost_commit_is_handed_out_again_and_a_hidden_one_is_not(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1, 2, 3, 4])
+    follower = LogFollower(tmp_path, limit=3)
+    follower.batch()
+
+    follower.continue_behind({"a": Mark(2, 1, 2)})  # the commit's answer was lost
+    assert [record.number for _, record in follower.batch()] == [3, 4]
+
+    follower.committed(follower.batch())
+    follower.continue_behind({})  # another database
+    assert drain(follower) == [("a", n) for n in range(1, 5)]
+
+
+def test_lag_is_exact_in_a_batch_and_estimated_beyond(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1] * 1_000)
+    follower = LogFollower(tmp_path, limit=100)
+
+    assert follower.lag() == pytest.approx(1_000, rel=0.3)
+    follower.committed(follower.batch())
+    assert follower.lag() == pytest.approx(900, rel=0.3)
+    drain(follower)
+    write(tmp_path, "a", [1] * 10)
+    assert follower.lag() == 10
+
+
+def test_damaged_log_stops_where_it_is_damaged_and_the_others_go_on(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1, 2, 3])
+    write(tmp_path, "b", [1])
+    path = log_path(tmp_path, "a")
+    whole = bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+    follower = LogFollower(tmp_path, limit=10)
+
+    assert sorted(drain(follower)) == [("a", 1), ("a", 2), ("b", 1)]
+    write(tmp_path, "b", [2])
+    assert drain(follower) == [("b", 2)]
+    assert follower.lag() == 0
+
+
+@pytest.mark.parametrize("length", [2, 8])
+def test_log_that_is_not_what_was_journaled_is_stopped(tmp_path: Path, length: int) -> None:
+    write(tmp_path, "a", [7] * length)
+    follower = LogFollower(tmp_path, limit=10)
+    follower.continue_behind({"a": Mark(5, 1, 99)})
+
+    assert drain(follower) == []
+
+
+def test_copy_of_a_log_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1])
+    path = log_path(tmp_path, "a")
+    path.with_name("a copy.log").write_bytes(path.read_bytes())
+
+    assert drain(LogFollower(tmp_path, limit=10)) == [("a", 1)]
+
+
+def test_closed_follower_begins_again(tmp_path: Path) -> None:
+    write(tmp_path, "a", [1])
+    follower = LogFollower(tmp_path, limit=10)
+    drain(follower)
+
+    follower.close()
+
+    assert [record.number for _, record in follower.batch()] == [1]

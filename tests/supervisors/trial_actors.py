@@ -1,0 +1,90 @@
+"""Actors that do what a test tells them, mostly the wrong thing."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from supervisors.actor import Actor
+from supervisors.messages import Message
+
+
+class Do(Message):
+    what: str
+
+
+class Done(Message):
+    generation: int
+
+
+class TrialError(Exception):
+    pass
+
+
+class Trial(Actor):
+    """``config`` maps "start" and "stop" to what to do then, and "diary" to a file of notes."""
+
+    inbox = Do
+
+    async def on_start(self) -> None:
+        await self._do(self._option("start"))
+        self._note("start")
+
+    async def receive(self, message: Message, _sender: str) -> Message | None:
+        assert isinstance(message, Do)
+        await self._do(message.what)
+        return Done(generation=self.generation)
+
+    async def on_stop(self) -> None:
+        await self._do(self._option("stop"))
+        self._note("stop")
+
+    def _option(self, name: str) -> str:
+        options: dict[str, Any] = self.config or {}
+        return str(options.get(name, "nothing"))
+
+    def _note(self, what: str) -> None:
+        diary = self._option("diary")
+        if diary != "nothing":
+            with Path(diary).open("a", encoding="utf-8") as file:
+                file.write(f"{what} {self.name}\n")
+
+    async def _do(self, what: str) -> None:  # noqa: C901
+        match what.split(" "):
+            case ["nothing"]:
+                return
+            case ["raise"]:
+                raise TrialError("as told")
+            case ["raise-after-first"] if self.generation > 1:
+                raise TrialError("not again")
+            case ["raise-while", path] if Path(path).exists():
+                raise TrialError("still broken")
+            case ["sleep-while", path]:
+                while Path(path).exists():
+                    await asyncio.sleep(0.01)
+            case ["busy"]:
+                while True:
+                    pass
+            case ["never"]:
+                await asyncio.Event().wait()
+            case ["block"]:
+                time.sleep(3600)
+            case ["sleep", secs]:
+                await asyncio.sleep(float(secs))
+            case ["exit", status]:
+                os._exit(int(status))
+            case ["segv"]:
+                ctypes.string_at(0)
+            case ["print"]:
+                for _ in range(5000):
+                    print("x" * 100)  # noqa: T201
+            case ["execute"]:
+                subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+            case ["kill-self", name]:
+                os.kill(os.getpid(), getattr(signal, name))
