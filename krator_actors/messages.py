@@ -53,6 +53,10 @@ class TradeTick(Message, frozen=True, kw_only=True):
     ts_event: int
     ts_init: int
 
+    def gap_key(self) -> str:
+        """One gap never spans two symbols."""
+        return self.symbol
+
     def gap_message(self, last: Message, count: int) -> MarketDataGap:
         """Declare the trades from self to ``last`` as missing."""
         assert isinstance(last, TradeTick)
@@ -91,11 +95,17 @@ class QuoteTick(Message, frozen=True, kw_only=True):
 class MarketStatus(Message, frozen=True, kw_only=True):
     """Whether a symbol's data is fresh. Sent on every change, and to whoever asks."""
 
+    delivery: ClassVar[Delivery] = Delivery.CONFLATE
+
     symbol: str
     fresh: bool
     reason: str
     """``LIVE``, ``CONNECTING``, ``DISCONNECTED``, ``STALE_TRADES``, ``STALE_QUOTES``, ``GAP``"""
     ts_event: int
+
+    def conflation_key(self) -> str:
+        """Only the newest word on a symbol matters: a receiver that is away never blocks a feed."""
+        return self.symbol
 
 
 class Bar(Message, frozen=True, kw_only=True):
@@ -138,7 +148,13 @@ class Instruments(Message, frozen=True, kw_only=True):
     Also told by the feed to risk and strategies when known or changed.
     """
 
+    delivery: ClassVar[Delivery] = Delivery.CONFLATE
+
     instruments: tuple[Instrument, ...]
+
+    def conflation_key(self) -> str:
+        """Only the newest rules matter."""
+        return ""
 
 
 # -- orders ----------------------------------------------------------------------------------
@@ -605,8 +621,14 @@ class IncidentClosed(Message, frozen=True, kw_only=True):
 class StallDetected(Message, frozen=True, kw_only=True):
     """Feed to rca: a stream that is connected and silent, or a connection that was lost."""
 
+    delivery: ClassVar[Delivery] = Delivery.CONFLATE
+
     component: str
     symbol: str
     code: str
     age_secs: float
     ts_event: int
+
+    def conflation_key(self) -> str:
+        """Only the newest word on a stream matters."""
+        return f"{self.component}/{self.symbol}"

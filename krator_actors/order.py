@@ -26,7 +26,6 @@ from krator_actors.messages import (
     OrderActorStarted,
     OrderEventTold,
     OrderInitialized,
-    OrderPendingCancel,
     OrdersSynced,
     OrderSubmitted,
     PlaceOrder,
@@ -35,6 +34,7 @@ from krator_actors.messages import (
 )
 from krator_actors.model import OrderStatus
 from krator_actors.order_ledger import OrderLedger
+from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
     BalancesSeen,
     NoSuchOrder,
@@ -149,8 +149,12 @@ class OrderActor(Actor):
         self.start_task(self._reconciliation.run(), name="reconciliation")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
-        """Handle one message; orders of other senders than risk are the lane's to refuse."""
+        """Handle one message. An order that did not come from risk is not sent."""
         match message:
+            case PlaceOrder() if sender != "risk":
+                logger.bind(event_type="order_refused", sender=sender).error(
+                    "an order did not come from risk; nothing is sent"
+                )
             case PlaceOrder():
                 await self._place(message)
             case CancelOrder():
@@ -175,7 +179,7 @@ class OrderActor(Actor):
                 if self._client.connected and connection == self._client.connections:
                     await self._set_status(reachable=True, reason="CONNECTED")
             case ReconcileFailed(reason=reason):
-                if not self._status.reachable:
+                if self._client.connected and not self._status.reachable:
                     await self._set_status(reachable=False, reason=reason)
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
@@ -253,7 +257,11 @@ class OrderActor(Actor):
             ).warning("there is nothing to cancel")
             return
         # Logged first: the log is the queue from which a cancel goes out after a reconnect.
-        told = [] if order.cancel_requested else [self._ledger.record(_pending_cancel(order))]
+        told = (
+            []
+            if order.cancel_requested
+            else [self._ledger.record(rules.pending_cancel(order, utc_ns()))]
+        )
         self._send_cancel(order)
         await self._publish(told)
 
@@ -375,9 +383,10 @@ class OrderActor(Actor):
     async def _publish(self, told: Sequence[OrderEventTold]) -> None:
         for message in told:
             await self.tell("risk", message)
-            strategy = self._ledger.strategy_of(message.event)
-            if strategy:
-                await self.tell(strategy, message)
+            order = self._ledger.order_of(message.event)
+            if order is not None and order.strategy:
+                await self.tell(order.strategy, message)
+            log_order_event(message.event, order, message.number)
         if told:
             await self.tell("journal", LogGrew(writer=self.name))
 
@@ -387,9 +396,3 @@ class OrderActor(Actor):
 
     def _on_connection(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - a callback
         self.tell_self(ConnectionChanged(connected=connected, reason=reason))
-
-
-def _pending_cancel(order: Order) -> OrderPendingCancel:
-    return OrderPendingCancel(
-        client_order_id=order.client_order_id, symbol=order.symbol, ts_event=utc_ns()
-    )

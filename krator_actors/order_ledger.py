@@ -20,7 +20,6 @@ from krator_actors.messages import (
     OrderExternal,
     OrderInitialized,
 )
-from krator_actors.order_telemetry import log_order_event
 
 
 class Heard(msgspec.Struct, kw_only=True):
@@ -80,9 +79,8 @@ class OrderLedger:
         """
         number = self._log.last_number + 1
         # Folded first, because an event that the table refuses must not be in the log for ever.
-        order = self.table.apply(event, number)
+        self.table.apply(event, number)
         self._log.append(event, ts_ns=utc_ns())
-        log_order_event(event, order, number)
         return OrderEventTold(venue=self._venue, number=number, event=event)
 
     def told_after(self, watermark: int) -> Iterator[OrderEventTold]:
@@ -95,13 +93,13 @@ class OrderLedger:
         """Return the newest event of ``order`` again."""
         return OrderEventTold(venue=self._venue, number=order.number, event=order.last_event)
 
-    def strategy_of(self, event: OrderEvent) -> str:
-        """Return who is told of ``event`` besides risk; empty when nobody is."""
+    def order_of(self, event: OrderEvent) -> Order | None:
+        """Return the order that ``event`` is about; None for an AccountReport."""
         if isinstance(event, AccountReport):
-            return ""
+            return None
         if isinstance(event, OrderInitialized):
-            return event.order.strategy
-        return self.table.orders[event.client_order_id].strategy
+            return self.table.orders[event.order.client_order_id]
+        return self.table.orders[event.client_order_id]
 
     def hear(
         self, report: OrderReport | None, fills: tuple[FillReport, ...], *, whole: bool

@@ -21,7 +21,7 @@ _EVENT_TYPES = {kind: _WORDS.sub("_", kind.__name__).lower() for kind in get_arg
 
 
 def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None:
-    """Write one line; ``order`` is as it is after ``event``, None for an AccountReport."""
+    """Write one line; ``order`` is the event's, None for an AccountReport."""
     event_type = _EVENT_TYPES[type(event)]
     fields: dict[str, Any] = {"event_type": event_type, "number": number}
     if isinstance(event, AccountReport):
@@ -33,7 +33,6 @@ def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None
             "side": order.side.value,
             "quantity": order.quantity,
             "price": order.price,
-            "status": order.status.value,
         }
     if isinstance(event, OrderFilled):
         fields |= {"quantity": event.last_quantity, "price": event.last_price}

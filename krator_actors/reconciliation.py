@@ -128,30 +128,36 @@ class Reconciliation:
         tries = 0
         while True:
             self._wake.clear()
+            connection = self._client.connections
+            secs = min(self._period_secs, _CLOCK_SECS)
             if self._client.connected:
                 try:
                     await self._round()
                 except VenueError as error:
-                    logger.bind(event_type="reconcile_failed", detail=str(error)).warning(
-                        "the venue could not be asked"
-                    )
-                    self._found(ReconcileFailed(reason=str(error)))
-                    await self._rest(_backoff_secs(tries, error))
+                    secs = await self._failed(error, tries)
                     tries += 1
-                    continue
-            tries = tries + 1 if self._in_doubt() else 0
+                else:
+                    if self._in_doubt():
+                        secs = min(secs, _backoff_secs(tries))
+                        tries += 1
+                    else:
+                        tries = 0
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._next_secs(tries)):
+                async with asyncio.timeout(secs):
                     await self._wake.wait()
+            if self._client.connections != connection:
+                tries = 0
 
-    async def _rest(self, secs: float) -> None:
-        # Not cut short by a wake, because the venue has just said that it has had enough.
-        await asyncio.sleep(secs)
-
-    def _next_secs(self, tries: int) -> float:
-        if tries and self._client.connected:
-            return _backoff_secs(tries - 1, None)
-        return min(self._period_secs, _CLOCK_SECS)
+    async def _failed(self, error: VenueError, tries: int) -> float:
+        logger.bind(event_type="reconcile_failed", detail=str(error)).warning(
+            "the venue could not be asked"
+        )
+        self._found(ReconcileFailed(reason=str(error)))
+        if isinstance(error, VenueUnavailableError) and error.retry_after_secs:
+            # Not cut short by a wake, because the venue bans who comes back too early.
+            await asyncio.sleep(error.retry_after_secs)
+            return 0.0
+        return _backoff_secs(tries)
 
     async def _round(self) -> None:
         now_ns = monotonic_ns()
@@ -243,6 +249,10 @@ class Reconciliation:
         if not report.filled:
             self._found(VenueSaid(report=report, whole=True))
             return
+        order = self._table.find(report.symbol, report.venue_order_id)
+        if order is not None and order.filled >= report.filled:
+            self._found(VenueSaid(report=report))
+            return
         fills = await self._client.trades(report.symbol, venue_order_id=report.venue_order_id)
         if sum(fill.quantity for fill in fills) < report.filled:
             raise VenueUnavailableError(
@@ -265,7 +275,8 @@ class Reconciliation:
         opened_at = self._opened_at or 0
         missed: dict[str, list[FillReport]] = {}
         for fill in page:
-            if fill.ts_event >= opened_at and not self._table.knows_trade(symbol, fill.trade_id):
+            known = self._table.knows_fill(symbol, fill.trade_id, fill.venue_order_id)
+            if fill.ts_event >= opened_at and not known:
                 missed.setdefault(fill.venue_order_id, []).append(fill)
         for venue_order_id, fills in missed.items():
             if self._table.find(symbol, venue_order_id) is None:
@@ -274,6 +285,5 @@ class Reconciliation:
                 self._found(VenueSaid(report=None, fills=tuple(fills)))
 
 
-def _backoff_secs(tries: int, error: VenueError | None) -> float:
-    asked_secs = error.retry_after_secs if isinstance(error, VenueUnavailableError) else None
-    return max(min(_DOUBT_MAX_SECS, _DOUBT_INITIAL_SECS * 2.0 ** min(tries, 10)), asked_secs or 0.0)
+def _backoff_secs(tries: int) -> float:
+    return min(_DOUBT_MAX_SECS, _DOUBT_INITIAL_SECS * 2.0 ** min(tries, 10))

@@ -65,8 +65,8 @@ _NOT_ANSWERED = (
     PeerDiedError,
     PeerUnreachableError,
 )
-_SPARE_BARS = 2
-"""History also holds the bar of the period in which we began, and perhaps the one after."""
+_HISTORY_FACTOR = 2
+"""More history than the warm-up is asked for, because periods without a trade are left out."""
 
 
 class StrategyActorConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,7 +222,7 @@ class StrategyActor(Actor):
 
     def _begin_cold(self) -> None:
         self._strategy = self._cold_strategy()
-        self._history_count = self._strategy.warm_up_bars + _SPARE_BARS
+        self._history_count = self._strategy.warm_up_bars * _HISTORY_FACTOR
         self._series = BarSeries(
             self._symbol, self.config.strategy.bar_secs, limit=self._history_count
         )

@@ -88,6 +88,8 @@ class Actor:
     async def tell(self, receiver: str, message: Message) -> None:
         """Send; at most once, in order per receiver. Returns before it arrives.
 
+        Gives the loop no turn unless it has to wait: a task that does nothing else never yields.
+
         A full lane waits, conflates or leaves out, as ``message.delivery`` says. For a receiver
         that is away a bounded number of messages is kept for its next incarnation. Raises
         ``frames.MessageTooLargeError``; to itself ``InboxFullError``.

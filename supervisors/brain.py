@@ -14,7 +14,7 @@ from loguru import logger
 
 from supervisors.answers import AnswerDecoder, LoadedAnswers, answer_decoder
 from supervisors.frames import ASK, MalformedFrameError, split_deadline
-from supervisors.inbox import TICK, UNDELIVERED, Inbox, Item
+from supervisors.inbox import TICK, UNDELIVERED, Inbox, Item, Origin
 from supervisors.lane import Lanes
 from supervisors.listener import Listener
 from supervisors.messages import ActorError, Message
@@ -228,6 +228,8 @@ class Brain:
             try:
                 await listener.open()
                 yield
+                # Last words may be the first to their receiver.
+                await lanes.connect(CLOSE_SECS)
             finally:
                 await asyncio.gather(listener.close(CLOSE_SECS), lanes.close(CLOSE_SECS))
 
@@ -243,7 +245,9 @@ class Brain:
             self._inbox.wake()
             if self._started and self._failure is None:
                 await asyncio.wait({work}, timeout=STOP_GRACE_SECS)
-            await _cancel({work, *self._tasks})
+            # After a crash nobody waits for a task that will not end; a stop has its deadline.
+            timeout_secs = CLOSE_SECS if self._failure is not None else None
+            await _cancel({work, *self._tasks}, timeout_secs)
         if self._failure is None and self._started:
             await actor.on_stop()
         if self._failure is not None:
@@ -298,9 +302,7 @@ class Brain:
                     return
             message = self._decode(body)
         except (msgspec.MsgspecError, MalformedFrameError, ValueError, RecursionError) as error:
-            self._counters.refused += 1
-            logger.warning("{} refused a message of {}: {}", self._name, origin.sender, error)
-            origin.refuse(seq, str(error))
+            self._refuse(origin, seq, error)
             return
         self._in_work = (type(message).__name__, time.monotonic())
         answer = await actor.receive(message, origin.sender)
@@ -310,6 +312,15 @@ class Brain:
             origin.answer(seq, answer)
         else:
             origin.acknowledge(seq)
+
+    def _refuse(self, origin: Origin, seq: int, error: Exception) -> None:
+        self._counters.refused += 1
+        count = self._counters.refused
+        # The first, second, fourth, eighth: a peer that repeats itself must not flood the log.
+        if count & (count - 1) == 0:
+            text = "{} refused message {} of {} ({} so far): {}"
+            logger.warning(text, self._name, seq, origin.sender, count, error)
+        origin.refuse(seq, str(error))
 
     async def _handle_own(self, actor: Actor, kind: int, body: Any) -> None:
         if kind == UNDELIVERED:
@@ -366,7 +377,7 @@ class Brain:
             self._on_end(task.exception())
 
 
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: set[asyncio.Task[None]], timeout_secs: float | None) -> None:
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    await asyncio.wait(tasks, timeout=timeout_secs)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
+
+from loguru import logger
 
 from supervisors.answers import answer_decoder
 from supervisors.lane import Lanes
@@ -18,16 +21,18 @@ AnswerT = TypeVar("AnswerT", bound=Message)
 
 _CLOSE_SECS = 0.25
 
+_numbers = itertools.count(1)
+
 
 class Client:
     """Lanes to the actors of the system in ``runtime``; an async context manager, for one loop.
 
     Entering raises ``PeerUnreachableError`` when there is no such folder. Its name gets the
-    process id added and its generation is the time, so that clients never fence one another.
+    process id and a number added, and its generation is the time: no client fences another.
     """
 
     def __init__(self, runtime: Path, name: str = "cli") -> None:
-        self.name = f"{name}.{os.getpid()}"
+        self.name = f"{name}.{os.getpid()}.{next(_numbers)}"
         self._runtime = runtime
 
         # Set while the context is entered.
@@ -60,7 +65,7 @@ class Client:
             generation=time.time_ns(),
             counters=Counters(),
             give_back=_nothing_comes_back,
-            fail=_raise,
+            fail=_log,
         )
         return self
 
@@ -78,5 +83,6 @@ def _nothing_comes_back(receiver: str, message: Message) -> None:
     raise AssertionError(f"{type(message).__name__} to {receiver} had nobody waiting for it")
 
 
-def _raise(error: BaseException) -> None:
-    raise error
+def _log(error: BaseException) -> None:
+    # Whoever waits for an outcome is told by the lane, so there is nothing to end here.
+    logger.error("client: {}", error)

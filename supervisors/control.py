@@ -186,7 +186,9 @@ class Slot:
         inbox, handled, stash, dropped, secs, text = self._STATISTICS.unpack_from(
             self._memory, self._COUNTER.size
         )
-        return Statistics(inbox, handled, stash, dropped, secs, text.decode(errors="replace") or None)
+        return Statistics(
+            inbox, handled, stash, dropped, secs, text.decode(errors="replace") or None
+        )
 
     def close(self) -> None:
         """Give the memory back; the child keeps its own view of it. Idempotent."""

@@ -20,6 +20,7 @@ from supervisors.status import NotRunningError
 
 _SWEEP_SECS = 5.0
 _GRACE_SECS = 2.0
+_LOCK_SECS = 0.5
 _KEY_BYTES = 32
 
 
@@ -42,19 +43,17 @@ class Ground:
     """
 
     def __init__(self, runtime: Path, state_dir: Path, crash_dir: Path) -> None:
-        runtime = runtime.absolute()
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        runtime = runtime.resolve()
         for directory in (state_dir, crash_dir):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = runtime.stat()
         if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & 0o077:
             raise GroundTakenError(f"{runtime} must belong to this user alone (mode 0700)")
         self._lock_fd = os.open(runtime / "heart.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locks_within(self._lock_fd, _LOCK_SECS):
             os.close(self._lock_fd)
-            raise GroundTakenError(f"another system runs on {runtime}") from None
+            raise GroundTakenError(f"another system runs on {runtime}")
         marker_fd = os.open(runtime / "alive", os.O_RDWR | os.O_CREAT, 0o600)
         self.settings = Settings(
             runtime=runtime,
@@ -115,6 +114,18 @@ class Ground:
         os.close(self.settings.marker_fd)
         shutil.rmtree(self.settings.runtime, ignore_errors=True)
         os.close(self._lock_fd)
+
+
+def _locks_within(fd: int, limit_secs: float) -> bool:
+    # More than one try, because somebody who only looks holds the lock for an instant.
+    deadline = time.monotonic() + limit_secs
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
 
 
 def read_address(runtime: Path) -> tuple[Address, bytes]:

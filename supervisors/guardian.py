@@ -124,6 +124,7 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
         self._channel = own.channel
         try:
             default_signals()
+            launch.hold_name(own.settings, own.spec.name)
             self._guardian = Guardian(own)
             self._guardian.start(thespian_engine.listening_port(self))
             self._write_statistics()

@@ -22,6 +22,8 @@ from supervisors.spec_check import check_spec, import_actors
 from supervisors.status import HeartGaveUpError, NodeStatus, StartError
 from supervisors.thespian_engine import free_port, port_is_free
 
+__all__ = ["Heart", "HeartGaveUpError", "StartError"]
+
 
 class Heart:
     """Owns one system on one runtime folder. Not thread-safe; one thread in the whole process.

@@ -78,11 +78,6 @@ class Lane(asyncio.Protocol):
         self._unsettled: deque[Parcel] = deque()
         self._unsettled_bytes = 0
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is written without acknowledgement and nothing waits."""
-        return not self._unsettled and not self.outbox
-
     def send(self, parcel: Parcel) -> asyncio.Future[None] | None:
         """Write the parcel or let it wait. A future: it has no place yet, await it."""
         if self._transport is not None and not self.outbox and self._window_open():
@@ -188,6 +183,7 @@ class Lane(asyncio.Protocol):
     def _on_frame(self, kind: int, seq: int, body: bytes) -> None:
         if kind == FENCED:
             self._lanes.fail(FencedError(body.decode(errors="replace")))
+            self.abort()
             return
         parcel = self._settle(seq)
         if kind == ACK:
@@ -223,7 +219,6 @@ class Lane(asyncio.Protocol):
 
     def _on_refused(self, parcel: Parcel, reason: str) -> None:
         if parcel.future is None:
-            logger.warning("{} refused: {}", self.receiver, reason)
             self._lanes.give_back(self.receiver, parcel.message)
         else:
             _resolve(parcel, MessageRefusedError(f"{self.receiver} refused: {reason}"))
@@ -240,11 +235,12 @@ class Lane(asyncio.Protocol):
                 return
             try:
                 connected = self._lanes.folder.connect(self.receiver)
-            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+                await self._lanes.loop.create_unix_connection(lambda: self, sock=connected)
+            except (FileNotFoundError, ConnectionError, BlockingIOError):
+                # Away, just gone, or so many wait to be accepted that the kernel takes no more.
                 await asyncio.sleep(pause_secs)
-                continue
-            await self._lanes.loop.create_unix_connection(lambda: self, sock=connected)
-            return
+            else:
+                return
 
     def _on_connected(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -322,16 +318,18 @@ class Lanes:
         parcel = Parcel(TELL, message, encode(message), self.loop.create_future())
         await self._outcome(receiver, parcel, timeout_secs)
 
-    async def close(self, timeout_secs: float) -> None:
-        """Write what the windows allow, close all connections; what waits is gone with us.
-
-        A lane that is just being connected is given half of ``timeout_secs`` for it.
-        """
-        lanes = list(self._lanes.values())
-        connecting = {lane.connecting for lane in lanes if lane.connecting is not None}
+    async def connect(self, timeout_secs: float) -> None:
+        """Return when the lanes with something to send are connected, or in time all the same."""
+        connecting = {
+            lane.connecting for lane in self._lanes.values() if lane.connecting is not None
+        }
         if connecting:
-            await asyncio.wait(connecting, timeout=timeout_secs / 2)
+            await asyncio.wait(connecting, timeout=timeout_secs)
+
+    async def close(self, timeout_secs: float) -> None:
+        """Write what the windows allow, close all connections; what waits is gone with us."""
         self.closing = True
+        lanes = list(self._lanes.values())
         closing = {future for lane in lanes for future in lane.close()}
         if closing:
             await asyncio.wait(closing, timeout=timeout_secs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Collection
@@ -67,6 +68,19 @@ def loaded() -> Launch:
     if _loaded is None:
         raise RuntimeError("this process was not started by a supervisor")
     return _loaded
+
+
+def hold_name(settings: Settings, name: str) -> int:
+    """Take the name for as long as this process lives; wait until its predecessor is dead.
+
+    A supervisor that was itself replaced has no pidfd of its predecessor's children, which the
+    kernel may still be ending. The lock falls with the last thread of a process.
+    """
+    directory = settings.runtime / "processes"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(directory / file_name(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
 
 
 def next_generation(state_dir: Path, name: str) -> int:

@@ -114,7 +114,9 @@ class Connection(asyncio.Protocol):
         self._reply(REFUSED, seq, reason.encode()[:MAX_BODY_BYTES])
 
     def fence(self, reason: str) -> None:
-        """Tell an older generation that it is one, and close."""
+        """Tell an older generation that it is one, and close; what is not in the inbox is lost."""
+        self._frames.clear()
+        self._listener.inbox.forget(self)
         self._reply(FENCED, 0, reason.encode())
         self.close()
 
@@ -176,7 +178,11 @@ class Connection(asyncio.Protocol):
 
 
 class Listener:
-    """Owns an actor's name in the runtime folder while it lives."""
+    """Owns an actor's name in the runtime folder while it lives.
+
+    Knows the newest generation heard of each sender and admits nothing from an older one; what
+    had been admitted before the newer one spoke is handled before what the newer one says.
+    """
 
     def __init__(
         self, *, name: str, folder: RuntimeFolder, inbox: Inbox, counters: Counters

@@ -19,6 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _libc = ctypes.CDLL(None, use_errno=True)
 
+_MAX_NAME_CHARS = 60
+
 DUMP_SIGNAL = signal.SIGUSR1
 """Makes a process of the tree write the stacks of all its threads into its crash file."""
 
@@ -128,9 +130,10 @@ def crash_path(crash_dir: Path, name: str, generation: int) -> Path:
 def file_name(name: str) -> str:
     """Return a child's name as a file name: one that no other name maps to."""
     plain = "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
-    if plain == name and not plain.startswith("."):
+    if plain == name and not plain.startswith(".") and len(plain) <= _MAX_NAME_CHARS:
         return name
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    readable = plain[:_MAX_NAME_CHARS].lstrip(".")
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def send_signal(pidfd: int, number: signal.Signals) -> None:

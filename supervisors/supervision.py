@@ -323,7 +323,10 @@ class Supervision:
         self._timers.call_after(child.beat_secs, lambda: self._check_beats(child))
 
     def _check_beats(self, child: Incarnation) -> None:
-        if not self._is_current(child) or self.phase_of(child.spec.name) is not facts.Phase.RUNNING:
+        phase = self.phase_of(child.spec.name)
+        # A supervisor that stops for as long as its children need goes on beating meanwhile.
+        beats = phase is facts.Phase.RUNNING or isinstance(child.spec, SupervisorSpec)
+        if not beats or not self._is_current(child):
             return
         if child.misses_beats():
             self._end_by_force(child, child.hang_reason())

@@ -31,6 +31,7 @@ class SupervisorActor(Actor):  # type: ignore[misc] # Thespian has no types
         own = launch.loaded()
         try:
             default_signals()
+            launch.hold_name(own.settings, own.spec.name)
             signal.signal(signal.SIGCHLD, on_child_died)
             self._supervision = Supervision(
                 own,

@@ -11,11 +11,22 @@ import secrets
 import signal
 from pathlib import Path
 
+from thespian.actors import ActorSystemException
+
 from supervisors import thespian_engine, thespian_frames
 from supervisors.commands import AdminAnswer, AdminRequest, Verb
 from supervisors.ground import read_address
 from supervisors.process import send_signal
 from supervisors.status import NodeStatus, NotRunningError, RefusedError
+
+__all__ = [
+    "NotRunningError",
+    "RefusedError",
+    "request_stop",
+    "reset_quarantine",
+    "restart_child",
+    "status",
+]
 
 _ANSWER_SECS = 5.0
 
@@ -62,7 +73,7 @@ def _ask_root(runtime: Path, verb: Verb, name: str = "") -> AdminAnswer:
     request = AdminRequest(secrets.token_hex(8), verb, name)
     thespian_engine.install()
     with thespian_frames.key_in_use(key):
-        visitor = thespian_engine.Visitor(address.admin_port)
+        visitor = _visit(address.admin_port)
         try:
             answer = visitor.ask_port(address.root_port, request, _ANSWER_SECS)
         finally:
@@ -72,3 +83,10 @@ def _ask_root(runtime: Path, verb: Verb, name: str = "") -> AdminAnswer:
     if answer.error is not None:
         raise RefusedError(answer.error)
     return answer
+
+
+def _visit(port: int) -> thespian_engine.Visitor:
+    try:
+        return thespian_engine.Visitor(port)
+    except ActorSystemException as error:
+        raise NotRunningError(f"the admin on port {port} does not answer: {error}") from error

@@ -39,7 +39,7 @@ def _without_name_server() -> Iterator[None]:
 
 with _without_name_server():
     from thespian.actors import ActorAddress
-    from thespian.system import multiprocCommon, utilis
+    from thespian.system import multiprocCommon, systemBase, utilis
     from thespian.system.admin.adminCore import AdminCore
     from thespian.system.messages.admin import PendingActor, QueryAck, QueryExists
     from thespian.system.multiprocTCPBase import ActorSystemBase
@@ -73,6 +73,8 @@ def install() -> None:
     multiprocCommon.MultiProcReplicator._childExited = lambda _self, _address: None  # noqa: SLF001
     multiprocCommon.MultiProcManager = _Manager
     multiprocCommon.ThespianLogForwarder = lambda *_args, **_options: _root_logger
+    # Sets TZ to a path, which programs that actors execute need not understand.
+    systemBase.ensure_TZ_set = lambda: None
     multiprocCommon.startChild = _run_actor
     multiprocCommon.startupASLogger = _run_logger
 
@@ -84,14 +86,8 @@ class System(ActorSystemBase):  # type: ignore[misc] # Thespian has no types
     """The admin's process once it was forked."""
 
     def __init__(self, port: int) -> None:
-        timezone = os.environ.get("TZ")
         self._unanswered_pings = 0
-        try:
-            super().__init__(SimpleNamespace(capabilities={"Admin Port": port}), {"version": 1})
-        finally:
-            # Thespian sets TZ to a path, which programs that we execute may not understand.
-            if timezone is None:
-                os.environ.pop("TZ", None)
+        super().__init__(SimpleNamespace(capabilities={"Admin Port": port}), {"version": 1})
 
     def _startAdmin(  # noqa: N802 - Thespian's name
         self, address: Any, starter: Any, capabilities: dict[str, Any], log_defs: dict[str, Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_
 
 settings.register_profile("krator", deadline=None)  # two noisy cores: no example has a deadline
 settings.load_profile("krator")
-
-_databases = itertools.count(1)
 
 
 @pytest.fixture
@@ -36,26 +33,35 @@ def short_dir() -> Iterator[Path]:
 def _postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="krt", dir="/tmp"))
     server = EmbeddedPostgres(folder, folder / "run")
+    dsn = embedded_dsn(folder / "run")
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.callback(lambda: runner.run(server.kill()))
         runner.run(server.start(timeout_secs=30))
-        yield embedded_dsn(folder / "run")
+        runner.run(_execute(dsn, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        yield dsn
 
 
 @pytest.fixture
 def postgres_dsn(_postgres_server: str) -> str:
-    """An empty database of its own, on one real server for all tests."""
-    name = f"test_{next(_databases)}"
-    # One more loop, because a test may run in its own one already.
+    """A database without a journal, on one real server for all tests."""
+    # A loop of its own, because a test may be given this one from inside another.
     with asyncio.Runner() as runner:
-        runner.run(_create_database(_postgres_server, name))
-    return _postgres_server.replace("/postgres?", f"/{name}?")
+        runner.run(
+            _execute(
+                _postgres_server,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+                "DROP SCHEMA IF EXISTS krator CASCADE",
+            )
+        )
+    return _postgres_server
 
 
-async def _create_database(dsn: str, name: str) -> None:
+async def _execute(dsn: str, *statements: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(f"CREATE DATABASE {name}")
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()

@@ -63,6 +63,10 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+_DAMAGED = (
+    "the cluster is damaged: move the folder postgres away; the journal writes it again from the"
+    " logs"
+)
 _REMEDIES = {
     "No space left on device": "free some space on that disk",
     "could not resize shared memory": "give the container more /dev/shm",
@@ -71,8 +75,9 @@ _REMEDIES = {
     "Permission denied": "the server's user must be able to read the Python environment and to"
     " enter every folder above the data folder; or run krator as an ordinary user",
     "Read-only file system": "choose a data folder that can be written",
-    "PANIC": "the cluster is damaged: move the folder postgres away; the journal writes it again"
-    " from the logs",
+    "control file": _DAMAGED,
+    "incompatible with server": _DAMAGED,
+    "PANIC": _DAMAGED,
 }
 
 
@@ -145,9 +150,7 @@ class EmbeddedPostgres:
             self._server.close()
             self._server = None
         self._lock.release()
-        if self._sockets.is_symlink():
-            shutil.rmtree(self._sockets.readlink(), ignore_errors=True)
-            self._sockets.unlink()
+        self._remove_private_sockets()
 
     def log_tail(self) -> str:
         """Return the last lines that the server wrote in this start."""
@@ -193,9 +196,13 @@ class EmbeddedPostgres:
                 f" {_MAX_SOCKET_PATH_BYTES}: choose a shorter runtime folder"
             )
 
-    def _prepare_sockets(self, account: Account) -> None:
+    def _remove_private_sockets(self) -> None:
         if self._sockets.is_symlink():
+            shutil.rmtree(self._sockets.readlink(), ignore_errors=True)
             self._sockets.unlink()
+
+    def _prepare_sockets(self, account: Account) -> None:
+        self._remove_private_sockets()
         if account is Account.NOBODY:
             # A private folder below root's runtime folder is out of nobody's reach.
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -214,7 +221,7 @@ class EmbeddedPostgres:
         unfinished.mkdir(mode=0o700)
         account.give(unfinished)
         program = [str(binaries / "initdb"), "-D", str(unfinished), "-U", USER, "--auth=trust"]
-        options = ["--encoding=UTF8", "--locale=C", "--no-instructions"]
+        options = ["--encoding=UTF8", "--locale=C", "--wal-segsize=4", "--no-instructions"]
         initdb = self._spawn(account.command(signal.SIGKILL, *program, *options))
         try:
             async with asyncio.timeout(_INITDB_TIMEOUT_SECS):

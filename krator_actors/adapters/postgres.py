@@ -27,7 +27,7 @@ from krator_actors.core.log_frames import RawRecord
 from supervisors.messages import Message
 
 CONNECT_TIMEOUT_SECS = 5.0
-COMMAND_TIMEOUT_SECS = 30.0
+COMMAND_TIMEOUT_SECS = 15.0
 _PAGE_ROWS = 1_000
 _CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -211,12 +211,19 @@ class JournalStore:
         """Yield the events behind ``after_seq`` in order, in pages: memory is bounded.
 
         ``types`` is a message class or a union of them, None the whole vocabulary of
-        ``krator_actors.messages``; rows of other types are left out.
+        ``krator_actors.messages``; rows of other types are left out. A row that this program
+        cannot decode raises JournalUnavailableError.
         """
         wanted = _classes(types)
         names = [cls.__name__ for cls in wanted]
         decode = msgspec.msgpack.Decoder(typing.Union[tuple(wanted)]).decode  # noqa: UP007 - made at run time
         async for row, _ in self._rows(after_seq, names):
+            try:
+                event = decode(row.body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise JournalUnavailableError(
+                    f"row {row.seq} ({row.type}) cannot be read by this program: {error}"
+                ) from error
             yield JournalEvent(
                 seq=row.seq,
                 writer=row.writer,
@@ -224,7 +231,7 @@ class JournalStore:
                 number=row.number,
                 ts_logged=row.ts_logged,
                 ts_written=row.ts_written,
-                event=decode(row.body),
+                event=event,
             )
 
     async def verify(self) -> ChainFault | None:

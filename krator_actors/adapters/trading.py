@@ -106,7 +106,7 @@ class TradingClient:
     async def close(self) -> None:
         """End the connection; what was not answered fails with OutcomeUnknownError."""
         await self._session.close()
-        self._fail_pending("closed")
+        self._fail_pending("the connection was closed")
 
     def now_ms(self) -> int:
         """Return the venue's clock in Unix ms; VenueUnavailableError before ``measure_clock``.
@@ -239,7 +239,7 @@ class TradingClient:
         for pending in lost.values():
             pending.deadline.cancel()
             if not pending.future.done():
-                pending.future.set_exception(OutcomeUnknownError(f"connection lost: {reason}"))
+                pending.future.set_exception(OutcomeUnknownError(reason))
 
     async def _connected(self) -> None:
         self.connections += 1

@@ -137,7 +137,8 @@ class IncidentBook:
                 return self._observe("system", _component(report.supervisor), report)
             case "system_restarted":
                 return list(self._close_for(SYSTEM, report.ts_ns))
-        return []
+            case _:
+                return []
 
     def on_stall(self, stall: StallDetected, *, now_ns: int) -> list[IncidentEvent]:
         """Take one word of the feed; the same stall told again changes nothing.
@@ -184,6 +185,8 @@ class IncidentBook:
                     for fingerprint, incident in self._open.items()
                     if incident.incident_id != event.incident_id
                 }
+            case _:
+                pass
 
     def _observe(self, kind: str, component: str, report: SupervisorReport) -> list[IncidentEvent]:
         return self._record((kind, component, ""), list(_facts(report)), report.ts_ns)

@@ -8,6 +8,7 @@ from krator_actors.core.orders import Order
 from krator_actors.messages import (
     OrderDenied,
     OrderEvent,
+    OrderPendingCancel,
     OrderRejected,
     OrderUnknown,
     PlaceOrder,
@@ -96,6 +97,13 @@ def unknown(order: Order, reason: str, now_ns: int) -> OrderUnknown:
         symbol=order.symbol,
         reason=reason,
         ts_event=now_ns,
+    )
+
+
+def pending_cancel(order: Order, now_ns: int) -> OrderPendingCancel:
+    """Return the event that a cancel is asked for."""
+    return OrderPendingCancel(
+        client_order_id=order.client_order_id, symbol=order.symbol, ts_event=now_ns
     )
 
 

@@ -200,8 +200,9 @@ class OrderTable:
         self._open: dict[str, Order] = {}
         # (symbol, the venue's id) to order, once the venue has told its id
         self._by_venue_id: dict[tuple[str, str], Order] = {}
-        # symbol to trade ids in the order in which they were logged
-        self._trade_ids: dict[str, dict[str, None]] = {}
+        # symbol to (trade id, venue order id) in the order in which they were logged. A trade id
+        # alone is not enough because two of our orders may trade with each other.
+        self._fills: dict[str, dict[tuple[str, str], None]] = {}
         # the first and the latest AccountReport; None before the opening one
         self.opening: AccountReport | None = None
         self.account: AccountReport | None = None
@@ -211,14 +212,14 @@ class OrderTable:
         """Orders that may still change a position, oldest first."""
         return tuple(self._open.values())
 
-    def knows_trade(self, symbol: str, trade_id: str) -> bool:
-        """True when this fill has been applied."""
-        return trade_id in self._trade_ids.get(symbol, ())
+    def knows_fill(self, symbol: str, trade_id: str, venue_order_id: str) -> bool:
+        """True when this side of this trade has been applied."""
+        return (trade_id, venue_order_id) in self._fills.get(symbol, ())
 
     def recent_trade_id(self, symbol: str, back: int) -> str | None:
         """Return the id of the ``back``-th last fill, the first if there are fewer, or None."""
-        ids = self._trade_ids.get(symbol)
-        return list(ids)[-back:][0] if ids else None
+        fills = self._fills.get(symbol)
+        return list(fills)[-back:][0][0] if fills else None
 
     def find(self, symbol: str, venue_order_id: str, client_order_id: str = "") -> Order | None:
         """Return the order that the venue means.
@@ -249,9 +250,10 @@ class OrderTable:
             case OrderExternal():
                 return self._insert(_external_order(event, number))
             case OrderFilled():
-                if self.knows_trade(event.symbol, event.trade_id):
+                if self.knows_fill(event.symbol, event.trade_id, event.venue_order_id):
                     return self.orders[event.client_order_id]
-                self._trade_ids.setdefault(event.symbol, {})[event.trade_id] = None
+                fills = self._fills.setdefault(event.symbol, {})
+                fills[event.trade_id, event.venue_order_id] = None
             case _:
                 pass
         order = self.orders.get(event.client_order_id)

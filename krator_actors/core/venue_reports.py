@@ -84,7 +84,11 @@ def news_of(
     be applied in order before the next call for the same order.
     """
     unseen = {fill.trade_id: fill for fill in fills}
-    fresh = [f for f in unseen.values() if not table.knows_trade(order.symbol, f.trade_id)]
+    fresh = [
+        fill
+        for fill in unseen.values()
+        if not table.knows_fill(order.symbol, fill.trade_id, fill.venue_order_id)
+    ]
     fresh.sort(key=lambda fill: fill.ts_event)
     events: list[OrderEvent] = []
     accepted = report is not None and _is_accepted_by(order, report)

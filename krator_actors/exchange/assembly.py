@@ -10,6 +10,7 @@ from krator_actors.exchange.account import Account
 from krator_actors.exchange.faults import Faults
 from krator_actors.exchange.ids import IdSource
 from krator_actors.exchange.ledger import Ledger
+from krator_actors.exchange.lifetime import Lifetime
 from krator_actors.exchange.limits import RateLimits
 from krator_actors.exchange.options import Options
 from krator_actors.exchange.records import Closed, Opened
@@ -64,6 +65,7 @@ class Exchange:
             announce=self.announce,
             fee_rate=options.fee_rate,
         )
+        self._lifetime = Lifetime(linger_secs=options.linger_secs, parent_pid=options.parent_pid)
         self.server = Server(
             venue=self.venue,
             hub=self._hub,
@@ -72,11 +74,19 @@ class Exchange:
             user_streams=self._user_streams,
             ws_api=ws_api,
             status=self._status,
+            adopt=self._lifetime.adopt,
         )
 
     async def pace(self) -> None:
         """Let the markets go on; returns at the end of a recording."""
         await self._session.pace(self.venue, heard=self._hub.heard, announce=self.announce)
+
+    async def unneeded(self) -> None:
+        """Return when the parent process and the last client have been gone for long enough."""
+        try:
+            await self._lifetime.end(lambda: self.server.idle_secs)
+        finally:
+            self._lifetime.close()
 
     def announce(self) -> None:
         """Tell all who listen what the ledger already has."""

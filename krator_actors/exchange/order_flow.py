@@ -47,7 +47,7 @@ class Take:
 class OrderFlow:
     """What everybody else at the venue does, one action at a time."""
 
-    def __init__(self, rules: Rules, *, seed: int, start: float) -> None:
+    def __init__(self, rules: Rules, *, seed: int, start: int) -> None:
         """``start``: seconds after the epoch, so that a restart does not throw the same dice."""
         self._rules = rules
         self._path = PricePath(seed=seed, symbol=rules.symbol, volatility_bp=VOLATILITY_BP)

@@ -8,19 +8,16 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from krator_actors.exchange.assembly import Exchange
 from krator_actors.exchange.ledger import FILE_NAME, Ledger, LedgerFailedError
 from krator_actors.exchange.options import Options
 from krator_actors.exchange.replay_session import ReplaySession
-from krator_actors.exchange.server import Server
 from krator_actors.exchange.session import Session
 from krator_actors.exchange.signing import Credentials
 from krator_actors.exchange.synthetic_session import SyntheticSession
 
 ENDPOINT_FILE = "endpoint.json"
-_IDLE_CHECK_SECS = 0.1
 
 
 async def serve(options: Options) -> int:
@@ -58,7 +55,7 @@ async def _serve(exchange: Exchange, options: Options) -> int:
         text = json.dumps({"url": url})
         _write_atomically(endpoint, text + "\n")
         print(text, flush=True)  # noqa: T201 - the ready line is the interface
-        reason = await _until_the_end(exchange, options, told)
+        reason = await _until_the_end(exchange, told)
     finally:
         await exchange.server.stop()
         endpoint.unlink(missing_ok=True)
@@ -80,58 +77,28 @@ def _signals() -> asyncio.Future[str]:
     return told
 
 
-async def _until_the_end(exchange: Exchange, options: Options, told: asyncio.Future[str]) -> str:
+async def _until_the_end(exchange: Exchange, told: asyncio.Future[str]) -> str:
     """Return why the exchange ends. An error of the pacing, or of the ledger, is raised."""
     pacing = asyncio.create_task(_pace_then_wait(exchange))
+    lonely = asyncio.create_task(exchange.unneeded())
     failed = exchange.server.failed
-    waits: list[asyncio.Future[Any]] = [told, failed, pacing]
-    lonely: asyncio.Task[None] | None = None
-    if options.parent_pid is not None and options.linger_secs is not None:
-        lonely = asyncio.create_task(
-            _until_lonely(exchange.server, options.parent_pid, options.linger_secs)
-        )
-        waits.append(lonely)
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([told, failed, pacing, lonely], return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             raise failed.result()
         if pacing.done():
             pacing.result()
         return told.result() if told.done() else "PARENT_GONE"
     finally:
-        for task in (pacing, lonely):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(t for t in (pacing, lonely) if t), return_exceptions=True)
+        pacing.cancel()
+        lonely.cancel()
+        await asyncio.gather(pacing, lonely, return_exceptions=True)
 
 
 async def _pace_then_wait(exchange: Exchange) -> None:
     """At the end of a recording the venue keeps serving its state."""
     await exchange.pace()
     await asyncio.Event().wait()
-
-
-async def _until_lonely(server: Server, parent_pid: int, linger_secs: float) -> None:
-    await _until_gone(parent_pid)
-    loop = asyncio.get_running_loop()
-    gone_at = loop.time()
-    while min(server.idle_secs, loop.time() - gone_at) < linger_secs:  # noqa: ASYNC110 - see below
-        await asyncio.sleep(_IDLE_CHECK_SECS)  # idle time is no event but a matter of the clock
-
-
-async def _until_gone(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError:
-        return
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(descriptor, gone.set)
-    try:
-        await gone.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -34,6 +34,10 @@ _GOODBYE_SECS = 1.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Parent(msgspec.Struct, forbid_unknown_fields=True):
+    pid: Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Server:
     """Listens, and knows who is connected.
 
@@ -51,7 +55,9 @@ class Server:
         user_streams: UserStreams,
         ws_api: WsApi,
         status: Callable[[], Mapping[str, Any]],
+        adopt: Callable[[int], bool],
     ) -> None:
+        """``adopt``: follow another parent process, False when it is gone."""
         self.connections = Connections()
         self.failed: asyncio.Future[LedgerFailedError] = asyncio.get_running_loop().create_future()
         self._venue = venue
@@ -61,6 +67,7 @@ class Server:
         self._user_streams = user_streams
         self._ws_api = ws_api
         self._status = status
+        self._adopt = adopt
         self._last_seen = time.monotonic()
         self._runner = web.AppRunner(
             self._application(),
@@ -109,6 +116,7 @@ class Server:
                 web.get("/ws-api/v3", self._websocket_api),
                 web.get("/sim/status", self._show_status),
                 web.post("/sim/faults", self._set_fault),
+                web.post("/sim/parent", self._set_parent),
             ]
         )
         return application
@@ -207,6 +215,13 @@ class Server:
         if isinstance(action, DropConnections):
             self.connections.abort(action.only)
         return _json({"faults": self._faults.listing()})
+
+    async def _set_parent(self, request: web.Request) -> web.Response:
+        try:
+            parent = msgspec.json.decode(await request.read(), type=_Parent)
+        except msgspec.MsgspecError as error:
+            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        return _json({"adopted": self._adopt(parent.pid)})
 
 
 def _json(body: Any, status: int = HTTPStatus.OK) -> web.Response:

@@ -45,11 +45,13 @@ class SyntheticMarket:
         self.tape = Tape()
         self._clock_ns = clock_ns
         self._epoch_ns = epoch_ns
-        self._now_ns = clock_ns()
+        # whole seconds after the epoch, so that every new ledger begins with the same market
+        elapsed_secs = max(0, clock_ns() - epoch_ns) // NANOS_PER_SEC
+        self._now_ns = epoch_ns + elapsed_secs * NANOS_PER_SEC
         self._publish = publish
         self._ids = ids
         self._engine = MatchingEngine()
-        self._flow = OrderFlow(rules, seed=seed, start=self._secs())
+        self._flow = OrderFlow(rules, seed=seed, start=elapsed_secs)
         self._stream = rules.symbol.lower()
         self._flow_orders = 0
         # the flow's order ids of each maker's bid and ask
@@ -64,7 +66,7 @@ class SyntheticMarket:
 
     def begin(self) -> None:
         """Live through the last minutes, so that there is a book and a history of klines."""
-        end_ns = self._clock_ns()
+        end_ns = self._now_ns
         steps = HISTORY_SECS * _HISTORY_ACTIONS_PER_SEC
         step_ns = NANOS_PER_SEC // _HISTORY_ACTIONS_PER_SEC
         self._now_ns = end_ns - steps * step_ns

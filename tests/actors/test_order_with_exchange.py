@@ -46,7 +46,15 @@ class Exchange:
         self.data_dir = data_dir
         command = [sys.executable, "-m", "krator_actors.exchange", "--data-dir", str(data_dir)]
         self.process = subprocess.Popen(
-            [*command, "--symbols", "BTCUSDT", "--order-limit", "10000"],
+            [
+                *command,
+                "--symbols",
+                "BTCUSDT",
+                "--order-limit",
+                "10000",
+                "--weight-limit",
+                "1000000",
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -274,6 +282,8 @@ def _agree(exchange: Exchange, data_dir: Path) -> None:
     assert len(placed) > 20
     assert max(Counter(placed).values()) == 1
     assert set(placed) <= initialized
-    traded = Counter(str(r["tradeId"]) for r in ledger if r["record"] == "fill")
-    filled = Counter(e.trade_id for e in events if isinstance(e, OrderFilled))
+    traded = Counter(
+        (r["clientOrderId"], str(r["tradeId"])) for r in ledger if r["record"] == "fill"
+    )
+    filled = Counter((e.client_order_id, e.trade_id) for e in events if isinstance(e, OrderFilled))
     assert filled == traded

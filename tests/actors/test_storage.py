@@ -35,9 +35,10 @@ async def test_ready_means_that_postgres_answers_and_stop_that_it_has_gone(short
 async def test_death_of_postgres_crashes_the_actor_and_the_next_one_recovers(
     short_dir: Path,
 ) -> None:
-    with pytest.raises(PostgresDiedError, match="status -9"):
-        async with storage(short_dir) as harness:
-            os.kill(harness.actor._server.pid, signal.SIGKILL)
+    async with storage(short_dir) as harness:
+        os.kill(harness.actor._server.pid, signal.SIGKILL)
+
+        with pytest.raises(PostgresDiedError, match="status -9"):
             await harness.eventually(lambda: False)
 
     async with storage(short_dir):
@@ -56,8 +57,8 @@ async def test_postgres_that_cannot_start_says_why(short_dir: Path) -> None:
 async def test_nobody_has_anything_to_say_to_it(short_dir: Path) -> None:
     harness = storage(short_dir)
 
-    with pytest.raises(TypeError, match="storage has no use for StorageMessage of cli"):
-        async with harness:
+    async with harness:
+        with pytest.raises(TypeError, match="storage has no use for StorageMessage of cli"):
             await harness.deliver(StorageMessage(), sender="cli")
 
     # A crashed actor's process ends, and PostgreSQL with it; this one is the test's.

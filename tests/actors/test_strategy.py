@@ -290,7 +290,7 @@ async def test_history_makes_it_warm_at_the_end_of_the_period_it_began_in(
         await live(harness, [9], begin=8)
 
     request = next(m for peer, m in harness.asked if peer == FEED)
-    assert request == BarsRequest(symbol=SYMBOL, period_secs=1, count=7)
+    assert request == BarsRequest(symbol=SYMBOL, period_secs=1, count=10)
     assert [order.client_order_id for order in orders(harness)] == [bar_id(CROSS_BAR, 0)]
 
 

@@ -162,6 +162,14 @@ async def test_types_outside_the_vocabulary_are_left_out(store: JournalStore) ->
     assert await store.verify() is None
 
 
+async def test_row_that_cannot_be_decoded_is_named(store: JournalStore) -> None:
+    body = msgspec.msgpack.encode({"_": "OrderSubmitted", "of": "another version"})
+    await store.append([("a", RawRecord(1, 1, 1, "OrderSubmitted", body))], ts_written=5)
+
+    with pytest.raises(JournalUnavailableError, match=r"row 1 \(OrderSubmitted\) cannot be read"):
+        [event async for event in store.events()]
+
+
 async def test_head_is_the_last_row(store: JournalStore) -> None:
     assert (await store.last()).seq == 0
 

@@ -68,10 +68,12 @@ def accepted(client_order_id: str = ID, venue_order_id: str = "7") -> OrderAccep
     )
 
 
-def filled(trade_id: str, quantity: str, client_order_id: str = ID) -> OrderFilled:
+def filled(
+    trade_id: str, quantity: str, client_order_id: str = ID, venue_order_id: str = "7"
+) -> OrderFilled:
     return OrderFilled(
         client_order_id=client_order_id,
-        venue_order_id="7",
+        venue_order_id=venue_order_id,
         trade_id=trade_id,
         symbol=SYMBOL,
         strategy=STRATEGY,
@@ -219,6 +221,19 @@ def test_duplicate_fill_changes_nothing() -> None:
 
     assert table.orders[ID].filled == 3
     assert table.orders[ID].number == 3
+
+
+def test_trade_between_two_of_our_orders_fills_both() -> None:
+    table = table_of(
+        initialized(),
+        initialized("k2"),
+        accepted(),
+        accepted("k2", "8"),
+        filled("1", "10"),
+        filled("1", "10", "k2", "8"),
+    )
+
+    assert [order.status for order in table.orders.values()] == [S.FILLED, S.FILLED]
 
 
 def test_overfill_counts_what_was_traded() -> None:
@@ -472,7 +487,7 @@ def test_any_mixture_of_reports_ends_consistent_with_the_fills(
     for said, some in mixture:
         hear(table, said, some)
         order = table.orders[ID]
-        seen = [f for f in fills if table.knows_trade(SYMBOL, f.trade_id)]
+        seen = [f for f in fills if table.knows_fill(SYMBOL, f.trade_id, "7")]
         assert order.filled == sum(f.quantity for f in seen)
         if order.status in {S.CANCELED, S.EXPIRED}:
             assert len(seen) == len(fills)

@@ -19,9 +19,9 @@ class NaiveBook:
 
     resting: list[list[int]] = field(default_factory=list)  # id, sign, price, left
 
-    def submit(self, order_id: int, sign: int, left: int, limit: int | None, rests: bool) -> list[
-        tuple[int, int, int]
-    ]:
+    def submit(
+        self, order_id: int, sign: int, left: int, limit: int | None, *, rests: bool
+    ) -> list[tuple[int, int, int]]:
         traded = []
         while left:
             facing = [r for r in self.resting if r[1] == -sign]
@@ -66,7 +66,7 @@ def test_engine_trades_as_the_naive_reference_does(steps: list[object]) -> None:
         matches = engine.submit(
             order_id=order_id, side=side, quantity=quantity, limit=limit, rests=rests
         )
-        expected = naive.submit(order_id, side.sign, quantity, limit, rests)
+        expected = naive.submit(order_id, side.sign, quantity, limit, rests=rests)
 
         assert [(m.maker_id, m.price, m.quantity) for m in matches] == expected
 

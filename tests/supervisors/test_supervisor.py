@@ -1,22 +1,17 @@
-"""Supervisors and guardians as real processes."""
+"""Supervisors and guardians as real processes, forked from this one."""
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from conftest import HouseBuilder
 from trial_house import supervisor, worker
 
-from supervisors.incarnation import MAX_MISSED_BEATS
-from supervisors.process import open_descriptors
 from supervisors.spec import Backoff, Budget, Restart
 from supervisors.status import StartError
 
-MODULES = ("supervisors.supervision", "supervisors.supervisor", "supervisors.guardian")
 QUICK = Budget(max_restarts=100, backoff=Backoff(initial_secs=0.01, max_secs=0.01))
 
 
@@ -152,7 +147,6 @@ def test_stopped_supervisor_is_found_and_replaced(house: HouseBuilder) -> None:
     system.eventually_runs("inner", 2)
 
     assert system.ask("a").generation == 2
-    assert MAX_MISSED_BEATS == 3
 
 
 def test_slow_work_with_a_turning_loop_is_not_hung(house: HouseBuilder) -> None:
@@ -184,7 +178,7 @@ def test_child_that_cannot_start_fails_the_start_and_clears_the_ground(
 def test_child_that_never_gets_ready_fails_the_start(house: HouseBuilder) -> None:
     slow = worker("a", config={"start": "never"}, start_timeout_secs=0.3, beat_secs=0.1)
 
-    with pytest.raises(StartError, match="start_timeout not ready after 0.3 s") as caught:
+    with pytest.raises(StartError, match=r"start_timeout not ready after 0\.3 s") as caught:
         house(supervisor("root", slow)).start()
 
     assert caught.value.child == "a"
@@ -221,7 +215,9 @@ def test_intensity_used_up_passes_to_the_parent(house: HouseBuilder) -> None:
     assert len(system.reports("shutdown", "b")) == 1
 
 
-def test_supervisor_answers_while_a_child_starts_slowly(house: HouseBuilder, short_dir: Path) -> None:
+def test_supervisor_answers_while_a_child_starts_slowly(
+    house: HouseBuilder, short_dir: Path
+) -> None:
     stuck = short_dir / "stuck"
     slow = worker("a", config={"start": f"sleep-while {stuck}"}, start_timeout_secs=60.0)
     system = house(supervisor("root", slow, worker("b"))).start()
@@ -289,7 +285,7 @@ def test_output_of_actors_goes_to_a_file(house: HouseBuilder) -> None:
 
 
 def test_many_kills_leave_no_descriptor_and_no_zombie(house: HouseBuilder) -> None:
-    budget = Budget(max_restarts=1000, backoff=Backoff(initial_secs=0.001, max_secs=0.001))
+    budget = Budget(max_restarts=1000, backoff=Backoff(initial_secs=0.0, max_secs=0.0))
     system = house(supervisor("root", worker("a", budget=budget))).start()
     system.kill("a")
     system.eventually_runs("a", 2)
@@ -307,15 +303,13 @@ def test_many_kills_leave_no_descriptor_and_no_zombie(house: HouseBuilder) -> No
 def test_worker_inherits_none_of_its_supervisors_descriptors(house: HouseBuilder) -> None:
     system = house(supervisor("root", *(worker(f"w{number}") for number in range(8)))).start()
 
-    channels = [
-        [os.readlink(link) for link in Path(f"/proc/{system.pid(f'w{number}')}/fd").iterdir()]
+    open_files = [
+        [str(link.readlink()) for link in Path(f"/proc/{system.pid(f'w{number}')}/fd").iterdir()]
         for number in range(8)
     ]
 
-    assert len(open_descriptors()) > 0
-    for links in channels:
-        assert not [link for link in links if "pidfd" in link]
-        assert time.monotonic() > 0
+    assert not [link for links in open_files for link in links if "pidfd" in link]
+    assert max(map(len, open_files)) < 2 * min(map(len, open_files))
 
 
 def children_of(pid: int) -> list[int]:

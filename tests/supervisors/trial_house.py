@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from trial_actors import Do, Done
 
 from supervisors.client import Client
 from supervisors.heart import Heart
+from supervisors.messages import ActorError
 from supervisors.process import forked_processes
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 from supervisors.status import NodeStatus
@@ -80,10 +82,8 @@ class House:
 
         async def send() -> None:
             async with Client(self.runtime, name="test") as client:
-                try:
+                with contextlib.suppress(ActorError):
                     await client.ask(name, Do(what=what), Done, timeout_secs=0.2)
-                except Exception:  # noqa: BLE001, S110
-                    pass
 
         asyncio.run(send())
 

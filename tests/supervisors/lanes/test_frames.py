@@ -1,3 +1,5 @@
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def test_frames_arrive_whole_and_in_order_however_the_stream_is_cut(
     reader = FrameReader()
     received = [
         frame
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in itertools.pairwise(edges)
         for frame in reader.feed(stream[start:stop])
     ]
 

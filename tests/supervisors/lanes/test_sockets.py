@@ -1,4 +1,3 @@
-import os
 import socket
 from pathlib import Path
 
@@ -26,21 +25,29 @@ def test_socket_works_in_a_folder_whose_path_exceeds_what_a_socket_may_have(
     deep = tmp_path / ("d" * 120) / ("e" * 120)
     deep.mkdir(parents=True)
 
-    with RuntimeFolder(deep) as folder, folder.listen("strategy:BTC-USDT.SIM/" + "x" * 300) as one:
-        with folder.connect("strategy:BTC-USDT.SIM/" + "x" * 300) as client:
-            server, _ = accept(one)
-            with server:
-                client.send(b"hello")
-                assert server.recv(5) == b"hello"
+    name = "strategy:BTC-USDT.SIM/" + "x" * 300
+
+    with (
+        RuntimeFolder(deep) as folder,
+        folder.listen(name) as listening,
+        folder.connect(name) as client,
+        accept(listening)[0] as server,
+    ):
+        client.send(b"hello")
+
+        assert server.recv(5) == b"hello"
 
 
 def test_replacement_takes_the_name_from_one_that_still_listens(tmp_path: Path) -> None:
-    with RuntimeFolder(tmp_path) as folder, folder.listen("risk") as old:
-        with folder.listen("risk") as new, folder.connect("risk"):
-            accepted, _ = accept(new)
-            accepted.close()
-            with pytest.raises(BlockingIOError):
-                old.accept()
+    with (
+        RuntimeFolder(tmp_path) as folder,
+        folder.listen("risk") as old,
+        folder.listen("risk") as new,
+        folder.connect("risk"),
+        accept(new)[0],
+        pytest.raises(BlockingIOError),
+    ):
+        old.accept()
 
 
 def test_closed_listener_refuses_and_an_unknown_name_is_not_found(tmp_path: Path) -> None:
@@ -55,7 +62,7 @@ def test_closed_listener_refuses_and_an_unknown_name_is_not_found(tmp_path: Path
 
 def test_nothing_is_left_beside_the_names(tmp_path: Path) -> None:
     with RuntimeFolder(tmp_path) as folder, folder.listen("risk"):
-        assert os.listdir(tmp_path) == [socket_name("risk")]
+        assert list(tmp_path.iterdir()) == [tmp_path / socket_name("risk")]
 
 
 def test_missing_folder_is_said_clearly(tmp_path: Path) -> None:
@@ -68,6 +75,24 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 
     folder.close()
     folder.close()
+
+
+def test_folder_of_another_user_is_said_clearly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A test that runs as root may enter every folder.
+    monkeypatch.setattr("supervisors.sockets.os.access", lambda path, mode: False)
+
+    with pytest.raises(PeerUnreachableError, match="belongs to another user"):
+        RuntimeFolder(tmp_path)
+
+
+def test_name_that_cannot_be_bound_leaves_no_socket_behind(tmp_path: Path) -> None:
+    with RuntimeFolder(tmp_path) as folder:
+        (tmp_path / socket_name("risk")).mkdir()
+
+        with pytest.raises(IsADirectoryError):
+            folder.listen("risk")
 
 
 def accept(listening: socket.socket) -> tuple[socket.socket, object]:

@@ -1,0 +1,378 @@
+"""The feed: one venue's market data, told to the strategies of each symbol and to risk.
+
+Ticks never pass through the inbox: the session's callback decodes, checks and queues them, and
+one task tells them. The inbox is for questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, assert_never
+
+from loguru import logger
+
+from krator_actors import clock
+from krator_actors.adapters.binance_market import BinanceMarket
+from krator_actors.adapters.binance_rest import BinanceRest
+from krator_actors.adapters.rest import RestClient
+from krator_actors.adapters.session import ReconnectPolicy, Session
+from krator_actors.config import ConfigError, VenueConfig
+from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
+from krator_actors.market_reader import MarketReader
+from krator_actors.messages import (
+    BarHistory,
+    BarsRequest,
+    Instruments,
+    InstrumentsRequest,
+    MarketDataGap,
+    MarketStatus,
+    QuoteTick,
+    StallDetected,
+    TradeTick,
+)
+from krator_actors.model import NANOS_PER_SEC, Instrument
+from krator_actors.ports import (
+    BookUpdate,
+    ClosingAnnounced,
+    MalformedFrameError,
+    MarketCodec,
+    RequestAnswered,
+)
+from krator_actors.venue_errors import VenueUnavailableError
+from supervisors.actor import Actor
+from supervisors.messages import Delivery, Message
+
+RISK = "risk"
+RCA = "rca"
+
+_BINANCE_STREAMS = "wss://stream.binance.com:9443"
+_BINANCE_REST = "https://api.binance.com"
+_QUEUE_LIMIT = 20_000
+"""ticks that wait to be told: two seconds of the busiest recorded market"""
+_GAP_TELL_SECS = 1.0
+"""how long one receiver that takes nothing may hold up the others"""
+_SILENT_FACTOR = 2.0
+"""a connection on which no symbol speaks for so many times quote_stale_secs is made anew"""
+_CHECKS_PER_STALE = 5
+_REPORT_SECS = 10.0
+_INSTRUMENTS_REFRESH_SECS = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedConfig:
+    """What a feed is started with.
+
+    ``url`` is the HTTP base of the simulated venue; empty for Binance's own hosts.
+    """
+
+    venue: VenueConfig
+    url: str
+    symbols: tuple[str, ...]
+    routes: Mapping[str, tuple[str, ...]]
+    """symbol to the names of the strategy actors that trade it"""
+
+
+@dataclass(kw_only=True)
+class _Stream:
+    """One symbol, as the feed sees it."""
+
+    strategies: tuple[str, ...]
+    trades: TradeSequence
+    freshness: Freshness
+    # What was last told in a MarketStatus.
+    told: str = CONNECTING
+
+
+class FeedActor(Actor):
+    """``feed:<VENUE>``: holds no state that it cannot have again from the venue."""
+
+    inbox: ClassVar[Any] = BarsRequest | InstrumentsRequest
+    config: FeedConfig
+
+    async def on_start(self) -> None:
+        """Say that nothing is known yet, and begin to connect; ready at once."""
+        venue = self.config.venue
+        streams_url, rest_url = _addresses(venue, self.config.url)
+        self._logger = logger.bind(component=self.name)
+        self._codec: MarketCodec = BinanceMarket(self.config.symbols)
+        self._reader = MarketReader(
+            RestClient(rest_url, timeout_secs=venue.request_timeout_secs),
+            BinanceRest(self.config.symbols),
+            symbols=self.config.symbols,
+            component=self.name,
+        )
+        self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
+        self._instruments: tuple[Instrument, ...] = ()
+        # Told in this order by one task, so that on_text never waits; each with its receivers.
+        self._queue: deque[tuple[Sequence[str], Message]] = deque()
+        self._queued = asyncio.Event()
+        # Ticks left out because the queue was full (and not reported yet), and frames by why they
+        # could not be read.
+        self._overflowed = 0
+        self._malformed: dict[str, int] = {}
+        self._report_ns = 0
+        # The subscription that waits for its answer: its request id and who waits.
+        self._subscription: tuple[int, asyncio.Future[str]] | None = None
+        self._last_request_id = 0
+        self._session = Session(
+            streams_url + self._codec.stream_path,
+            on_connected=self._on_connected,
+            on_text=self._on_text,
+            on_disconnected=self._on_disconnected,
+            heartbeat_secs=venue.heartbeat_secs,
+            reconnect=ReconnectPolicy(
+                initial_secs=venue.reconnect_initial_secs, max_secs=venue.reconnect_max_secs
+            ),
+        )
+        for symbol, stream in self._streams.items():
+            self._put((*stream.strategies, RISK), self._status(symbol))
+        self.start_task(self._tell_queued(), name="tell")
+        if not self._streams:
+            return  # nothing is traded, so there is nothing to ask a venue for
+        self.start_task(self._session.run(), name="session")
+        self.start_task(self._watch(), name="watch")
+        self.start_task(self._keep_instruments(), name="instruments")
+
+    async def receive(self, message: Message, sender: str) -> Message | None:
+        """Answer a question; whoever asks one has just started, and is told what is fresh."""
+        assert isinstance(message, BarsRequest | InstrumentsRequest)
+        self._remind(sender)
+        match message:
+            case BarsRequest():
+                bars = await self._reader.bars(message)
+                return BarHistory(symbol=message.symbol, bars=bars)
+            case InstrumentsRequest():
+                return Instruments(instruments=self._instruments)
+            case _:
+                assert_never(message)
+
+    async def on_stop(self) -> None:
+        """Say goodbye to the venue."""
+        await self._session.close()
+        await self._reader.close()
+
+    # -- the connection ------------------------------------------------------------------------
+
+    async def _on_connected(self) -> None:
+        self._last_request_id += 1
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._subscription = (self._last_request_id, answer)
+        self._session.send(self._codec.subscribe(self._last_request_id))
+        now_ns = clock.monotonic_ns()
+        for symbol, stream in self._streams.items():
+            stream.freshness.on_connected(now_ns)
+            self._review(symbol, stream, now_ns)
+        try:
+            async with asyncio.timeout(self.config.venue.request_timeout_secs):
+                error = await answer
+        except TimeoutError:
+            raise VenueUnavailableError("the subscription was not acknowledged") from None
+        if error:
+            raise VenueUnavailableError(f"the subscription was refused: {error}")
+        self._logger.bind(event_type="feed_connected", symbols=len(self._streams)).info(
+            "feed connected"
+        )
+
+    def _on_disconnected(self, reason: str) -> None:
+        self._logger.bind(event_type="feed_disconnected", reason=reason).warning(
+            "feed disconnected"
+        )
+        now_ns = clock.monotonic_ns()
+        for symbol, stream in self._streams.items():
+            stream.freshness.on_disconnected()
+            self._review(symbol, stream, now_ns)
+
+    def _on_text(self, text: str) -> None:
+        try:
+            event = self._codec.decode(text, clock.utc_ns())
+        except MalformedFrameError as error:
+            self._on_malformed(error)
+            return
+        match event:
+            case QuoteTick():
+                self._on_quote(event)
+            case TradeTick():
+                self._on_trade(event)
+            case RequestAnswered():
+                self._on_answered(event)
+            case ClosingAnnounced():
+                self._session.drop("the venue is about to shut down")
+            case BookUpdate():
+                pass  # not subscribed: no actor reads books yet
+            case _:
+                assert_never(event)
+
+    def _on_quote(self, quote: QuoteTick) -> None:
+        stream = self._streams[quote.symbol]
+        now_ns = clock.monotonic_ns()
+        stream.freshness.on_quote(now_ns)
+        self._put_tick((*stream.strategies, RISK), quote)
+        if stream.told != LIVE:
+            self._review(quote.symbol, stream, now_ns)
+
+    def _on_trade(self, trade: TradeTick) -> None:
+        stream = self._streams[trade.symbol]
+        now_ns = clock.monotonic_ns()
+        stream.freshness.on_trade(now_ns)
+        if stream.trades.is_repeated(trade):
+            return
+        if len(self._queue) >= _QUEUE_LIMIT:
+            # Not counted in the sequence, so that the next trade that has room declares the gap.
+            self._overflowed += 1
+            return
+        gap = stream.trades.gap_before(trade)
+        if gap is not None:
+            self._on_gap(stream, gap)
+        self._put(stream.strategies, trade)
+        if stream.told != LIVE:
+            self._review(trade.symbol, stream, now_ns)
+
+    def _on_gap(self, stream: _Stream, gap: MarketDataGap) -> None:
+        self._put(stream.strategies, gap)
+        if gap.count:
+            self._tell_rca(gap.symbol, GAP, 0)
+            if stream.told == LIVE:
+                self._tell_rca(gap.symbol, LIVE, 0)
+        self._logger.bind(
+            event_type="market_data_gap", symbol=gap.symbol, count=gap.count, reason=gap.reason
+        ).warning("trades missing")
+
+    def _on_answered(self, answered: RequestAnswered) -> None:
+        if self._subscription is None or self._subscription[0] != answered.request_id:
+            return  # of an earlier connection's subscription, or of none of ours
+        future = self._subscription[1]
+        if not future.done():
+            future.set_result(answered.error)
+
+    def _on_malformed(self, error: MalformedFrameError) -> None:
+        self._malformed[error.reason] = self._malformed.get(error.reason, 0) + 1
+        now_ns = clock.monotonic_ns()
+        if now_ns < self._report_ns:
+            return
+        self._report_ns = now_ns + int(_REPORT_SECS * NANOS_PER_SEC)
+        self._logger.bind(
+            event_type="frame_malformed",
+            reason=error.reason,
+            detail=error.detail,
+            counts=dict(self._malformed),
+        ).warning("frame malformed")
+
+    # -- what is fresh -------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        stale_secs = self.config.venue.quote_stale_secs
+        silent_limit_ns = int(_SILENT_FACTOR * stale_secs * NANOS_PER_SEC)
+        while True:
+            await asyncio.sleep(min(1.0, stale_secs / _CHECKS_PER_STALE))
+            now_ns = clock.monotonic_ns()
+            for symbol, stream in self._streams.items():
+                self._review(symbol, stream, now_ns)
+            if all(
+                stream.freshness.silent_ns(now_ns) > silent_limit_ns
+                for stream in self._streams.values()
+            ):
+                self._session.drop("connected, and every symbol is silent")
+            if self._overflowed:
+                count, self._overflowed = self._overflowed, 0
+                self._logger.bind(event_type="feed_overflow", count=count).warning("ticks left out")
+
+    def _review(self, symbol: str, stream: _Stream, now_ns: int) -> None:
+        reason = stream.freshness.reason(now_ns)
+        if reason == stream.told:
+            return
+        before, stream.told = stream.told, reason
+        self._put((*stream.strategies, RISK), self._status(symbol))
+        # Connecting is on the way from one state to another, and no news for an incident.
+        if reason != CONNECTING:
+            self._tell_rca(symbol, reason, stream.freshness.silent_ns(now_ns))
+        self._logger.bind(
+            event_type="market_status", symbol=symbol, status=reason, before=before
+        ).info("market status changed")
+
+    def _tell_rca(self, symbol: str, code: str, age_ns: int) -> None:
+        stall = StallDetected(
+            component=self.name,
+            symbol=symbol,
+            code=code,
+            age_secs=age_ns / NANOS_PER_SEC,
+            ts_event=clock.utc_ns(),
+        )
+        self._put((RCA,), stall)
+
+    def _status(self, symbol: str) -> MarketStatus:
+        told = self._streams[symbol].told
+        return MarketStatus(symbol=symbol, fresh=told == LIVE, reason=told, ts_event=clock.utc_ns())
+
+    def _remind(self, sender: str) -> None:
+        for symbol, stream in self._streams.items():
+            if sender == RISK or sender in stream.strategies:
+                self._put((sender,), self._status(symbol))
+
+    # -- telling -------------------------------------------------------------------------------
+
+    def _put(self, receivers: Sequence[str], message: Message) -> None:
+        self._queue.append((receivers, message))
+        self._queued.set()
+
+    def _put_tick(self, receivers: Sequence[str], quote: QuoteTick) -> None:
+        if len(self._queue) >= _QUEUE_LIMIT:
+            self._overflowed += 1
+            return
+        self._put(receivers, quote)
+
+    async def _tell_queued(self) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            while self._queue:
+                receivers, message = self._queue.popleft()
+                for receiver in receivers:
+                    if message.delivery is Delivery.WAIT:
+                        await self._tell_in_time(receiver, message)
+                    else:
+                        await self.tell(receiver, message)
+
+    async def _tell_in_time(self, receiver: str, message: Message) -> None:
+        try:
+            async with asyncio.timeout(_GAP_TELL_SECS):
+                await self.tell(receiver, message)
+        except TimeoutError:
+            # It has a thousand of them waiting and reads none: one more would tell it nothing.
+            self._logger.bind(
+                event_type="receiver_blocked", receiver=receiver, message=type(message).__name__
+            ).warning("receiver takes no messages")
+
+    # -- questions to the venue ----------------------------------------------------------------
+
+    async def _keep_instruments(self) -> None:
+        while True:
+            instruments = await self._reader.instruments()
+            if instruments != self._instruments:
+                self._instruments = instruments
+                routes = {name for stream in self._streams.values() for name in stream.strategies}
+                self._put((RISK, *sorted(routes)), Instruments(instruments=instruments))
+            await asyncio.sleep(_INSTRUMENTS_REFRESH_SECS)
+
+    def _new_stream(self, symbol: str) -> _Stream:
+        venue = self.config.venue
+        return _Stream(
+            strategies=tuple(self.config.routes.get(symbol, ())),
+            # The strategies have outlived an earlier feed, and trades were missed in between.
+            trades=TradeSequence(continues=self.generation > 1),
+            freshness=Freshness(
+                quote_stale_secs=venue.quote_stale_secs, trade_stale_secs=venue.trade_stale_secs
+            ),
+        )
+
+
+def _addresses(venue: VenueConfig, url: str) -> tuple[str, str]:
+    """Return where the streams are, and the REST API."""
+    if not url and venue.kind == "binance":
+        return _BINANCE_STREAMS, _BINANCE_REST
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
+    base = url.rstrip("/")
+    return "ws" + base.removeprefix("http"), base

@@ -1,0 +1,93 @@
+"""What is asked of a venue's REST API about its market, and what a failure of it means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from loguru import logger
+
+from krator_actors.adapters.rest import RestClient
+from krator_actors.messages import Bar, BarsRequest
+from krator_actors.model import Instrument
+from krator_actors.ports import MalformedFrameError, MarketRequests
+from krator_actors.venue_errors import VenueError, VenueRefusedError, VenueUnavailableError
+
+_RETRY_INITIAL_SECS = 1.0
+_RETRY_MAX_SECS = 32.0
+_FAILURES = (VenueError, MalformedFrameError)
+
+
+class MarketReader:
+    """Bars and instruments of the configured symbols. ``close`` it at the end."""
+
+    def __init__(
+        self,
+        rest: RestClient,
+        requests: MarketRequests,
+        *,
+        symbols: Sequence[str],
+        component: str,
+        retry_initial_secs: float = _RETRY_INITIAL_SECS,
+    ) -> None:
+        self._rest = rest
+        self._requests = requests
+        self._symbols = symbols
+        self._logger = logger.bind(component=component)
+        self._retry_initial_secs = retry_initial_secs
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._rest.close()
+
+    async def bars(self, request: BarsRequest) -> tuple[Bar, ...]:
+        """Return the finished bars that the venue has, oldest first; none when it fails."""
+        log = self._logger.bind(event_type="bars_unavailable", symbol=request.symbol)
+        if request.symbol not in self._symbols or min(request.period_secs, request.count) < 1:
+            log.bind(period_secs=request.period_secs, count=request.count).warning("no such bars")
+            return ()
+        wanted = (request.symbol, request.period_secs, request.count)
+        try:
+            body = await self._rest.get(self._requests.bars_path(*wanted))
+            return tuple(self._requests.read_bars(body, *wanted))
+        except _FAILURES as error:
+            log.bind(reason=str(error)).warning("bars unavailable")
+            return ()
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        """Return the trading rules of the symbols that the venue knows; asks until it answers."""
+        retry_secs = self._retry_initial_secs
+        while True:
+            try:
+                return await self._known_instruments()
+            except _FAILURES as error:
+                self._logger.bind(event_type="instruments_unavailable", reason=str(error)).warning(
+                    "instruments unavailable"
+                )
+                asked_secs = 0.0
+                if isinstance(error, VenueUnavailableError):
+                    asked_secs = error.retry_after_secs or 0.0
+            await asyncio.sleep(max(retry_secs, asked_secs))
+            retry_secs = min(retry_secs * 2, _RETRY_MAX_SECS)
+
+    async def _known_instruments(self) -> tuple[Instrument, ...]:
+        try:
+            return tuple(await self._instruments_of(self._symbols))
+        except VenueRefusedError:
+            if len(self._symbols) == 1:
+                raise
+        # One unknown symbol, and the venue refuses all: so that it stops only itself, each is
+        # asked for alone.
+        found: list[Instrument] = []
+        for symbol in self._symbols:
+            try:
+                found += await self._instruments_of((symbol,))
+            except VenueRefusedError as error:
+                self._logger.bind(
+                    event_type="instrument_unknown", symbol=symbol, reason=str(error)
+                ).error("the venue does not know this symbol")
+        return tuple(found)
+
+    async def _instruments_of(self, symbols: Sequence[str]) -> Sequence[Instrument]:
+        body = await self._rest.get(self._requests.instruments_path(symbols))
+        return self._requests.read_instruments(body)
