@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from supervisors.client import Client
-from supervisors.status import NodeStatus
-from supervisors.system import NotRunningError, request_stop, status
 
 from krator_actors import place, tree
 from krator_actors.adapters.embedded_postgres import (
@@ -26,8 +23,11 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages import Halt, Message, Resume, TradingStateChanged
-from supervisors.messages import ActorError
+from krator_actors.messages import Halt, Resume, TradingStateChanged
+from supervisors.client import Client
+from supervisors.messages import ActorError, Message
+from supervisors.status import NodeStatus
+from supervisors.system import NotRunningError, request_stop, status
 
 EXIT_OK, EXIT_USAGE, EXIT_NOT_RUNNING, EXIT_FAILED, EXIT_NO_ANSWER = 0, 2, 3, 5, 6
 _ASK_TIMEOUT_SECS = 5.0
@@ -81,7 +81,7 @@ def _tree_rows(node: NodeStatus, depth: int) -> Iterable[tuple[str, ...]]:
         str(node.generation),
         str(node.restarts),
         _duration(node.uptime_secs),
-        "-" if node.inbox is None else str(node.inbox),
+        str(node.inbox) if node.type == "worker" else "-",
         node.last_reason or "",
     )
     for child in node.children:

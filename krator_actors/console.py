@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from krator_actors.messages import PortfolioReport, PortfolioRequest
 from supervisors.client import Client
+from supervisors.messages import ActorError
 from supervisors.status import NodeStatus
 from supervisors.system import NotRunningError, status
-
-from krator_actors.messages import PortfolioReport, PortfolioRequest
-from supervisors.messages import ActorError
 
 _PERIOD_SECS = 1.0
 _PLAIN_EVERY = 5

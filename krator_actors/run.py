@@ -16,11 +16,11 @@ import time
 from types import FrameType
 
 from loguru import logger
-from supervisors.heart import Heart, HeartGaveUpError, StartError
 
 from krator_actors import commands, companion, place, telemetry, tree
 from krator_actors.config import Config, ConfigError
 from krator_actors.model import venue_symbol_of
+from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.spec import Budget
 
 EXIT_OK, EXIT_USAGE, EXIT_ALREADY_RUNNING, EXIT_FAILED = 0, 2, 4, 5

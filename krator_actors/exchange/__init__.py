@@ -7,12 +7,16 @@ else is dead.
 How it hangs together::
 
     main → run → assembly ─ server ─ rest, ws_api, streams, user_streams, connections, faults
-                    │
+                    │                lifetime
                     ├ venue ─ account, ledger          takes orders: checks, writes down, tells
                     └ session ─ synthetic_session ─ synthetic ─ matching, order_flow
                               └ replay_session ─ replay_market ─ displayed_book, recording
 
 Inside, prices and quantities are ints of 1e-8 (``fixed``); at the door they are Binance's text.
+
+Control, which is not Binance's: ``GET /sim/status``; ``POST /sim/faults`` with one of the actions in
+``faults``, for example ``{"action": "lose_answer", "count": 2}``; ``POST /sim/parent`` with
+``{"pid": N}``, the process that ``--linger`` follows from then on.
 
 The ledger
 ==========

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from krator_actors.exchange.assembly import Exchange
 from krator_actors.exchange.ledger import FILE_NAME, Ledger, LedgerFailedError
@@ -82,8 +83,9 @@ async def _until_the_end(exchange: Exchange, told: asyncio.Future[str]) -> str:
     pacing = asyncio.create_task(_pace_then_wait(exchange))
     lonely = asyncio.create_task(exchange.unneeded())
     failed = exchange.server.failed
+    ends: list[asyncio.Future[Any]] = [told, failed, pacing, lonely]
     try:
-        await asyncio.wait([told, failed, pacing, lonely], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             raise failed.result()
         if pacing.done():

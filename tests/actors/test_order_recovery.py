@@ -366,7 +366,6 @@ async def test_wait_that_the_venue_asks_for_is_kept(venue: FakeVenue, tmp_path: 
     venue.error_data = {"serverTime": 1_000, "retryAfter": 1_300}
 
     async with started(venue, tmp_path) as scene:
-        asked = [m for m, _ in venue.received]
         await scene.harness.eventually(
             lambda: "openOrders.status" in [m for m, _ in venue.received]
         )

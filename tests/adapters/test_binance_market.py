@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -249,10 +250,8 @@ JSON = st.recursive(
 
 @given(text=st.text() | JSON.map(json.dumps))
 def test_no_text_raises_anything_else(text: str) -> None:
-    try:
+    with suppress(MalformedFrameError):
         BinanceMarket(SYMBOLS).decode(text, NOW_NS)
-    except MalformedFrameError as error:
-        assert error.reason
 
 
 @given(
@@ -260,29 +259,21 @@ def test_no_text_raises_anything_else(text: str) -> None:
     changes=st.dictionaries(st.sampled_from("eEstpqTmubBaAU"), JSON, max_size=3),
 )
 def test_no_change_of_a_frame_raises_anything_else(stream: str, changes: dict[str, Any]) -> None:
-    try:
+    with suppress(MalformedFrameError):
         event = BinanceMarket(SYMBOLS).decode(frame(stream, **changes), NOW_NS)
-    except MalformedFrameError as error:
-        assert error.reason
-    else:
-        assert not isinstance(event, RequestAnswered | ClosingAnnounced)
+        assert isinstance(event, TradeTick | QuoteTick | BookUpdate)
 
 
 @given(price=st.text(alphabet="0123456789.-+eENaInfity_ ", max_size=45))
 def test_no_price_that_leaves_the_codec_is_absurd(price: str) -> None:
-    try:
+    with suppress(MalformedFrameError):
         event = BinanceMarket(SYMBOLS).decode(frame("btcusdt@trade", p=price), NOW_NS)
-    except MalformedFrameError:
-        return
-
-    assert isinstance(event, TradeTick)
-    assert Decimal("1E-21") < event.price < Decimal("1E21")
+        assert isinstance(event, TradeTick)
+        assert Decimal("1E-21") < event.price < Decimal("1E21")
 
 
 @given(at=st.integers(min_value=0, max_value=200), byte=st.characters(codec="utf-8"))
 def test_no_damaged_character_raises_anything_else(at: int, byte: str) -> None:
     text = frame("btcusdt@bookTicker")
-    try:
+    with suppress(MalformedFrameError):
         BinanceMarket(SYMBOLS).decode(text[:at] + byte + text[at + 1 :], NOW_NS)
-    except MalformedFrameError as error:
-        assert error.reason

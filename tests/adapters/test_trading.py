@@ -53,9 +53,24 @@ STATUS = {
     "updateTime": 1,
 }
 EVENT = {
-    "e": "executionReport", "s": "BTCUSDT", "c": "k1", "S": "BUY", "o": "MARKET", "q": "1",
-    "p": "0", "x": "NEW", "X": "NEW", "r": "NONE", "i": 7, "l": "0", "z": "0", "L": "0",
-    "n": "0", "N": None, "T": 1, "t": -1,
+    "e": "executionReport",
+    "s": "BTCUSDT",
+    "c": "k1",
+    "S": "BUY",
+    "o": "MARKET",
+    "q": "1",
+    "p": "0",
+    "x": "NEW",
+    "X": "NEW",
+    "r": "NONE",
+    "i": 7,
+    "l": "0",
+    "z": "0",
+    "L": "0",
+    "n": "0",
+    "N": None,
+    "T": 1,
+    "t": -1,
 }
 
 Answerer = Callable[[ServerConnection, dict[str, Any]], Awaitable[None]]

@@ -234,6 +234,21 @@ async def test_ask_returns_the_answer(system: System) -> None:
     assert answers == [Answer(number=number) for number in range(50)]
 
 
+async def test_actor_that_lists_its_answers_reads_no_others(tmp_path: Path) -> None:
+    class Strict(Worker):
+        answers = Gap
+
+    class Suited(Worker):
+        answers = Answer | Gap
+
+    async with running(Worker, name="b", runtime=tmp_path, config=Desk()):
+        async with running(Suited, name="a", runtime=tmp_path, config=Desk()) as suited:
+            assert await suited.ask("b", Question(number=1), 5.0) == Answer(number=1)
+        async with running(Strict, name="c", runtime=tmp_path, config=Desk()) as strict:
+            with pytest.raises(NoAnswerError, match="Answer"):
+                await strict.ask("b", Question(number=1), 5.0)
+
+
 async def test_ask_that_is_answered_with_nothing_says_so(system: System) -> None:
     await system.start("b")
     await system.start("a")
