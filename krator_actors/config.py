@@ -10,10 +10,21 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
+from krator_actors.core.cross import ema_cross, sma_cross
+from krator_actors.core.mean_reversion import mean_reversion
+from krator_actors.core.strategies import Strategy
 from krator_actors.model import venue_of
 
 _SYMBOL = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
@@ -89,26 +100,83 @@ class RiskConfig(_Section):
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
 
 
-class StrategyConfig(_Section):
-    """One strategy on one symbol: one actor."""
-
-    kind: Literal["sma_cross", "ema_cross"] = "sma_cross"
+class _StrategySection(_Section):
+    kind: str
     symbol: Symbol
     bar_secs: Annotated[int, Field(gt=0, le=86_400)] = 5
-    fast: Annotated[int, Field(ge=2, le=500)] = 3
-    slow: Annotated[int, Field(ge=3, le=1_000)] = 8
     order_notional: Positive = Decimal(500)
-
-    @model_validator(mode="after")
-    def _fast_below_slow(self) -> StrategyConfig:
-        if self.fast >= self.slow:
-            raise ValueError(f"fast {self.fast} must be below slow {self.slow}")
-        return self
 
     @property
     def actor_name(self) -> str:
         """The name of its actor, e.g. ``strategy:BTC-USDT.SIM/sma_cross``."""
         return f"strategy:{self.symbol}/{self.kind}"
+
+
+class _CrossSection(_StrategySection):
+    fast: Annotated[int, Field(ge=2, le=500)] = 3
+    slow: Annotated[int, Field(ge=3, le=1_000)] = 8
+
+    @model_validator(mode="after")
+    def _fast_below_slow(self) -> Self:
+        if self.fast >= self.slow:
+            raise ValueError(f"fast {self.fast} must be below slow {self.slow}")
+        return self
+
+
+class SmaCrossConfig(_CrossSection):
+    """Simple averages that cross, on one symbol: one actor."""
+
+    kind: Literal["sma_cross"] = "sma_cross"
+
+    def make(self) -> Strategy:
+        """Return a new, cold strategy."""
+        return sma_cross(fast=self.fast, slow=self.slow)
+
+
+class EmaCrossConfig(_CrossSection):
+    """Exponential averages that cross, on one symbol: one actor."""
+
+    kind: Literal["ema_cross"] = "ema_cross"
+
+    def make(self) -> Strategy:
+        """Return a new, cold strategy."""
+        return ema_cross(fast=self.fast, slow=self.slow)
+
+
+class MeanReversionConfig(_StrategySection):
+    """A fall that went too far, bought, on one symbol: one actor."""
+
+    kind: Literal["mean_reversion"] = "mean_reversion"
+    bollinger_period: Annotated[int, Field(ge=2, le=500)] = 20
+    bollinger_deviations: Annotated[float, Field(gt=0, le=10)] = 2.0
+    rsi_period: Annotated[int, Field(ge=2, le=200)] = 14
+    rsi_oversold: Annotated[float, Field(gt=0, lt=50)] = 30.0
+    atr_period: Annotated[int, Field(ge=2, le=200)] = 14
+    stop_atr: Annotated[float, Field(gt=0, le=100)] = 3.0
+
+    def make(self) -> Strategy:
+        """Return a new, cold strategy."""
+        return mean_reversion(
+            bollinger_period=self.bollinger_period,
+            bollinger_deviations=self.bollinger_deviations,
+            rsi_period=self.rsi_period,
+            rsi_oversold=self.rsi_oversold,
+            atr_period=self.atr_period,
+            stop_atr=self.stop_atr,
+        )
+
+
+StrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
+"""One strategy on one symbol: one actor. ``kind`` says which, and so which keys there are."""
+
+
+def _sma_cross_by_default(raw: Any) -> Any:
+    return {"kind": "sma_cross", **raw} if isinstance(raw, dict) else raw
+
+
+_ConfiguredStrategy = Annotated[
+    Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
+]
 
 
 class SupervisionConfig(_Section):
@@ -131,7 +199,7 @@ class LogConfig(_Section):
 
 def _default_strategies() -> tuple[StrategyConfig, ...]:
     return tuple(
-        StrategyConfig(symbol=symbol) for symbol in ("BTC-USDT.SIM", "ETH-USDT.SIM", "SOL-USDT.SIM")
+        SmaCrossConfig(symbol=symbol) for symbol in ("BTC-USDT.SIM", "ETH-USDT.SIM", "SOL-USDT.SIM")
     )
 
 
@@ -145,7 +213,7 @@ class Config(_Section):
     risk: RiskConfig = RiskConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
-    strategies: tuple[StrategyConfig, ...] = Field(default_factory=_default_strategies)
+    strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -184,9 +252,32 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{path}:"]
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"])
-            where = f"  {key}: " if key else "  "
-            lines.append(f"{where}{item['msg']}")
-        raise ConfigError("\n".join(lines)) from error
+        lines = [f"  {_explained(item)}" for item in error.errors()]
+        raise ConfigError("\n".join([f"{path}:", *lines])) from error
+
+
+def _explained(item: ErrorDetails) -> str:
+    """Return key, what was found, what is allowed."""
+    where = item["loc"]
+    # In a strategy pydantic puts its kind before the key, which the file does not.
+    is_strategy = where[:1] == ("strategies",)
+    key = ".".join(str(part) for n, part in enumerate(where) if not (is_strategy and n == 2))  # noqa: PLR2004 - behind the number
+    if item["type"] == "union_tag_invalid":
+        context = item["ctx"]
+        return f"{key}.kind: was {context['tag']!r}; allowed are {context['expected_tags']}"
+    if item["type"] == "extra_forbidden":
+        # Not the value, because it may be a secret that was put in the wrong place.
+        return f"{key}: there is no such key; known are {', '.join(_known_keys(where))}"
+    if item["type"] == "value_error":
+        return ": ".join(filter(None, (key, str(item["ctx"]["error"]))))
+    found = item["input"]
+    was = f", was {found!r}" if isinstance(found, str | int | float) else ""
+    return f"{key}: {item['msg']}{was}"
+
+
+def _known_keys(where: tuple[int | str, ...]) -> list[str]:
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    sections.update((kind.model_fields["kind"].default, kind) for kind in get_args(StrategyConfig))
+    # The key itself is last; before it the section or the strategy's kind, or nothing.
+    section: Any = sections[str(where[-2])] if len(where) > 1 else Config
+    return list(section.model_fields)

@@ -7,7 +7,6 @@ one task tells them. The inbox is for questions.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, assert_never
@@ -21,6 +20,7 @@ from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
+from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
 from krator_actors.messages import (
     BarHistory,
@@ -51,7 +51,9 @@ RCA = "rca"
 _BINANCE_STREAMS = "wss://stream.binance.com:9443"
 _BINANCE_REST = "https://api.binance.com"
 _QUEUE_LIMIT = 20_000
-"""ticks that wait to be told: two seconds of the busiest recorded market"""
+"""messages that wait to be told: many seconds of the busiest recorded market"""
+_CONFLATE_ABOVE = 1_000
+"""waiting messages, from which on only the newest quote of a symbol waits"""
 _GAP_TELL_SECS = 1.0
 """how long one receiver that takes nothing may hold up the others"""
 _SILENT_FACTOR = 2.0
@@ -107,10 +109,10 @@ class FeedActor(Actor):
         self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
         # Told in this order by one task, so that on_text never waits; each with its receivers.
-        self._queue: deque[tuple[Sequence[str], Message]] = deque()
+        self._queue = TickQueue(limit=_QUEUE_LIMIT, conflate_above=_CONFLATE_ABOVE)
         self._queued = asyncio.Event()
-        # Ticks left out because the queue was full (and not reported yet), and frames by why they
-        # could not be read.
+        # Trades left out because the queue was full and not reported yet; frames by why they could
+        # not be read.
         self._overflowed = 0
         self._malformed: dict[str, int] = {}
         self._report_ns = 0
@@ -209,7 +211,8 @@ class FeedActor(Actor):
         stream = self._streams[quote.symbol]
         now_ns = clock.monotonic_ns()
         stream.freshness.on_quote(now_ns)
-        self._put_tick((*stream.strategies, RISK), quote)
+        self._queue.put_quote((*stream.strategies, RISK), quote)
+        self._queued.set()
         if stream.told != LIVE:
             self._review(quote.symbol, stream, now_ns)
 
@@ -219,7 +222,7 @@ class FeedActor(Actor):
         stream.freshness.on_trade(now_ns)
         if stream.trades.is_repeated(trade):
             return
-        if len(self._queue) >= _QUEUE_LIMIT:
+        if self._queue.is_full:
             # Not counted in the sequence, so that the next trade that has room declares the gap.
             self._overflowed += 1
             return
@@ -277,7 +280,9 @@ class FeedActor(Actor):
                 self._session.drop("connected, and every symbol is silent")
             if self._overflowed:
                 count, self._overflowed = self._overflowed, 0
-                self._logger.bind(event_type="feed_overflow", count=count).warning("ticks left out")
+                self._logger.bind(event_type="feed_overflow", count=count).warning(
+                    "trades left out"
+                )
 
     def _review(self, symbol: str, stream: _Stream, now_ns: int) -> None:
         reason = stream.freshness.reason(now_ns)
@@ -314,21 +319,15 @@ class FeedActor(Actor):
     # -- telling -------------------------------------------------------------------------------
 
     def _put(self, receivers: Sequence[str], message: Message) -> None:
-        self._queue.append((receivers, message))
+        self._queue.put(receivers, message)
         self._queued.set()
-
-    def _put_tick(self, receivers: Sequence[str], quote: QuoteTick) -> None:
-        if len(self._queue) >= _QUEUE_LIMIT:
-            self._overflowed += 1
-            return
-        self._put(receivers, quote)
 
     async def _tell_queued(self) -> None:
         while True:
             await self._queued.wait()
             self._queued.clear()
             while self._queue:
-                receivers, message = self._queue.popleft()
+                receivers, message = self._queue.take()
                 for receiver in receivers:
                     if message.delivery is Delivery.WAIT:
                         await self._tell_in_time(receiver, message)

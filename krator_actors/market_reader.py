@@ -28,13 +28,11 @@ class MarketReader:
         *,
         symbols: Sequence[str],
         component: str,
-        retry_initial_secs: float = _RETRY_INITIAL_SECS,
     ) -> None:
         self._rest = rest
         self._requests = requests
         self._symbols = symbols
         self._logger = logger.bind(component=component)
-        self._retry_initial_secs = retry_initial_secs
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -56,7 +54,7 @@ class MarketReader:
 
     async def instruments(self) -> tuple[Instrument, ...]:
         """Return the trading rules of the symbols that the venue knows; asks until it answers."""
-        retry_secs = self._retry_initial_secs
+        retry_secs = _RETRY_INITIAL_SECS
         while True:
             try:
                 return await self._known_instruments()

@@ -521,6 +521,13 @@ class StrategyState(Message, frozen=True, kw_only=True):
     instrument: Instrument | None
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """One number that a strategy decided on, e.g. ``rsi`` 27.4."""
+
+    name: str
+    value: float
+
+
 class SignalRaised(Message, frozen=True, kw_only=True):
     """What a strategy writes in its own log before it tells risk ``SubmitOrder``."""
 
@@ -531,9 +538,10 @@ class SignalRaised(Message, frozen=True, kw_only=True):
     client_order_id: str
     """of the order that follows"""
     cause: str
-    fast: float
-    """the averages that crossed, at the cause"""
-    slow: float
+    readings: tuple[Reading, ...] = ()
+    """what the strategy's indicators said at the cause"""
+    stop_price: Decimal | None = None
+    """at or below this it will sell, or did; None: it has no stop"""
     price: Decimal
     """last traded price the order was sized with"""
     quantity: Decimal

@@ -126,7 +126,7 @@ class RiskActor(Actor):
         # When the order actor was last asked, or has told something new.
         self._progress_ns = 0
         await self._sync()
-        self.start_task(self._fetch_instruments(), name="instruments")
+        self.start_task(self._keep_asking_feed(), name="feed")
         self.every(_HOUSEKEEPING_SECS, Housekeeping())
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -344,9 +344,11 @@ class RiskActor(Actor):
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:
             await self._sync()
 
-    async def _fetch_instruments(self) -> None:
+    async def _keep_asking_feed(self) -> None:
         feed = f"feed:{self.config.venue}"
-        while any(market.instrument is None for market in self._engine.markets.values()):
+        # Whoever asks is also told, one by one, whether each symbol is fresh.
+        markets = self._engine.markets.values()
+        while any(market.instrument is None or market.is_fresh is None for market in markets):
             try:
                 answer = await self.ask(feed, InstrumentsRequest(), timeout_secs=_ASK_TIMEOUT_SECS)
             except ActorError:

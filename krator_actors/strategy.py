@@ -11,7 +11,7 @@ import msgspec
 from loguru import logger
 
 from krator_actors import clock
-from krator_actors.adapters.local_log import Durability, LocalLog, log_path
+from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
 from krator_actors.config import StrategyConfig
 from krator_actors.core.bars import BarSeries
 from krator_actors.core.holding import Holding
@@ -22,7 +22,6 @@ from krator_actors.core.strategies import (
     Strategy,
     entry_quantity,
     exit_quantity,
-    make_strategy,
 )
 from krator_actors.messages import (
     BarHistory,
@@ -134,13 +133,16 @@ class StrategyActor(Actor):
         self._question = 0
         self._risk_wanted = asyncio.Event()
         self._history_wanted = asyncio.Event()
-        self._begin_cold()
+        path = log_path(self.config.data_dir, self.name)
         self._log = LocalLog.open(
-            log_path(self.config.data_dir, self.name),
+            path,
             writer=self.name,
             generation=self.generation,
             durability=self.config.durability,
         )
+        # The newest entry in the log, of this incarnation or an earlier one; None before the first.
+        self._entry = _newest_entry(path)
+        self._begin_cold()
         self._logger = logger.bind(component=self.name, symbol=self._symbol)
         self._ask_for_position()
         self.start_task(self._keep_asking_risk(), name="ask_risk")
@@ -229,8 +231,10 @@ class StrategyActor(Actor):
         self._history_delay_secs = _RETRY_INITIAL_SECS
 
     def _cold_strategy(self) -> Strategy:
-        config = self.config.strategy
-        return make_strategy(config.kind, fast=config.fast, slow=config.slow)
+        strategy = self.config.strategy.make()
+        if self._entry is not None:
+            strategy.recall(self._entry)
+        return strategy
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -249,7 +253,10 @@ class StrategyActor(Actor):
         if not quantity:
             log.bind(event_type="signal_too_small").warning("nothing to trade in whole lots")
             return
-        self._log.append(self._signal(intent, order), ts_ns=order.ts_init)
+        signal = self._signal(intent, order)
+        self._log.append(signal, ts_ns=order.ts_init)
+        if intent.side is OrderSide.BUY:
+            self._entry = signal
         self._holding.begin(order)
         self._expect_news()
         await self.tell("risk", order)
@@ -286,8 +293,8 @@ class StrategyActor(Actor):
             side=intent.side,
             client_order_id=order.client_order_id,
             cause=intent.cause,
-            fast=intent.fast,
-            slow=intent.slow,
+            readings=intent.readings,
+            stop_price=intent.stop_price,
             price=intent.price,
             quantity=order.quantity,
             ts_event=intent.ts_event,
@@ -372,3 +379,11 @@ class StrategyActor(Actor):
             return await self.ask(peer, request, timeout_secs=_ASK_TIMEOUT_SECS)
         except _NOT_ANSWERED:
             return None
+
+
+def _newest_entry(path: Path) -> SignalRaised | None:
+    entry = None
+    for record in read_log(path, types=SignalRaised):
+        if record.event.side is OrderSide.BUY:
+            entry = record.event
+    return entry

@@ -120,7 +120,7 @@ class Channel:
     def receive(self) -> list[AnyPacket] | None:
         """Return what has arrived, in order; None when the peer is gone and all was read."""
         packets: list[AnyPacket] = []
-        while True:
+        while self.fd >= 0:
             try:
                 data = os.read(self.fd, _MAX_PACKET_BYTES)
             except BlockingIOError:
@@ -128,8 +128,9 @@ class Channel:
             except ConnectionError:
                 data = b""
             if not data:
-                return packets or None
+                break
             packets.append(self._decoder.decode(data))
+        return packets or None
 
     def close(self) -> None:
         """Close this end; a second call does nothing."""

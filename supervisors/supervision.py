@@ -44,6 +44,7 @@ TELL_SECS = 0.5
 
 _BEAT_SECS = 0.25
 _DUMP_SECS = 0.1
+_CLOSED_SECS = 1.0
 
 
 class Supervision:
@@ -89,7 +90,7 @@ class Supervision:
         fds = [self._own.channel.fd]
         for child in self._alive.values():
             fds += (child.channel.fd, child.pidfd)
-        return fds
+        return [fd for fd in fds if fd >= 0]
 
     def on_readable(self) -> None:
         """Take everything that is readable, then decide once: no death waits behind a fork."""
@@ -97,8 +98,7 @@ class Supervision:
         events: list[facts.Event] = []
         for child in list(self._alive.values()):
             if child.channel.fd in readable or child.pidfd in readable:
-                for packet in child.channel.receive() or ():
-                    events += self._child_said(child, packet)
+                events += self._hear(child)
             if child.pidfd in readable:
                 events.append(self._child_died(child))
         if self._own.channel.fd in readable:
@@ -160,6 +160,17 @@ class Supervision:
         for fd in self.watched():
             poller.register(fd, select.POLLIN)
         return {fd for fd, _ in poller.poll(0)}
+
+    def _hear(self, child: Incarnation) -> Iterator[facts.Event]:
+        packets = child.channel.receive()
+        if packets is None:
+            # A process that ends closes its channel an instant before its pidfd tells; one that
+            # lives on without it can neither be stopped nor report.
+            child.channel.close()
+            lost = Reason("hung", "closed its control channel")
+            self._timers.call_after(_CLOSED_SECS, lambda: self._end_by_force(child, lost))
+        for packet in packets or ():
+            yield from self._child_said(child, packet)
 
     def _child_said(self, child: Incarnation, packet: AnyPacket) -> Iterator[facts.Event]:
         match packet:

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from krator_actors.config import Config, ConfigError, load
+from krator_actors.config import (
+    Config,
+    ConfigError,
+    EmaCrossConfig,
+    MeanReversionConfig,
+    SmaCrossConfig,
+    StrategyConfig,
+    load,
+)
 
 CONF = Path(__file__).parent.parent / "conf" / "krator.toml"
+KINDS: dict[str, type[StrategyConfig]] = {
+    kind.model_fields["kind"].default: kind for kind in get_args(StrategyConfig)
+}
+Loaded = Callable[[str], Config]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Loaded:
+    path = tmp_path / "krator.toml"
+
+    def load_text(text: str) -> Config:
+        path.write_text(text)
+        return load(path)
+
+    return load_text
+
+
+def with_examples() -> str:
+    """The shipped file with its commented examples in force."""
+    return re.sub(r"^# (?=\[\[|[a-z_]+ += )", "", CONF.read_text(), flags=re.MULTILINE)
 
 
 def test_shipped_file_holds_exactly_the_defaults() -> None:
@@ -26,6 +57,128 @@ def test_shipped_file_names_every_key() -> None:
             assert [set(item) for item in written[section]] == [set(item) for item in keys]
         else:
             assert set(written[section]) == set(keys), section
+
+
+def test_shipped_file_shows_every_kind_with_every_key() -> None:
+    written = tomllib.loads(with_examples())["strategies"]
+
+    assert {item["kind"] for item in written} == set(KINDS)
+    for item in written:
+        assert set(item) == set(KINDS[item["kind"]].model_fields), item["kind"]
+
+
+def test_commented_examples_can_be_loaded_and_hold_the_defaults(loaded: Loaded) -> None:
+    examples = loaded(with_examples()).strategies[len(Config().strategies) :]
+
+    assert [example.kind for example in examples] == ["ema_cross", "mean_reversion"]
+    assert all(example == type(example)(symbol=example.symbol) for example in examples)
+
+
+BOUNDS = {
+    "fast": (2, 500),
+    "slow": (3, 1_000),
+    "bollinger_period": (2, 500),
+    "rsi_period": (2, 200),
+    "atr_period": (2, 200),
+}
+
+
+@pytest.mark.parametrize("key", BOUNDS)
+def test_shipped_file_tells_the_bounds_that_the_model_holds(key: str) -> None:
+    low, high = BOUNDS[key]
+    kind = next(kind for kind in KINDS.values() if key in kind.model_fields)
+    others = {"fast": 2} if key == "slow" else {"slow": 1_000} if key == "fast" else {}
+
+    assert re.search(
+        rf"^(# )?{key} = \d+ +# bars, {low} to {high}\b", CONF.read_text(), re.MULTILINE
+    )
+    for value in (low, high):
+        kind.model_validate({"symbol": "BTC-USDT.SIM", **others, key: value})
+    for value in (low - 1, high + 1):
+        with pytest.raises(ValueError, match=key):
+            kind.model_validate({"symbol": "BTC-USDT.SIM", **others, key: value})
+
+
+def test_each_kind_takes_its_own_keys(loaded: Loaded) -> None:
+    config = loaded(
+        '[[strategies]]\nkind = "ema_cross"\nsymbol = "BTC-USDT.SIM"\nfast = 12\nslow = 26\n'
+        '[[strategies]]\nkind = "mean_reversion"\nsymbol = "ETH-USDT.SIM"\nstop_atr = 1.5\n'
+        '[[strategies]]\nsymbol = "SOL-USDT.SIM"\n'
+    )
+
+    assert config.strategies == (
+        EmaCrossConfig(symbol="BTC-USDT.SIM", fast=12, slow=26),
+        MeanReversionConfig(symbol="ETH-USDT.SIM", stop_atr=1.5),
+        SmaCrossConfig(symbol="SOL-USDT.SIM"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "bars"), [("sma_cross", 9), ("ema_cross", 25), ("mean_reversion", 71)]
+)
+def test_each_kind_makes_its_strategy_anew(kind: str, bars: int) -> None:
+    config = KINDS[kind](symbol="BTC-USDT.SIM")
+
+    assert config.actor_name == f"strategy:BTC-USDT.SIM/{kind}"
+    assert config.make().warm_up_bars == bars
+    assert config.make() is not config.make()
+
+
+@pytest.mark.parametrize("kind", ['"rsi"', "3", '["sma_cross"]'])
+def test_unknown_kind_is_told_which_there_are(loaded: Loaded, kind: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(f'[[strategies]]\nkind = {kind}\nsymbol = "BTC-USDT.SIM"\n')
+
+    assert "strategies.0.kind: was" in str(caught.value)
+    assert "allowed are 'sma_cross', 'ema_cross', 'mean_reversion'" in str(caught.value)
+
+
+def test_key_of_another_kind_is_refused_and_the_kind_s_own_are_named(loaded: Loaded) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded('[[strategies]]\nkind = "mean_reversion"\nsymbol = "BTC-USDT.SIM"\nfast = 3\n')
+
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith("  strategies.0.fast: there is no such key; known are kind, symbol")
+    assert line.endswith("stop_atr")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("bollinger_period", "1", "greater than or equal to 2, was 1"),
+        ("bollinger_period", "501", "less than or equal to 500, was 501"),
+        ("bollinger_deviations", "0", "greater than 0, was 0"),
+        ("bollinger_deviations", "nan", "less than or equal to 10, was nan"),
+        ("rsi_period", "201", "less than or equal to 200, was 201"),
+        ("rsi_oversold", "50", "less than 50, was 50"),
+        ("atr_period", "1.5", "integer, got a number with a fractional part, was 1.5"),
+        ("stop_atr", "inf", "less than or equal to 100, was inf"),
+    ],
+)
+def test_parameter_out_of_bounds_is_told_what_is_allowed(
+    loaded: Loaded, key: str, value: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(
+            f'[[strategies]]\nkind = "mean_reversion"\nsymbol = "BTC-USDT.SIM"\n{key} = {value}\n'
+        )
+
+    assert f"strategies.0.{key}: " in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+def test_value_of_an_unknown_key_is_not_shown_because_it_may_be_a_secret(loaded: Loaded) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded('api_secret = "hunter2"\n[venue]\napi_secret = "hunter2"\n')
+
+    assert "  api_secret: there is no such key; known are system" in str(caught.value)
+    assert "  venue.api_secret: there is no such key; known are name" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_strategy_that_is_no_table_is_refused(loaded: Loaded) -> None:
+    with pytest.raises(ConfigError, match=r"strategies\.0: Input should be a valid dictionary"):
+        loaded("strategies = [3]")
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:

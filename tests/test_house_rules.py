@@ -131,6 +131,8 @@ def drawn(hint: Any) -> st.SearchStrategy[Any]:
         return built(hint)
     arguments = [a for a in getattr(hint, "__args__", ()) if a is not Ellipsis]
     origin = getattr(hint, "__origin__", None)
+    if origin is dict:
+        return st.dictionaries(drawn(arguments[0]), drawn(arguments[1]), max_size=2)
     if origin is tuple:
         return st.lists(drawn(arguments[0]), max_size=2).map(tuple)
     if origin is None and arguments:  # X | Y

@@ -250,7 +250,7 @@ class _Fold:
         reported.filled_quantity += fill.last_quantity
         traded = self._traded[fill.client_order_id] + fill.last_price * fill.last_quantity
         self._traded[fill.client_order_id] = traded
-        reported.average_price = traded / reported.filled_quantity
+        reported.average_price = _plain(traded / reported.filled_quantity)
         whole = reported.quantity is not None and reported.filled_quantity >= reported.quantity
         self._advance(fill, Step.LAST_FILL if whole else Step.PARTIAL_FILL)
 
@@ -274,15 +274,20 @@ class _Fold:
                 found.append(
                     ReportedPosition(
                         symbol=symbol,
-                        quantity=position.quantity,
-                        average_price=position.average_price,
-                        mark_price=position.mark,
-                        realized_pnl=position.realized_pnl,
-                        unrealized_pnl=position.unrealized_pnl,
-                        fees=position.fees,
+                        quantity=_plain(position.quantity),
+                        average_price=_plain(position.average_price),
+                        mark_price=None if position.mark is None else _plain(position.mark),
+                        realized_pnl=_plain(position.realized_pnl),
+                        unrealized_pnl=_plain(position.unrealized_pnl),
+                        fees=_plain(position.fees),
                     )
                 )
         return found
+
+
+def _plain(value: Decimal) -> Decimal:
+    """Without trailing zeros and without an exponent: for people's eyes."""
+    return Decimal(f"{value.normalize():f}")
 
 
 _STEPS: dict[type[Message], Step] = {

@@ -107,10 +107,6 @@ class Reservations:
             r.to_open_order() for r in self._open.values() if symbol is None or r.symbol == symbol
         )
 
-    def get(self, client_order_id: str) -> Reservation | None:
-        """Return the reservation of an open order, or None."""
-        return self._open.get(client_order_id)
-
     def exposure(self, symbol: str) -> Exposure:
         """Return the sums of ``symbol``; they go on changing."""
         exposure = self._exposures.get(symbol)

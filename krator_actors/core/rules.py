@@ -10,6 +10,7 @@ from krator_actors.messages import QuoteTick, SubmitOrder
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderType
 
 _TWO = Decimal(2)
+_MAX_PRICE_EXPONENT = 15
 
 
 class DenialReason(enum.StrEnum):
@@ -71,9 +72,9 @@ class Market:
         self.mid = Decimal(0)
         # Monotonic; when the quote came to risk. None: there is no usable quote.
         self.quoted_ns: int | None = None
-        # What the feed said last. True before it has said anything: the quote's age still counts.
-        self.is_fresh = True
-        self.status_reason = ""
+        # What the feed said last; None before it has said anything.
+        self.is_fresh: bool | None = None
+        self.status_reason = "nothing yet"
 
     def take(self, quote: QuoteTick, now_ns: int) -> bool:
         """Take a quote; True when its mid is a price to value positions at.
@@ -110,7 +111,7 @@ def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | Non
         return Denial(
             DenialReason.QUANTITY_INVALID, f"quantity {quantity} exceeds {instrument.max_quantity}"
         )
-    if quantity % instrument.lot_size:
+    if not _is_multiple(quantity, instrument.lot_size):
         return Denial(
             DenialReason.LOT_SIZE, f"quantity {quantity} not in steps of {instrument.lot_size}"
         )
@@ -122,7 +123,9 @@ def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | Non
         return Denial(DenialReason.PRICE_INVALID, f"market order with price {price}")
     if not price.is_finite() or price <= 0:
         return Denial(DenialReason.PRICE_INVALID, f"price {price} is not positive")
-    if price % instrument.tick_size:
+    if price.adjusted() > _MAX_PRICE_EXPONENT:
+        return Denial(DenialReason.PRICE_INVALID, f"price {price:.3E} is beyond arithmetic")
+    if not _is_multiple(price, instrument.tick_size):
         return Denial(
             DenialReason.TICK_SIZE, f"price {price} not in steps of {instrument.tick_size}"
         )
@@ -149,3 +152,8 @@ def check_market(
             DenialReason.PRICE_COLLAR, f"price {price} further than {collar} of mid {mid} away"
         )
     return None
+
+
+def _is_multiple(value: Decimal, step: Decimal) -> bool:
+    # A venue says 0 where it has no such rule.
+    return not step or not value % step

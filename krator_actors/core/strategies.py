@@ -1,26 +1,23 @@
-"""What a strategy decides: market data and its standing in, intents out. No order, no size yet.
+"""What every strategy is: market data and its standing in, intents out. And what may be ordered.
 
 A strategy has no position of its own: whoever calls it says where it stands. The answer depends
-on the bars it was shown and the standing, so the same decision can be taken again after a restart.
+on what it was shown, the standing and the entry it recalls from its log, so the same decision can
+be taken again after a restart.
 """
 
 from __future__ import annotations
 
 import enum
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
-from krator_actors.core.indicators import MovingAverage, StreamingEma, StreamingSma
-from krator_actors.messages import Bar, OrderEvent, QuoteTick, TradeTick
+from krator_actors.messages import Bar, OrderEvent, QuoteTick, Reading, SignalRaised, TradeTick
 from krator_actors.model import Instrument, OrderSide, quantize_down
 
-_EMA_WARM_UP_PERIODS = 3
-"""After three periods the seed weighs below 2 % in an EMA: ((p - 1) / (p + 1)) ** (2 * p)."""
-
 _SAME_FRACTION = 1e-12
-"""Averages closer than this are equal: a sum of 1000 doubles is wrong by up to 1e-13 of itself,
+"""Numbers closer than this are equal: a sum of 1000 doubles is wrong by up to 1e-13 of itself,
 and equal prices must not look like a cross."""
 
 
@@ -39,11 +36,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     side: OrderSide
     cause: str
-    """id of the event it was taken on: ``bar:<ts_open>``"""
+    """id of the event it was taken on: ``bar:<ts_open>`` or ``trade:<trade_id>``"""
     price: Decimal
     """the last traded price known when it was taken"""
-    fast: float
-    slow: float
+    readings: tuple[Reading, ...]
+    """what the indicators said"""
+    stop_price: Decimal | None = None
+    """where the position is to be sold at the latest; None: the strategy has no stop"""
     ts_event: int
     """event time of the cause, when it was complete"""
 
@@ -54,7 +53,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strategy(Protocol):
-    """What the strategy actor asks. Each call returns what to do now, usually nothing."""
+    """What the strategy actor asks. Each call returns what to do now, usually nothing.
+
+    Calls that a strategy has no use for it leaves as they are here.
+    """
 
     @property
     def warm_up_bars(self) -> int:
@@ -66,87 +68,47 @@ class Strategy(Protocol):
         """True when it has seen them; until then every call returns []."""
         ...
 
-    def on_trade(self, trade: TradeTick, standing: Standing, /) -> list[Intent]:
-        """Take one trade."""
-        ...
-
-    def on_quote(self, quote: QuoteTick, standing: Standing, /) -> list[Intent]:
-        """Take a new best bid and offer."""
-        ...
-
     def on_bar(self, bar: Bar, standing: Standing, /) -> list[Intent]:
         """Take a finished bar; bars come in order of time, each once."""
         ...
 
-    def on_order_event(self, event: OrderEvent, standing: Standing, /) -> list[Intent]:
-        """Take what became of an own order; the same event may come twice."""
-        ...
+    def recall(self, _entry: SignalRaised, /) -> None:
+        """Take back its newest entry; called when it is cold, before anything else.
 
-
-class CrossStrategy:
-    """Long when the fast average of closes crosses above the slow one, flat when it is below.
-
-    The entry needs the cross itself: a cross that was missed is not bought later. The exit does
-    not: while it is long and the fast average is below, it says so on every bar, because a sale
-    that was denied, or a cross during an outage, must not leave a position behind.
-    """
-
-    def __init__(self, fast: MovingAverage, slow: MovingAverage) -> None:
-        self._fast = fast
-        self._slow = slow
-        # Finite closes seen.
-        self._bars = 0
-        # 1: fast was above slow at the last bar that could tell; -1: below; 0: never told.
-        self._relation = 0
-
-    @property
-    def warm_up_bars(self) -> int:
-        """Enough for the slow average before the bar that is decided on."""
-        return max(self._fast.warm_up, self._slow.warm_up) + 1
-
-    @property
-    def is_warm(self) -> bool:
-        """True when the averages were known one bar before the newest."""
-        return self._bars >= self.warm_up_bars
+        Whether that entry ever became a position, or still is one, the next standing tells.
+        """
+        return
 
     def on_trade(self, _trade: TradeTick, _standing: Standing, /) -> list[Intent]:
-        """Nothing: it decides on bars."""
+        """Take one trade; the bar that it finishes comes after it."""
         return []
 
     def on_quote(self, _quote: QuoteTick, _standing: Standing, /) -> list[Intent]:
-        """Nothing: it decides on bars."""
+        """Take a new best bid and offer."""
         return []
 
     def on_order_event(self, _event: OrderEvent, _standing: Standing, /) -> list[Intent]:
-        """Nothing: its standing tells it all it needs."""
-        return []
-
-    def on_bar(self, bar: Bar, standing: Standing, /) -> list[Intent]:
-        """Compare the averages at the bar's close."""
-        close = float(bar.close)
-        fast, slow = self._fast.update(close), self._slow.update(close)
-        self._bars += 1
-        relation = _relation(fast, slow)
-        crossed_above = relation > 0 > self._relation
-        # Equal averages (relation 0) keep the side they came from, so touching is not crossing.
-        self._relation = relation or self._relation
-        if not self.is_warm:
-            return []
-        if crossed_above and standing is Standing.FLAT:
-            return [_intent(OrderSide.BUY, bar, fast, slow)]
-        if relation < 0 and standing is Standing.LONG:
-            return [_intent(OrderSide.SELL, bar, fast, slow)]
+        """Take what became of an own order; the same event may come twice."""
         return []
 
 
-def make_strategy(kind: Literal["sma_cross", "ema_cross"], *, fast: int, slow: int) -> Strategy:
-    """Return a new, cold strategy; ``fast`` and ``slow`` are periods in bars, fast below slow."""
-    if fast >= slow:
-        raise ValueError(f"fast {fast} must be below slow {slow}")
-    if kind == "sma_cross":
-        return CrossStrategy(StreamingSma(fast), StreamingSma(slow))
-    warm_up = _EMA_WARM_UP_PERIODS * slow
-    return CrossStrategy(StreamingEma(fast, warm_up=warm_up), StreamingEma(slow, warm_up=warm_up))
+def side_of(value: float, level: float) -> int:
+    """Return 1 when ``value`` is above ``level``, -1 below; 0 when equal or either is NaN."""
+    difference = value - level
+    # Also false for a NaN.
+    if abs(difference) > _SAME_FRACTION * abs(level):
+        return 1 if difference > 0 else -1
+    return 0
+
+
+def cause_of(event: Bar | TradeTick) -> str:
+    """Return the id that a decision on ``event`` gives as its cause."""
+    return f"bar:{event.ts_open}" if isinstance(event, Bar) else f"trade:{event.trade_id}"
+
+
+def readings(**values: float) -> tuple[Reading, ...]:
+    """Return named numbers as an intent carries them."""
+    return tuple(Reading(name=name, value=value) for name, value in values.items())
 
 
 def entry_quantity(notional: Decimal, price: Decimal, instrument: Instrument) -> Decimal:
@@ -170,22 +132,3 @@ def _tradable(quantity: Decimal, price: Decimal, instrument: Instrument) -> Deci
     if lots < instrument.min_quantity or lots * price < instrument.min_notional:
         return Decimal(0)
     return lots
-
-
-def _relation(fast: float, slow: float) -> int:
-    difference = fast - slow
-    # Also false for a NaN, which is before the warm-up or at a missing close.
-    if abs(difference) > _SAME_FRACTION * abs(slow):
-        return 1 if difference > 0 else -1
-    return 0
-
-
-def _intent(side: OrderSide, bar: Bar, fast: float, slow: float) -> Intent:
-    return Intent(
-        side=side,
-        cause=f"bar:{bar.ts_open}",
-        price=bar.close,
-        fast=fast,
-        slow=slow,
-        ts_event=bar.ts_close,
-    )

@@ -14,8 +14,8 @@ How it hangs together::
 
 Inside, prices and quantities are ints of 1e-8 (``fixed``); at the door they are Binance's text.
 
-Control, which is not Binance's: ``GET /sim/status``; ``POST /sim/faults`` with one of the actions in
-``faults``, for example ``{"action": "lose_answer", "count": 2}``; ``POST /sim/parent`` with
+Control, which is not Binance's: ``GET /sim/status``; ``POST /sim/faults`` with one of the actions
+in ``faults``, for example ``{"action": "lose_answer", "count": 2}``; ``POST /sim/parent`` with
 ``{"pid": N}``, the process that ``--linger`` follows from then on.
 
 The ledger

@@ -83,9 +83,27 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
+    _add_process(parser.add_argument_group("process"))
+    _add_market(parser.add_argument_group("market"))
+    _add_account(parser.add_argument_group("account"))
+    return parser
+
+
+def _add_process(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--data-dir", type=Path, required=True, metavar="DIR", help="ledger and endpoint.json")
     add("--port", type=_port, default=0, help="0 (default) takes a free one")
+    add("--linger", type=_not_negative, metavar="SECS", help="see --parent-pid")
+    add(
+        "--parent-pid",
+        type=int,
+        metavar="PID",
+        help="end --linger seconds after this process and the last client have gone",
+    )
+
+
+def _add_market(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--replay", type=Path, metavar="DIR", help="a recorded session: spot_*.jsonl.gz")
     add("--speed", type=_positive, default=1.0, metavar="N", help="replay N times as fast")
     add(
@@ -108,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="synthetic: what participants do in a second, for each symbol (default 20)",
     )
+
+
+def _add_account(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--quote-balance",
         type=_units(above_zero=True),
@@ -121,13 +143,6 @@ def _parser() -> argparse.ArgumentParser:
         default="0.001",
         metavar="RATE",
         help="of what an order receives (default 0.001)",
-    )
-    add("--linger", type=_not_negative, metavar="SECS", help="see --parent-pid")
-    add(
-        "--parent-pid",
-        type=int,
-        metavar="PID",
-        help="end --linger seconds after this process and the last client have gone",
     )
     add("--public-key", type=Path, metavar="PEM", help="Ed25519 instead of HMAC signatures")
     add(
@@ -144,7 +159,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"new orders in 10 seconds (default {DEFAULT_ORDER_LIMIT})",
     )
-    return parser
 
 
 def _port(text: str) -> int:

@@ -87,6 +87,12 @@ def optional_int(params: Params, name: str) -> int | None:
         raise illegal(name, "^[0-9]{1,20}$") from None
 
 
+def flag(params: Params, name: str, *, default: bool) -> bool:
+    """Return a boolean, sent as such or as text; anything else is False."""
+    value = params.get(name, default)
+    return value is True or value == "true"
+
+
 def limit(params: Params, *, default: int, largest: int) -> int:
     """Return ``limit``, cut to the largest that there is."""
     value = optional_int(params, "limit")

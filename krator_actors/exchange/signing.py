@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from krator_actors.exchange.errors import ApiError, ExchangeStartError, missing
 
@@ -25,6 +25,7 @@ DEFAULT_SECRET = "krator-sim-secret"  # noqa: S105 - opens nothing but the simul
 
 DEFAULT_RECV_WINDOW_MS = 5_000
 MAX_RECV_WINDOW_MS = 60_000
+_PEM = "-----BEGIN"
 _AHEAD_MS = 1_000
 _MICROS_FROM = 10**14
 """a timestamp from here on is in microseconds, which Binance also takes"""
@@ -42,11 +43,15 @@ class Credentials:
     def load(cls, environment: Mapping[str, str], public_key: Path | None) -> Credentials:
         """Take key and secret from the environment, the public key from a PEM file.
 
-        Raises ExchangeStartError for a file that is not an Ed25519 public key.
+        A secret that is an Ed25519 private key as PEM gives the public key too. Raises
+        ExchangeStartError for a key that is not Ed25519; the text never has the secret in it.
         """
         key = environment.get(KEY_ENV) or DEFAULT_KEY
+        secret = environment.get(SECRET_ENV) or DEFAULT_SECRET
+        if public_key is None and secret.startswith(_PEM):
+            return cls(key, public_key=_public_half(secret))
         if public_key is None:
-            return cls(key, secret=environment.get(SECRET_ENV) or DEFAULT_SECRET)
+            return cls(key, secret=secret)
         try:
             loaded = load_pem_public_key(public_key.read_bytes())
         except (OSError, ValueError) as error:
@@ -82,6 +87,16 @@ class Credentials:
         except (InvalidSignature, binascii.Error, ValueError):
             return False
         return True
+
+
+def _public_half(secret: str) -> Ed25519PublicKey:
+    try:
+        loaded = load_pem_private_key(secret.encode(), password=None)
+    except (ValueError, TypeError):
+        raise ExchangeStartError(f"{SECRET_ENV} is a PEM text, but no private key") from None
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise ExchangeStartError(f"{SECRET_ENV} is a private key, but not an Ed25519 one")
+    return loaded.public_key()
 
 
 def payload_of(params: Mapping[str, Any]) -> bytes:

@@ -141,7 +141,7 @@ class WsApi:
         method = str(request.get("method", "")).removeprefix("v3/")
         call = _Call(connection, method, params, received_ns)
         answer = {"id": request.get("id"), **self._answer(call)}
-        if params.get("returnRateLimits", show_limits) in {True, "true"}:
+        if parameters.flag(params, "returnRateLimits", default=show_limits):
             orders = method == "order.place"
             answer["rateLimits"] = self._limits.listing(call.now_ms, orders=orders)
         if self._faults.take_lost_answer(method):
@@ -263,7 +263,7 @@ class WsApi:
         return [reports.my_trade(t) for t in (chosen[:limit] if forward else chosen[-limit:])]
 
     def _account_status(self, call: _Call) -> dict[str, Any]:
-        omit_zero = call.params.get("omitZeroBalances") in {True, "true"}
+        omit_zero = parameters.flag(call.params, "omitZeroBalances", default=False)
         return reports.account_status(
             self._venue.account, fee_rate=self._fee_rate, omit_zero=omit_zero
         )

@@ -151,6 +151,8 @@ class Bench:
         await self.harness.eventually(lambda: bool(self.harness.asked))
         await self.harness.deliver(INSTRUMENTS, FEED)
         await self.harness.deliver(QUOTE, FEED)
+        live = MarketStatus(symbol=BTC, fresh=True, reason="LIVE", ts_event=1)
+        await self.harness.deliver(live, FEED)
         await self.sync()
         status = VenueStatus(venue="SIM", reachable=True, reason="CONNECTED", ts_event=1)
         await self.harness.deliver(status, ORDER)

@@ -603,15 +603,19 @@ async def test_unhealthy_connections_back_off_and_a_healthy_one_does_not() -> No
     async def close_at_once(connection: ServerConnection) -> None:
         await connection.close()
 
-    policy = ReconnectPolicy(initial_secs=0.001, max_secs=0.001, healthy_secs=3_600)
+    failures: list[int] = []
+    never_healthy = ReconnectPolicy(initial_secs=0.001, max_secs=0.001, healthy_secs=3_600)
     async with venue(close_at_once) as url:
-        caller = Caller(url, reconnect=policy, dice=lambda: 0.5)
+        caller = Caller(url, reconnect=never_healthy, on_disconnected=lambda _: note())
+
+        def note() -> None:
+            failures.append(caller.session._failures)
 
         async with keeping(caller.session):
-            await eventually(lambda: caller.session._failures >= 3)
+            await eventually(lambda: failures[:3] == [1, 2, 3])
 
             caller.session._reconnect = ReconnectPolicy(healthy_secs=0.0)
-            await eventually(lambda: caller.session._failures == 0)
+            await eventually(lambda: failures[-1] == 0)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def test_price_of_a_second_without_trades_is_no_price() -> None:
 def test_period_without_any_trade_is_flat() -> None:
     (merged,) = merge_finished([bar(0, 7, trades=0), bar(1, 7, trades=0), bar(2)], 2, 1)
 
-    assert (merged.open, merged.close, merged.volume, merged.trades) == (7, 7, 0, 0)
+    assert (merged.open, merged.close) == (Decimal(7), Decimal(7))
+    assert (merged.volume, merged.trades) == (Decimal(0), 0)
 
 
 @given(

@@ -250,10 +250,10 @@ def test_fee_paid_from_an_opening_holding_costs_nothing_known() -> None:
 
 
 def test_balances_that_agree_but_for_dust_have_no_differences() -> None:
-    account = portfolio(BTC="2")
+    account = portfolio(BTC="2", BNB="1")
     account.mark(BTC, D(100))
 
-    found = account.differences({"USDT": D("1000.009"), "BTC": D("2.0001"), "BNB": D(0)})
+    found = account.differences({"USDT": D("1000.009"), "BTC": D("2.0001"), "BNB": D(1)})
 
     assert found == ()
 

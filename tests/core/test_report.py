@@ -146,6 +146,14 @@ def test_profit_is_realized_by_the_sell_and_the_rest_valued_at_the_last_fill() -
     assert report.positions[0].mark_price == 110
 
 
+def test_numbers_are_written_for_people() -> None:
+    report = build_report([opening(USDT="1000"), filled("3.00", "100.0000", "1", fee=D("0.00"))])
+
+    (position,) = report.positions
+    numbers = (position.quantity, position.mark_price, position.unrealized_pnl, position.fees)
+    assert [str(number) for number in numbers] == ["3", "100", "0", "0"]
+
+
 def test_given_mark_values_the_rest() -> None:
     report = build_report([filled("3", "100", "1")], marks={BTC: D(101)})
 
@@ -202,6 +210,14 @@ def test_venue_reason_is_reported(event: Message, status: OrderStatus) -> None:
     report = build_report([initialized(order()), submitted(), event])
 
     assert (report.orders[0].status, report.orders[0].reason) == (status, "NO")
+
+
+def test_event_without_a_row_in_the_table_leaves_the_status() -> None:
+    late = OrderUnknown(client_order_id="k1", symbol=BTC, reason="NO", ts_event=1)
+
+    report = build_report([initialized(order()), filled("3", "100", "1"), late])
+
+    assert report.orders[0].status is OrderStatus.FILLED
 
 
 def test_writers_may_be_mixed() -> None:

@@ -125,6 +125,8 @@ class Desk:
         self.engine.is_recovered = True
         self.engine.on_venue_status(VenueStatus(venue="SIM", reachable=True, reason="", ts_event=1))
         self.engine.on_instruments(Instruments(instruments=(instrument(BTC), instrument(ETH))))
+        for symbol in (BTC, ETH):
+            self.market_status(symbol, "LIVE")
         for symbol in quoted:
             self.quote(symbol=symbol)
 
@@ -134,6 +136,11 @@ class Desk:
 
     def quote(self, bid: str | D = "99.99", ask: str | D = "100.01", symbol: str = BTC) -> None:
         self.engine.on_quote(quote(bid, ask, symbol), self.now_ns)
+
+    def market_status(self, symbol: str, reason: str) -> None:
+        self.engine.on_market_status(
+            MarketStatus(symbol=symbol, fresh=reason == "LIVE", reason=reason, ts_event=1)
+        )
 
     def submit(self, order: SubmitOrder) -> Verdict:
         verdict = self.engine.decide(order, now_ns=self.now_ns, utc_ns=self.utc_ns)
@@ -380,6 +387,8 @@ def test_buying_back_what_the_venue_oversold_reduces(quantity: str, *, allowed: 
         (order(order_type=OrderType.MARKET, price=D(100)), "PRICE_INVALID"),
         (limit("0"), "PRICE_INVALID"),
         (limit("NaN"), "PRICE_INVALID"),
+        (limit("1E+16"), "PRICE_INVALID"),
+        (limit("9E+15"), "PRICE_COLLAR"),
         (limit("99.995"), "TICK_SIZE"),
         (limit("99.99"), "APPROVED"),
         (limit("100", "0.1"), "APPROVED"),
@@ -388,6 +397,14 @@ def test_buying_back_what_the_venue_oversold_reduces(quantity: str, *, allowed: 
 )
 def test_order_fits_the_trading_rules(submitted: SubmitOrder, reason: str) -> None:
     assert Desk().reason(submitted) == reason
+
+
+def test_step_of_zero_is_no_rule() -> None:
+    desk = Desk()
+    free = msgspec.structs.replace(instrument(), lot_size=D(0), tick_size=D(0))
+    desk.engine.markets[BTC].instrument = free
+
+    assert desk.reason(limit("99.9999", "0.12345")) == "APPROVED"
 
 
 @pytest.mark.parametrize(
@@ -404,21 +421,26 @@ def test_quote_ages_by_the_monotonic_clock(age_ns: int, reason: str) -> None:
 def test_symbol_that_the_feed_calls_stale_is_denied_until_it_is_fresh() -> None:
     desk = Desk()
 
-    desk.engine.on_market_status(MarketStatus(symbol=BTC, fresh=False, reason="GAP", ts_event=1))
+    desk.market_status(BTC, "GAP")
     stale = desk.reason(order()), desk.reason(order(symbol=ETH))
-    desk.engine.on_market_status(MarketStatus(symbol=BTC, fresh=True, reason="LIVE", ts_event=1))
+    desk.market_status(BTC, "LIVE")
 
     assert stale == ("STALE_PRICE", "APPROVED")
     assert desk.reason(order()) == "APPROVED"
+
+
+def test_symbol_is_stale_before_the_feed_has_said_anything() -> None:
+    desk = Desk()
+    desk.engine.markets[BTC].is_fresh = None
+
+    assert desk.reason(order()) == "STALE_PRICE"
 
 
 def test_market_data_of_other_symbols_is_ignored() -> None:
     desk = Desk()
 
     desk.quote(symbol="XRP-USDT.SIM")
-    desk.engine.on_market_status(
-        MarketStatus(symbol="XRP-USDT.SIM", fresh=False, reason="GAP", ts_event=1)
-    )
+    desk.market_status("XRP-USDT.SIM", "GAP")
 
     assert desk.reason(order()) == "APPROVED"
 

@@ -21,6 +21,7 @@ from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages import (
     AccountReport,
     Instruments,
+    MarketStatus,
     OrderApproved,
     OrderCanceled,
     OrderDenied,
@@ -143,6 +144,9 @@ class RestartMachine(RuleBasedStateMachine):
         self.engine.on_venue_status(VenueStatus(venue="SIM", reachable=True, reason="", ts_event=1))
         for symbol in SYMBOLS:
             self.engine.on_instruments(Instruments(instruments=(_instrument(symbol),)))
+            self.engine.on_market_status(
+                MarketStatus(symbol=symbol, fresh=True, reason="LIVE", ts_event=1)
+            )
             self.engine.on_quote(_quote(symbol), 0)
         self.ask_order()
 

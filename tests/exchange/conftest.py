@@ -83,7 +83,11 @@ class TradingClient:
     async def send(self, method: str, params: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        await self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
+        request = {"id": number, "method": method, "params": params}
+        try:
+            await self.socket.send(json.dumps(request))
+        except websockets.ConnectionClosed as error:
+            raise ConnectionError("not sent: the connection is closed") from error
         return answer
 
     async def request(self, method: str, **params: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ async def test_snapshot_and_differences_give_the_book_of_the_ticker(
         socket = await venue.listen("/stream?streams=btcusdt@depth@100ms/btcusdt@bookTicker")
         events = await frames(socket, 1)
         snapshot = await venue.get("/api/v3/depth?symbol=BTCUSDT&limit=1000")
-        events += await frames(socket, 400)
+        events += await frames(socket, 200)
 
     book = {side: dict(snapshot[side]) for side in ("bids", "asks")}
     last_id = snapshot["lastUpdateId"]

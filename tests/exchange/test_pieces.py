@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -209,6 +211,30 @@ def test_public_key_must_be_an_ed25519_key(tmp_path: Path) -> None:
             Credentials.load({}, tmp_path / name)
     with pytest.raises(ExchangeStartError, match="no public key"):
         Credentials.load({}, tmp_path / "absent.pem")
+
+
+def test_ed25519_secret_of_the_environment_gives_the_public_key() -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+    credentials = Credentials.load({"KRATOR_VENUE_API_SECRET": pem}, None)
+
+    assert credentials.secret == ""
+    signed = {"apiKey": "krator-sim", "timestamp": 1}
+    signature = base64.b64encode(key.sign(payload_of(signed))).decode()
+    credentials.authorize(signed | {"signature": signature}, now_ms=1)
+    for wrong, text in ((pem[:60], "no private key"), (other.decode(), "not an Ed25519")):
+        with pytest.raises(ExchangeStartError, match=text):
+            Credentials.load({"KRATOR_VENUE_API_SECRET": wrong}, None)
 
 
 GOOD = {

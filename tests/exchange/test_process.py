@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import websockets
 
 from krator_actors.exchange import lifetime, main, options, run
 from krator_actors.exchange.assembly import Exchange
@@ -90,6 +91,32 @@ def test_second_exchange_on_the_same_ledger_is_refused(tmp_path: Path, launch: L
 
     assert second.wait() == 2
     assert "ledger.jsonl is in use by another exchange" in second.errors
+
+
+async def test_its_faults_work_on_its_own_loop_too(tmp_path: Path, launch: Launch) -> None:
+    process = launch(tmp_path, "--symbols", "BTCUSDT")
+    client = await process.trader()
+
+    await process.fault("lose_answer")
+    with pytest.raises(ConnectionError):
+        await client.buy("0.01", newClientOrderId="lost")
+    second = await process.trader()
+    status = await second.result("order.status", symbol="BTCUSDT", origClientOrderId="lost")
+    await process.fault("drop_connections")
+    with pytest.raises(ConnectionError):
+        await second.result("account.status")
+    await process.fault("refuse_connections", secs=60)
+    with pytest.raises((websockets.InvalidMessage, OSError, EOFError)):
+        await process.trader()
+    with pytest.raises(aiohttp.ClientError):
+        await process.get("/api/v3/time")
+    await process.fault("clear")
+
+    assert status["status"] == "FILLED"
+    assert (await (await process.trader()).buy("0.01"))["status"] == "FILLED"
+    await process.leave()
+    assert process.end() == 0
+    assert process.errors == ""
 
 
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:

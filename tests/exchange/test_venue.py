@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from krator_actors.exchange.account import Account
 from krator_actors.exchange.errors import ApiError
+from krator_actors.exchange.faults import Faults
 from krator_actors.exchange.fixed import parse, show
 from krator_actors.exchange.ids import IdSource
 from krator_actors.exchange.ledger import Ledger, read_ledger
+from krator_actors.exchange.limits import RateLimits
 from krator_actors.exchange.orders import OrderRequest
 from krator_actors.exchange.recording import Snapshot, TradeEvent
 from krator_actors.exchange.records import Filled, OrderAccepted, OrderEnded
 from krator_actors.exchange.replay_market import FIRST_OWN_TRADE_ID, ReplayMarket
 from krator_actors.exchange.rules import rules_of
+from krator_actors.exchange.signing import DEFAULT_SECRET, Credentials, payload_of
+from krator_actors.exchange.user_streams import UserStreams
 from krator_actors.exchange.venue import Venue
+from krator_actors.exchange.ws_api import WsApi
 from krator_actors.model import OrderSide
 
 BTC = rules_of("BTCUSDT")
@@ -165,6 +174,84 @@ def assert_books_balance(one: Desk) -> None:
         locked[order.locked_asset] += order.locked
     for asset, holding in one.account.holdings.items():
         assert holding.locked == locked[asset]
+
+
+METHODS = [
+    "ping",
+    "time",
+    "order.place",
+    "order.status",
+    "order.cancel",
+    "openOrders.status",
+    "openOrders.cancelAll",
+    "myTrades",
+    "account.status",
+    "userDataStream.subscribe.signature",
+    "userDataStream.unsubscribe",
+    "nonsense",
+]
+NAMES = [
+    *("symbol", "side", "type", "timeInForce", "price", "quantity", "orderId", "limit", "fromId"),
+    *("newClientOrderId", "origClientOrderId", "recvWindow", "returnRateLimits", "timestamp"),
+    *("newOrderRespType", "omitZeroBalances", "selfTradePreventionMode", "startTime", "other"),
+]
+values = st.one_of(
+    st.sampled_from(["BTCUSDT", "BUY", "SELL", "LIMIT", "MARKET", "GTC", "1", "100", "FULL"]),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=1),
+    st.dictionaries(st.text(max_size=1), st.integers(), max_size=1),
+)
+
+
+class Client:
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+
+@settings(max_examples=300)
+@given(
+    method=st.sampled_from(METHODS),
+    params=st.dictionaries(st.sampled_from(NAMES), values, max_size=8),
+    signed=st.booleans(),
+)
+def test_any_request_gets_exactly_one_answer(
+    method: str, params: dict[str, Any], *, signed: bool
+) -> None:
+    credentials = Credentials.load({}, None)
+    with desk() as one:
+        client, user_streams = Client(), UserStreams()
+        api = WsApi(
+            venue=one.venue,
+            credentials=credentials,
+            limits=RateLimits(weight_limit=6_000, order_limit=100),
+            faults=Faults(),
+            user_streams=user_streams,
+            announce=lambda: user_streams.push(one.venue.take_events()),
+            fee_rate=FEE_RATE,
+        )
+        # through JSON first, because that is how the venue sees it
+        sent = msgspec.json.decode(msgspec.json.encode(params))
+        if signed:
+            sent |= {"apiKey": "krator-sim"} | (
+                {} if "timestamp" in sent else {"timestamp": time.time_ns() // 1_000_000}
+            )
+            digest = hmac.new(DEFAULT_SECRET.encode(), payload_of(sent), hashlib.sha256)
+            sent["signature"] = digest.hexdigest()
+        request = {"id": 1, "method": method, "params": sent}
+
+        api.handle(client, msgspec.json.encode(request).decode(), show_limits=True)  # type: ignore[arg-type]
+
+        answers = [m for m in map(msgspec.json.decode, client.sent) if "id" in m]
+        assert len(answers) == 1
+        assert ("result" in answers[0]) == (answers[0]["status"] == 200)
+        list(read_ledger(one.ledger.path))
 
 
 def test_restart_in_the_middle_of_a_groups_lines_ends_what_was_filled() -> None:

@@ -149,6 +149,16 @@ def test_stopped_supervisor_is_found_and_replaced(house: HouseBuilder) -> None:
     assert system.ask("a").generation == 2
 
 
+def test_worker_that_closes_its_control_channel_is_replaced(house: HouseBuilder) -> None:
+    system = house(supervisor("root", worker("a"))).start()
+
+    system.ask("a", "close-channel")
+    system.eventually_runs("a", 2)
+
+    [report] = system.reports("child_terminated", "a")
+    assert report["reason"]["detail"] == "closed its control channel"
+
+
 def test_slow_work_with_a_turning_loop_is_not_hung(house: HouseBuilder) -> None:
     system = house(supervisor("root", worker("a", beat_secs=0.1))).start()
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from supervisors import launch
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
@@ -84,6 +85,8 @@ class Trial(Actor):
             case ["print"]:
                 for _ in range(5000):
                     print("x" * 100)
+            case ["close-channel"]:
+                os.close(launch.loaded().channel.fd)
             case ["execute"]:
                 subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
             case ["kill-self", name]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from krator_actors.adapters.local_log import log_path, read_log
+from krator_actors.adapters.local_log import LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
 from krator_actors.messages import (
     OrderApproved,
@@ -175,10 +175,13 @@ async def check_journal(evidence: Evidence, dsn: str) -> list[str]:
 
 
 def _last_number(data_dir: Path, writer: str) -> int:
-    last = 0
-    for record in read_log(log_path(data_dir, writer), after=0, types=None):
-        last = record.number
-    return last
+    tail = LogTail(log_path(data_dir, writer))
+    try:
+        while tail.poll():
+            pass
+        return tail.number
+    finally:
+        tail.close()
 
 
 def _amounts(side: str, *amounts: Any) -> tuple[Any, ...]:

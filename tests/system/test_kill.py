@@ -45,6 +45,7 @@ TARGETS = (
 LOSE_AN_ANSWER_BEFORE = (2, 11, 19)
 """Kills before which the venue is told to act on the next order and lose the answer."""
 IN_FLIGHT_WAIT_SECS = 20.0
+HEAL_SECS = 60.0
 
 CONFIG = """
 [venue]
@@ -136,9 +137,17 @@ def fault(url: str, **action: Any) -> None:
         assert answer.status == 200
 
 
-def is_healthy(krator: Krator) -> bool:
-    done = krator.command("status", "--json")
-    return done.returncode == 0 and all_running(json.loads(done.stdout))
+def wait_healthy(krator: Krator, killed: str) -> None:
+    """Wait until everything runs again; else fail and show the tree."""
+    deadline = time.monotonic() + HEAL_SECS
+    while True:
+        done = krator.command("status", "--json")
+        if done.returncode == 0 and all_running(json.loads(done.stdout)):
+            return
+        if time.monotonic() > deadline:
+            tree = krator.command("status")
+            pytest.fail(f"not healed after {killed}:\n{tree.stdout}{tree.stderr}{krator.output()}")
+        time.sleep(0.05)
 
 
 def test_nothing_is_lost_or_doubled_whatever_is_killed(krator: Krator) -> None:
@@ -167,7 +176,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(krator: Krator) -> None:
             run.wait(10)
             eventually(lambda: not krator.processes(), 10, "the tree died with krator run")
             run = krator.start()
-        eventually(lambda: is_healthy(krator), 60, f"everything runs again after {target}")
+        wait_healthy(krator, target)
 
     flying = [target for target, moment in moments if in_flight_at(krator.data_dir, moment)]
     krator.json("halt", "--by", "test", "--reason", "quiet phase")

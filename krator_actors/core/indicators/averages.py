@@ -1,26 +1,21 @@
-"""Moving averages on TA-Lib, safe against missing values.
-
-Decision: a value that is not finite (NaN, +inf, -inf) is *missing*. Its own output is NaN, and
-every other output is what it would be had the missing value never been there. TA-Lib's own
-functions would answer NaN from the first such value to the end of the array.
-
-The streaming forms answer for one value what the batch forms answer for the whole array.
-"""
+"""Moving averages: simple and exponential."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import talib
 
-FloatArray = npt.NDArray[np.float64]
-
-MISSING = math.nan
+from krator_actors.core.indicators.series import (
+    MISSING,
+    FloatArray,
+    PresentRows,
+    checked_period,
+    checked_warm_up,
+)
 
 
 def sma(values: FloatArray, period: int) -> FloatArray:
@@ -28,7 +23,10 @@ def sma(values: FloatArray, period: int) -> FloatArray:
 
     ``values`` is one-dimensional float64, else TypeError or ValueError; ``period`` is at least 2.
     """
-    return _over_finite(values, period, talib.SMA, period - 1)
+    checked_period(period)
+    rows = PresentRows(values)
+    (present,) = rows.columns
+    return rows.spread(talib.SMA(present, period), warm_up=period)
 
 
 def ema(values: FloatArray, period: int, *, warm_up: int | None = None) -> FloatArray:
@@ -38,7 +36,10 @@ def ema(values: FloatArray, period: int, *, warm_up: int | None = None) -> Float
     so what came before the first value is not in it. The first ``warm_up - 1`` outputs are NaN;
     ``warm_up`` is ``period`` (the seed itself is the first output) or more.
     """
-    return _over_finite(values, period, talib.EMA, _ema_warm_up(period, warm_up) - 1)
+    warm_up = checked_warm_up(warm_up, seeded_after=checked_period(period))
+    rows = PresentRows(values)
+    (present,) = rows.columns
+    return rows.spread(talib.EMA(present, period), warm_up=warm_up)
 
 
 class MovingAverage(Protocol):
@@ -64,7 +65,7 @@ class StreamingSma:
 
     def __init__(self, period: int) -> None:
         """``period`` is at least 2, else ValueError."""
-        self.warm_up = _checked_period(period)
+        self.warm_up = checked_period(period)
         # The newest finite values, oldest first.
         self._window: deque[float] = deque(maxlen=period)
 
@@ -83,55 +84,41 @@ class StreamingEma:
 
     def __init__(self, period: int, *, warm_up: int | None = None) -> None:
         """``period`` is at least 2 and ``warm_up`` not below it, else ValueError."""
-        self.warm_up = _ema_warm_up(_checked_period(period), warm_up)
-        self._period = period
-        self._alpha = 2.0 / (period + 1)
+        self.warm_up = checked_warm_up(warm_up, seeded_after=checked_period(period))
+        self._average = SeededAverage(period, alpha=2.0 / (period + 1))
+        # Finite values seen.
         self._count = 0
-        # Until the seed is complete the sum of the values, then the average.
-        self._state = 0.0
 
     def update(self, value: float) -> float:
         """Take one value; NaN until ``warm_up`` finite ones are in, and NaN for a missing one."""
         if not math.isfinite(value):
             return MISSING
         self._count += 1
-        if self._count < self._period:
-            self._state += value
-        elif self._count == self._period:
-            self._state = (self._state + value) / self._period
-        else:
+        average = self._average.update(value)
+        return average if self._count >= self.warm_up else MISSING
+
+
+class SeededAverage:
+    """The recursion behind EMA and Wilder's average: the mean of the first values, then alpha.
+
+    Wilder's average, in RSI and ATR, is the one with ``alpha = 1 / period``.
+    """
+
+    def __init__(self, period: int, *, alpha: float) -> None:
+        self._period = period
+        self._alpha = alpha
+        self._count = 0
+        # Until the seed is complete the sum of the values, then the average.
+        self._state = 0.0
+
+    def update(self, value: float) -> float:
+        """Take one finite value; NaN until ``period`` of them are in."""
+        self._count += 1
+        if self._count > self._period:
             self._state += self._alpha * (value - self._state)
-        return self._state if self._count >= self.warm_up else MISSING
-
-
-def _over_finite(
-    values: FloatArray, period: int, average: Callable[[FloatArray, int], FloatArray], silent: int
-) -> FloatArray:
-    _checked_period(period)
-    if values.dtype != np.float64:
-        raise TypeError(f"values are {values.dtype}; expected float64")
-    if values.ndim != 1:
-        raise ValueError(f"values have {values.ndim} dimensions; expected 1")
-    answer = np.full(values.shape, MISSING)
-    finite = np.isfinite(values)
-    present = values[finite]
-    if present.size > silent:
-        averages = average(present, period)
-        averages[:silent] = MISSING
-        answer[finite] = averages
-    return answer
-
-
-def _checked_period(period: int) -> int:
-    # TA-Lib takes 2 to 100 000.
-    if not 2 <= period <= 100_000:  # noqa: PLR2004 - TA-Lib's own limits
-        raise ValueError(f"period was {period}; TA-Lib takes 2 to 100000")
-    return period
-
-
-def _ema_warm_up(period: int, warm_up: int | None) -> int:
-    if warm_up is None:
-        return period
-    if warm_up < period:
-        raise ValueError(f"warm_up {warm_up} is below period {period}")
-    return warm_up
+            return self._state
+        self._state += value
+        if self._count < self._period:
+            return MISSING
+        self._state /= self._period
+        return self._state

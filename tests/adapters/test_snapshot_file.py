@@ -1,0 +1,75 @@
+"""A snapshot is whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from krator_actors.adapters.snapshot_file import SnapshotFile
+
+
+def snapshot(folder: Path, *, version: int = 1, sync: bool = False) -> SnapshotFile:
+    return SnapshotFile(folder / "risk.snapshot", version=version, sync=sync)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_latest_payload_is_read_back(tmp_path: Path, *, sync: bool) -> None:
+    file = snapshot(tmp_path, sync=sync)
+
+    file.write(b"first")
+    file.write(b"second")
+
+    assert file.read() == b"second"
+    assert [path.name for path in tmp_path.iterdir()] == ["risk.snapshot"]
+
+
+def test_missing_or_deleted_snapshot_is_none(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    missing = file.read()
+
+    file.write(b"payload")
+    file.delete()
+    file.delete()
+
+    assert missing is None
+    assert file.read() is None
+
+
+def test_snapshot_of_another_version_is_none(tmp_path: Path) -> None:
+    snapshot(tmp_path, version=1).write(b"payload")
+
+    assert snapshot(tmp_path, version=2).read() is None
+
+
+def test_damaged_snapshot_is_none_whichever_byte_it_is(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"payload")
+    whole = file.path.read_bytes()
+
+    for index in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[index] ^= 0xFF
+        file.path.write_bytes(damaged)
+        assert file.read() is None, f"byte {index}"
+
+
+def test_torn_snapshot_is_none_wherever_it_ends(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"payload")
+    whole = file.path.read_bytes()
+
+    for size in range(len(whole)):
+        file.path.write_bytes(whole[:size])
+        assert file.read() is None, f"{size} bytes"
+
+
+def test_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"old")
+    (tmp_path / "risk.snapshot.new").mkdir()
+
+    with pytest.raises(OSError, match=r"risk\.snapshot\.new"):
+        file.write(b"new")
+
+    assert file.read() == b"old"
