@@ -7,7 +7,7 @@ ARGS ?=
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock clean
+.PHONY: help setup run test conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -27,6 +27,9 @@ run: $(STAMP) ## run the whole system; ARGS="--replay DIR --speed 10 --for 60"
 
 test: $(STAMP) ## all tests, with real servers and real processes
 	$(BIN)/python -m pytest $(ARGS)
+
+conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
+	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance
 
 check: $(STAMP) ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -47,9 +47,8 @@ def paint(
 ) -> NodeStatus:
     """Return the supervisor's own node, with its children in start order."""
     children = [
-        _paint_child(spec_of_child, child, alive.get(child.name), ended.get(child.name))
-        for spec_of_child in spec.children
-        if (child := state.child(spec_of_child.name)) is not None
+        _paint_child(child, alive.get(child.name), ended.get(child.name))
+        for child in state.children
     ]
     return NodeStatus(
         name=spec.name,
@@ -62,12 +61,8 @@ def paint(
     )
 
 
-def _paint_child(
-    spec: ChildSpec | SupervisorSpec,
-    child: Child,
-    alive: Incarnation | None,
-    ended: Ended | None,
-) -> NodeStatus:
+def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -> NodeStatus:
+    spec = child.spec
     node = NodeStatus(
         name=child.name,
         type="worker" if isinstance(spec, ChildSpec) else "supervisor",
@@ -128,5 +123,7 @@ def _node_state(child: Child) -> NodeState:
             return "stopping"
         case Phase.QUARANTINED:
             return "quarantined"
+        case Phase.ENDED:
+            return "restarting"
         case Phase.WAITING | Phase.STOPPED:
             return "stopped"

@@ -58,7 +58,6 @@ class Supervision:
         self._spec = own.spec
         self._port = port
         self._fork = fork
-        self._specs = {child.name: child for child in own.spec.children}
         self._state = initial_state(own.spec)
         self._alive: dict[str, Incarnation] = {}
         self._ended: dict[str, Ended] = {}
@@ -69,6 +68,8 @@ class Supervision:
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
+        # By request, who is told what came of it.
+        self._askers: dict[str, Callable[[facts.Answer], None]] = {}
         # Something changed since the parent was last told.
         self._news = False
         path = crash_path(own.settings.crash_dir, own.spec.name, own.generation)
@@ -146,7 +147,10 @@ class Supervision:
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
-        return next((spec.name for spec in self._spec.children if name in _names(spec)), None)
+        known = {child.name: child.spec for child in self._state.children}
+        # Also those of the beginning that are forgotten: a person is told that they have ended.
+        specs = {spec.name: spec for spec in self._spec.children} | known
+        return next((child for child, spec in specs.items() if name in _names(spec)), None)
 
     def forward(self, child: str, command: Command) -> bool:
         """Send the command to a supervisor below; False when it does not run."""
@@ -210,7 +214,7 @@ class Supervision:
             crash=child.crash,
         )
         self._commands.child_died(name)
-        return facts.ChildEnded(name, clean)
+        return facts.ChildEnded(name, clean, str(reason))
 
     def _parent_said(self, packets: list[AnyPacket] | None) -> None:
         if packets is None:
@@ -252,7 +256,7 @@ class Supervision:
     def _carry_out(self, action: facts.Action) -> None:
         match action:
             case facts.StartChild(name):
-                self._start(self._specs[name])
+                self._start(name)
             case facts.StopChild(name, shutdown_secs):
                 self._stop(name, shutdown_secs)
             case facts.SetTimer(name, token, delay_secs):
@@ -263,19 +267,22 @@ class Supervision:
             case facts.AllReady():
                 self._tell_parent(news=True)
                 self._own.channel.send(Ready())
+            case facts.Answer():
+                self._askers.pop(action.request)(action)
             case facts.Finish(outcome, culprit):
                 self._finish(outcome, culprit)
             case _:
                 assert_never(action)
 
-    def _start(self, spec: ChildSpec | SupervisorSpec) -> None:
+    def _start(self, name: str) -> None:
+        spec = self._state.by_name[name].spec
         private = [fd for fd in self.watched() if fd != self._own.channel.fd]
         try:
             child = Incarnation(spec, self._own.settings, private, self._fork)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
             self._ended[spec.name] = Ended(reason=reason)
-            self._events.append(facts.ChildEnded(spec.name, clean=False))
+            self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
             return
         self._alive[spec.name] = child
         self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
