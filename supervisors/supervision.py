@@ -15,26 +15,28 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, assert_never
 
 from supervisors import decisions as facts
-from supervisors.commands import Commands
+from supervisors.commands import Answer, Commands
 from supervisors.control import (
     AnyPacket,
     Command,
     CommandDone,
     Crash,
     Hello,
+    Ignored,
     Ready,
     Stop,
     Stopped,
     Told,
 )
+from supervisors.family import Family
 from supervisors.guardian import end_crashed
 from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
-from supervisors.picture import Ended, paint
-from supervisors.policy import decide, initial_state
+from supervisors.picture import Ended, child_holding, paint
+from supervisors.policy import State, decide, initial_state
 from supervisors.process import CrashFile, crash_path
 from supervisors.reports import Reason, ReportLog
-from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
 from supervisors.timers import Timers
@@ -64,12 +66,13 @@ class Supervision:
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
         self._commands = Commands(self)
+        self._family = Family(self)
         self._started_at = time.monotonic()
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
         # By request, who is told what came of it.
-        self._askers: dict[str, Callable[[facts.Answer], None]] = {}
+        self._askers: dict[str, Callable[[facts.Answer], object]] = {}
         # Something changed since the parent was last told.
         self._news = False
         path = crash_path(own.settings.crash_dir, own.spec.name, own.generation)
@@ -121,6 +124,25 @@ class Supervision:
         """Where a person's requests go."""
         return self._commands
 
+    @property
+    def name(self) -> str:
+        """This supervisor's own name."""
+        return self._spec.name
+
+    @property
+    def state(self) -> State:
+        """What the policy knows, for those who only look."""
+        return self._state
+
+    def serve(self, command: Command, answer: Answer) -> None:
+        """Do what Erlang's supervisors are asked."""
+        self._family.handle(command, answer)
+
+    def request(self, event: facts.Request, asker: Callable[[facts.Answer], object]) -> None:
+        """Have the policy decide about a request; ``asker`` is called once."""
+        self._askers[event.request] = asker
+        self._decide(event)
+
     def status(self) -> NodeStatus:
         """Return this supervisor and all that is below it, as far as it is known now."""
         return paint(
@@ -147,10 +169,7 @@ class Supervision:
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
-        known = {child.name: child.spec for child in self._state.children}
-        # Also those of the beginning that are forgotten: a person is told that they have ended.
-        specs = {spec.name: spec for spec in self._spec.children} | known
-        return next((child for child, spec in specs.items() if name in _names(spec)), None)
+        return child_holding(name, spec=self._spec, state=self._state, alive=self._alive)
 
     def forward(self, child: str, command: Command) -> bool:
         """Send the command to a supervisor below; False when it does not run."""
@@ -190,13 +209,15 @@ class Supervision:
                 yield facts.ChildReady(child.spec.name)
             case Crash():
                 child.crash = packet
+            case Ignored():
+                child.said_ignored = True
             case Stopped():
                 child.said_stopped = True
             case Told(node, news):
                 child.told = node
                 self._news = self._news or news
-            case CommandDone(id=command_id, error=error):
-                self._commands.answered(command_id, error)
+            case CommandDone(id=command_id, error=error, result=result):
+                self._commands.answered(command_id, error, result)
             case Hello() | Stop() | Command():
                 return
             case _:
@@ -214,6 +235,8 @@ class Supervision:
             crash=child.crash,
         )
         self._commands.child_died(name)
+        if child.said_ignored:
+            return facts.ChildIgnored(name)
         return facts.ChildEnded(name, clean, str(reason))
 
     def _parent_said(self, packets: list[AnyPacket] | None) -> None:
@@ -228,11 +251,10 @@ class Supervision:
                 case _:
                     continue
 
-    def _answer_parent(self, command_id: str) -> Callable[[str | None], None]:
-        def answer(error: str | None) -> None:
-            self._own.channel.send(CommandDone(command_id, error))
-
-        return answer
+    def _answer_parent(self, command_id: str) -> Answer:
+        return lambda error, result=None: self._own.channel.send(
+            CommandDone(command_id, error, result)
+        )
 
     # -- decisions and actions --
 
@@ -303,19 +325,10 @@ class Supervision:
         self._tell_parent(news=True)
         if outcome is facts.Outcome.START_FAILED:
             assert culprit is not None
-            self._own.channel.send(self._start_failure(culprit))
+            self._own.channel.send(self._ended[culprit].as_start_failure(culprit))
             os._exit(os.EX_SOFTWARE)
         self._own.channel.send(Stopped())
         os._exit(0)
-
-    def _start_failure(self, culprit: str) -> Crash:
-        """Return the failure of the deepest child, which passes up unchanged."""
-        ended = self._ended[culprit]
-        crash = ended.crash
-        if crash is not None and crash.child is not None:
-            return crash
-        traceback = "" if crash is None else crash.traceback
-        return Crash.of("StartError", str(ended.reason), traceback, culprit)
 
     def _report(self, report: facts.Report) -> None:
         ended = self._ended[report.name]
@@ -376,9 +389,3 @@ class Supervision:
     def _tell_parent(self, *, news: bool) -> None:
         self._news = False
         self._own.channel.send(Told(self.status(), news))
-
-
-def _names(spec: ChildSpec | SupervisorSpec) -> set[str]:
-    if isinstance(spec, ChildSpec):
-        return {spec.name}
-    return {spec.name}.union(*(_names(child) for child in spec.children))

@@ -21,7 +21,16 @@ import supervisors.policy
 from supervisors.policy import Counts, Presence
 
 SOURCES = Path(supervisors.policy.__file__).parent
-MODULES = ("backoff", "state", "turn", "queries", "plans", "requests", "restarts", "decide")
+MODULES = (
+    "supervisors.policy.backoff",
+    "supervisors.policy.state",
+    "supervisors.policy.turn",
+    "supervisors.policy.queries",
+    "supervisors.policy.plans",
+    "supervisors.policy.requests",
+    "supervisors.policy.restarts",
+    "supervisors.policy.decide",
+)
 """In the order of their imports."""
 TESTS = Path(__file__).parent / "conformance" / "core"
 SLOW = {
@@ -152,12 +161,12 @@ def core(changed: str, old: str, new: str) -> Iterator[Any]:
     """A second core with one piece of its source replaced; the real one is left alone."""
     copies: dict[str, ModuleType] = {}
     with patch.dict(sys.modules), patch.dict(vars(supervisors.policy)):
-        for name in MODULES:
+        for full_name in MODULES:
+            name = full_name.rpartition(".")[2]
             source = (SOURCES / f"{name}.py").read_text()
             if name == changed:
                 assert source.count(old) == 1, f"{old!r} is {source.count(old)} times in {name}"
                 source = source.replace(old, new)
-            full_name = f"supervisors.policy.{name}"
             spec = importlib.util.spec_from_loader(full_name, loader=None)
             assert spec is not None
             copies[name] = sys.modules[full_name] = importlib.util.module_from_spec(spec)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisors import launch
-from supervisors.actor import Actor
+from supervisors.actor import Actor, NotNeededError
+from supervisors.control import Stopped
 from supervisors.messages import Message
 
 
@@ -60,6 +61,12 @@ class Trial(Actor):
         match what.split(" "):
             case ["nothing"]:
                 return
+            case ["not-needed"]:
+                raise NotNeededError
+            case ["end-cleanly"]:
+                self._note("stop")
+                launch.loaded().channel.send(Stopped())
+                os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
             case ["raise-after-first"] if self.generation > 1:
