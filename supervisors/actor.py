@@ -64,6 +64,8 @@ class Actor:
     runtime: Path
     """the private folder of this system's sockets"""
     surroundings: Surroundings
+    ready_info: Any = None
+    """Set in ``on_start``: builtin types for whoever asked for this start, e.g. a port."""
 
     async def on_start(self) -> None:
         """Get ready; ready when it returns. Messages queue meanwhile.

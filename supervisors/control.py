@@ -36,6 +36,9 @@ class Hello(Packet, frozen=True):
 class Ready(Packet, frozen=True):
     """The child has started: ``on_start`` returned, or all children are ready."""
 
+    info: Any = None
+    """``Actor.ready_info``"""
+
 
 class Ignored(Packet, frozen=True):
     """The child is not needed, and ends: Erlang's ``ignore``."""

@@ -111,7 +111,7 @@ class Guardian:
 
     def _on_ready(self) -> None:
         self._own.slot.beat()
-        self._channel.send(Ready())
+        self._channel.send(Ready(None if self._brain is None else self._brain.ready_info))
 
     def _end_cleanly(self) -> NoReturn:
         self._channel.send(Stopped())

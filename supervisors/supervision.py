@@ -197,7 +197,7 @@ class Supervision:
 
     def _child_said(self, child: Incarnation, packet: AnyPacket) -> Iterator[facts.Event]:
         match packet:
-            case Ready():
+            case Ready(info):
                 child.ready_at = time.monotonic()
                 self._reports.write(
                     "child_started",
@@ -206,7 +206,7 @@ class Supervision:
                     generation=child.generation,
                 )
                 self._watch_beats(child)
-                yield facts.ChildReady(child.spec.name)
+                yield facts.ChildReady(child.spec.name, info)
             case Crash():
                 child.crash = packet
             case Ignored():

@@ -35,6 +35,7 @@ class Trial(Actor):
     inbox = Do
 
     async def on_start(self) -> None:
+        self.ready_info = (self.config or {}).get("info")
         await self._do(self._option("start"))
         self._note("start")
 
