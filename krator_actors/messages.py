@@ -278,7 +278,10 @@ class OrderExpired(Message, frozen=True, kw_only=True):
 
 
 class OrderFilled(Message, frozen=True, kw_only=True):
-    """One fill. Idempotent by (symbol, ``trade_id``)."""
+    """One fill. Idempotent by (symbol, ``trade_id``, ``venue_order_id``).
+
+    The order is part of it, because two of our own orders that meet share one trade.
+    """
 
     client_order_id: str
     venue_order_id: str
