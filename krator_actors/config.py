@@ -188,6 +188,7 @@ class SupervisionConfig(_Section):
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
     heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+    pin_hot_path: bool = False
 
 
 class LogConfig(_Section):
@@ -217,10 +218,11 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        names = [strategy.actor_name for strategy in self.strategies]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"strategies: {', '.join(doubled)} is configured twice")
+        symbols = [strategy.symbol for strategy in self.strategies]
+        shared = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+        if shared:
+            # A position belongs to a symbol: two strategies would sell each other's holding.
+            raise ValueError(f"strategies: {', '.join(shared)} has more than one strategy")
         foreign = [s.symbol for s in self.strategies if venue_of(s.symbol) != self.venue.name]
         if foreign:
             raise ValueError(
