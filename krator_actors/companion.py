@@ -50,6 +50,10 @@ class Companion:
         status = _status(self.url)
         return status is not None and bool(status.get("ended"))
 
+    def is_gone(self) -> bool:
+        """Return whether it ended by itself, e.g. because its ledger could not be written."""
+        return self._process is not None and self._process.poll() is not None
+
     def stop(self) -> None:
         """End it, politely first."""
         if self._process is None:

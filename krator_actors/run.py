@@ -106,6 +106,8 @@ class _Run:
         self._log = self._data_dir / "logs" / "krator.jsonl"
         self._venue: companion.Companion | None = None
         self._console: subprocess.Popen[bytes] | None = None
+        # True once that has been told.
+        self._is_venue_gone = False
         # Why the run ends; empty while it goes on.
         self._ending = ""
 
@@ -196,6 +198,7 @@ class _Run:
         while not self._ending:
             for event in heart.poll():
                 logger.bind(event_type="heart", detail=event).warning("system rebuilt")
+            self._tell_if_venue_is_gone()
             now = time.monotonic()
             run_secs = self._options.run_secs
             if run_secs is not None and now - started >= run_secs:
@@ -206,6 +209,14 @@ class _Run:
                     self._settle(heart)
                     self._ending = self._ending or "end of the recording"
             time.sleep(_POLL_SECS)
+
+    def _tell_if_venue_is_gone(self) -> None:
+        if self._venue is None or self._is_venue_gone or not self._venue.is_gone():
+            return
+        self._is_venue_gone = True
+        logger.bind(
+            event_type="venue_ended", details=str(self._data_dir / "exchange" / "stderr.log")
+        ).error("the simulated venue has ended; krator stop and krator run bring it back")
 
     def _settle(self, heart: Heart) -> None:
         deadline = time.monotonic() + _SETTLE_SECS

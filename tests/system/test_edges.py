@@ -133,7 +133,8 @@ def test_disk_that_fills_up_stops_trading_and_nothing_else(
     krator: Krator, small_disk: Callable[[str], Path]
 ) -> None:
     disk = small_disk("200m")
-    krator.config.write_text(EAGER)
+    url = krator.start_exchange()  # on another disk, as another computer has
+    krator.config.write_text(f'[venue]\nurl = "{url}"\n{EAGER}')
     run = krator.start()
     krator.wait_ready(run)
     eventually(lambda: krator.json("report")["fills"], 60, "the first fill")
