@@ -2,7 +2,8 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start
-or gave up · 6 the running system did not answer in time.
+or gave up, flatten is not flat, doctor found a failure · 6 the running system, or the venue, did
+not answer in time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ from krator_actors.place import DEFAULT_CONFIG
 # numpy starts a thread pool when it is imported, and a process that forks must have one thread.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+_REMOTE = (
+    ("status", "the tree: name, state, pid, generation, restarts, budget, uptime, inbox"),
+    ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("stop", "stop the running system and wait until it has gone"),
+    ("halt", "stop all trading but cancels, until a person resumes it"),
+    ("resume", "lift a halt"),
+    ("restart", "stop and start one actor or supervisor; ends its quarantine"),
+    ("cancel-all", "cancel every open order at the venue, also with no system running"),
+    ("flatten", "halt, cancel everything and sell all holdings, also with no system running"),
+)
+Command = Callable[[argparse.Namespace], int]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one ``krator`` command; returns the exit code. Entry point of the console script."""
@@ -27,8 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return exchange(arguments[1:])
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    return command(options)
+    command: Command = options.command
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("krator: interrupted\n")
+        return 1
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -37,7 +54,13 @@ def _run(options: argparse.Namespace) -> int:
     return run.main(options)
 
 
-def _remote(name: str) -> Callable[[argparse.Namespace], int]:
+def _doctor(options: argparse.Namespace) -> int:
+    from krator_actors import doctor  # noqa: PLC0415 - as in _run
+
+    return doctor.main(options)
+
+
+def _remote(name: str) -> Command:
     def command(options: argparse.Namespace) -> int:
         from krator_actors import commands  # noqa: PLC0415 - as in _run
 
@@ -55,9 +78,32 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
     run = words.add_parser("run", help="run the whole system until Ctrl-C", allow_abbrev=False)
     _add_place(run)
+    _add_run(run)
+    words.add_parser("exchange", help="run the simulated venue alone (krator exchange --help)")
+    for name, text in _REMOTE:
+        word = words.add_parser(name, help=text, description=text, allow_abbrev=False)
+        _add_place(word)
+        _add_json(word)
+        _add_arguments(word, name)
+        word.set_defaults(command=_remote(name))
+    text = "check this machine, the data folder, the venue and the database; one line each"
+    doctor = words.add_parser("doctor", help=text, description=text, allow_abbrev=False)
+    _add_place(doctor)
+    _add_json(doctor)
+    doctor.set_defaults(command=_doctor)
+    text = "config check: say ok, or every mistake in the configuration"
+    config = words.add_parser("config", help=text, description=text, allow_abbrev=False)
+    verbs = config.add_subparsers(title="commands", metavar="check", required=True)
+    check = verbs.add_parser("check", help="say ok, or every mistake", allow_abbrev=False)
+    _add_place(check)
+    _add_json(check)
+    check.set_defaults(command=_remote("config check"))
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--replay", type=Path, metavar="DIR", help="trade on a recorded session")
     run.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="times its pace")
     run.add_argument(
@@ -67,23 +113,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--live", action="store_true", help="let orders reach a real venue")
     run.set_defaults(command=_run)
 
-    words.add_parser("exchange", help="run the simulated venue alone (krator exchange --help)")
 
-    for name, text in (
-        ("status", "the tree: name, state, pid, generation, restarts, uptime, inbox"),
-        ("report", "orders, fills, positions, profit and loss, from the journal"),
-        ("stop", "stop the running system and wait until it has gone"),
-        ("halt", "stop all trading but cancels, until a person resumes it"),
-        ("resume", "lift a halt"),
-    ):
-        word = words.add_parser(name, help=text, description=text, allow_abbrev=False)
-        _add_place(word)
-        word.add_argument("--json", action="store_true", help="one JSON object instead of text")
-        if name in {"halt", "resume"}:
-            word.add_argument("--by", required=True, metavar="NAME", help="who decides this")
-            word.add_argument("--reason", required=True, metavar="TEXT", help="why")
-        word.set_defaults(command=_remote(name))
-    return parser
+def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
+    if name in {"halt", "resume", "flatten"}:
+        word.add_argument("--by", required=True, metavar="NAME", help="who decides this")
+        word.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    if name == "cancel-all":
+        word.add_argument("--by", metavar="NAME", help="who decides this (default: the user)")
+        word.add_argument("--reason", default="krator cancel-all", metavar="TEXT", help="why")
+    if name in {"cancel-all", "flatten"}:
+        word.add_argument("--live", action="store_true", help="at a real venue")
+    if name == "flatten":
+        word.add_argument("--yes", action="store_true", help="do not ask")
+    if name == "restart":
+        word.add_argument("name", metavar="NAME", help="as krator status shows it")
+
+
+def _add_json(word: argparse.ArgumentParser) -> None:
+    word.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:

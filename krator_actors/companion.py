@@ -6,6 +6,7 @@ when ``krator run`` stops it, or by itself some seconds after ``krator run`` has
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -37,24 +38,26 @@ class CompanionError(Exception):
 class Companion:
     """One simulated venue on ``data_dir``, running or adopted."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[bytes] | None, pidfd: int = -1) -> None:
         self.url = url
         # None when it was started by an earlier ``krator run`` and still answered.
         self._process = process
-
-    @property
-    def pid(self) -> int | None:
-        """Process id, or None for an adopted one."""
-        return self._process.pid if self._process else None
+        # Of an adopted one; -1 when it does not say who it is.
+        self._pidfd = pidfd
 
     def has_ended(self) -> bool:
         """Return whether a replay has come to its end. Blocks for a second at most."""
         status = _status(self.url)
         return status is not None and bool(status.get("ended"))
 
+    def is_gone(self) -> bool:
+        """Return whether it ended by itself, e.g. because its ledger could not be written."""
+        return self._process is not None and self._process.poll() is not None
+
     def stop(self) -> None:
-        """End it, politely first; an adopted one ends by itself when nobody is connected."""
+        """End it, politely first."""
         if self._process is None:
+            self._stop_adopted()
             return
         self._process.terminate()
         try:
@@ -62,6 +65,20 @@ class Companion:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _stop_adopted(self) -> None:
+        if self._pidfd < 0:
+            return  # it ends by itself, soon after this process
+        pidfd, self._pidfd = self._pidfd, -1
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(pidfd, number)
+                if select.select([pidfd], [], [], _STOP_TIMEOUT_SECS)[0]:
+                    break
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
 
 
 def ensure(
@@ -82,7 +99,7 @@ def ensure(
     folder.mkdir(exist_ok=True, mode=0o700)
     found = _answering(folder)
     if found is not None and replay is None:
-        return Companion(found, None)
+        return _adopt(found)
     command = [sys.executable, "-m", "krator_actors.exchange", "--data-dir", str(folder)]
     command += ["--port", str(config.port), "--symbols", ",".join(symbols)]
     command += ["--seed", str(config.seed if seed is None else seed)]
@@ -120,6 +137,19 @@ def recorded_symbols(replay: Path) -> frozenset[str]:
         what = "has no spot_*.jsonl.gz file" if replay.is_dir() else "is not a folder"
         raise ConfigError(f"--replay {replay}: {what}")
     return frozenset(n.removeprefix("spot_").removesuffix(".jsonl.gz").upper() for n in names)
+
+
+def _adopt(url: str) -> Companion:
+    """Have a venue of an earlier ``krator run`` follow this one."""
+    try:
+        pidfd = os.pidfd_open(int((_status(url) or {})["pid"]))
+    except (KeyError, TypeError, ValueError, OSError):
+        pidfd = -1
+    body = json.dumps({"pid": os.getpid()}).encode()
+    request = urllib.request.Request(f"{url}/sim/parent", body)  # noqa: S310 - http only, _status checked it
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_SECS).close()  # noqa: S310 - as above
+    return Companion(url, None, pidfd)
 
 
 def _ready_url(process: subprocess.Popen[bytes], stderr: Path) -> str:

@@ -88,6 +88,17 @@ class PostgresConfig(_Section):
     batch_limit: Annotated[int, Field(gt=0)] = 5_000
 
 
+class RedisConfig(_Section):
+    """Events, prices and states for readers outside; embedded when the variable is not set."""
+
+    url_env: str = "KRATOR_REDIS_URL"
+    stream_max_length: Annotated[int, Field(gt=0, le=10_000_000)] = 10_000
+    cache_interval_secs: Annotated[float, Field(ge=0.05)] = 1.0
+    cache_ttl_secs: Annotated[float, Field(gt=0)] = 10.0
+    timeout_secs: Annotated[float, Field(gt=0, le=60)] = 1.0
+    max_memory_bytes: Annotated[int, Field(ge=4_000_000)] = 64_000_000
+
+
 class RiskConfig(_Section):
     """The limits. There is no "unlimited"."""
 
@@ -179,6 +190,24 @@ _ConfiguredStrategy = Annotated[
 ]
 
 
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""``HH:MM``, UTC"""
+
+
+class JobsConfig(_Section):
+    """Background work: when, and for how long things are kept."""
+
+    daily_close_at: TimeOfDay = "00:01"
+    retention_at: TimeOfDay = "03:30"
+    catch_up_days: Annotated[int, Field(ge=1, le=366)] = 7
+    deadline_secs: Annotated[float, Field(gt=0)] = 300.0
+    retry_first_secs: Annotated[float, Field(gt=0)] = 60.0
+    retry_max_secs: Annotated[float, Field(gt=0)] = 3_600.0
+    keep_logs_days: Annotated[int, Field(ge=1)] = 14
+    keep_crash_files_days: Annotated[int, Field(ge=1)] = 30
+    keep_replays_days: Annotated[int, Field(ge=1)] = 7
+
+
 class SupervisionConfig(_Section):
     """How soon a hung actor is found and how often one may be restarted."""
 
@@ -188,6 +217,7 @@ class SupervisionConfig(_Section):
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
     heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+    pin_hot_path: bool = False
 
 
 class LogConfig(_Section):
@@ -210,17 +240,20 @@ class Config(_Section):
     venue: VenueConfig = VenueConfig()
     exchange: ExchangeConfig = ExchangeConfig()
     postgres: PostgresConfig = PostgresConfig()
+    redis: RedisConfig = RedisConfig()
     risk: RiskConfig = RiskConfig()
+    jobs: JobsConfig = JobsConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
     strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        names = [strategy.actor_name for strategy in self.strategies]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"strategies: {', '.join(doubled)} is configured twice")
+        symbols = [strategy.symbol for strategy in self.strategies]
+        shared = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+        if shared:
+            # A position belongs to a symbol: two strategies would sell each other's holding.
+            raise ValueError(f"strategies: {', '.join(shared)} has more than one strategy")
         foreign = [s.symbol for s in self.strategies if venue_of(s.symbol) != self.venue.name]
         if foreign:
             raise ValueError(

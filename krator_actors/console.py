@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from krator_actors.messages import PortfolioReport, PortfolioRequest
+from krator_actors.report_text import plain, shortened
 from supervisors.client import Client
 from supervisors.messages import ActorError
 from supervisors.status import NodeStatus
@@ -77,7 +79,7 @@ def live_line(portfolio: PortfolioReport | None, tree: NodeStatus | None) -> str
     if portfolio is None:
         return f"risk does not answer · restarts {restarted}"
     prices = " ".join(
-        f"{position.symbol.partition('.')[0]} {position.mark_price:,f}"
+        f"{position.symbol.partition('.')[0]} {plain(position.mark_price)}"
         for position in portfolio.positions
         if position.mark_price is not None
     )
@@ -118,6 +120,9 @@ class Console:
         sys.stdout.flush()
 
     def _print_line(self, line: str) -> None:
+        if self._is_terminal:
+            # One column less, because a line that wraps cannot be written over.
+            line = shortened(line, shutil.get_terminal_size().columns - 1)
         sys.stdout.write(f"\r\x1b[K{line}" if self._is_terminal else f"{line}\n")
         sys.stdout.flush()
 

@@ -116,12 +116,12 @@ class JournalActor(Actor):
             if written == self.config.batch_limit or (not written and self._follower.catching_up):
                 await asyncio.sleep(0)
                 continue
-            if written:
-                await asyncio.sleep(interval_secs)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECS):
-                    await self._grew.wait()
+            if not written:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECS):
+                        await self._grew.wait()
+            # After the hint and not after the commit, because who gave it trades on at this moment.
+            await asyncio.sleep(interval_secs)
 
     async def _connect(self) -> None:
         self._store = await JournalStore.connect(self._dsn, generation=self.generation)

@@ -278,7 +278,10 @@ class OrderExpired(Message, frozen=True, kw_only=True):
 
 
 class OrderFilled(Message, frozen=True, kw_only=True):
-    """One fill. Idempotent by (symbol, ``trade_id``)."""
+    """One fill. Idempotent by (symbol, ``trade_id``, ``venue_order_id``).
+
+    The order is part of it, because two of our own orders that meet share one trade.
+    """
 
     client_order_id: str
     venue_order_id: str
@@ -483,6 +486,8 @@ class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
     reserved_buy: Decimal
     """quantity of open buy orders"""
     reserved_sell: Decimal
+    quote_ts_init: int | None = None
+    """UTC ns, when the quote behind ``mark_price`` came; None: there has been none"""
 
 
 class PortfolioReport(Message, frozen=True, kw_only=True):
@@ -555,6 +560,8 @@ class LogGrew(Message, frozen=True, kw_only=True):
 
     delivery: ClassVar[Delivery] = Delivery.CONFLATE
 
+    urgent: ClassVar[bool] = False
+
     writer: str
 
     def conflation_key(self) -> str:
@@ -577,6 +584,52 @@ class JournalStatus(Message, frozen=True, kw_only=True):
     """logged and not yet committed; estimated from bytes beyond one batch"""
     watermarks: dict[str, int]
     """writer to its last committed record number"""
+
+
+class PublisherStatusRequest(Message, frozen=True, kw_only=True):
+    """Anybody to publisher (ask). Answer: ``PublisherStatus``."""
+
+
+class PublisherStatus(Message, frozen=True, kw_only=True):
+    """How far the Redis stream is; the counts are of this incarnation."""
+
+    connected: bool
+    """False while Redis does not answer, or is full"""
+    waiting: int
+    """events that are read and not in the stream yet"""
+    published: int
+    left_out: int
+    """events that are in the logs and not in the stream, because more waited than it holds"""
+    outages: int
+    reason: str
+    """of the outage; empty while there is none"""
+
+
+class JobsStatusRequest(Message, frozen=True, kw_only=True):
+    """Anybody to jobs (ask). Answer: ``JobsStatus``."""
+
+
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One background job; times are UTC ns."""
+
+    name: str
+    running: bool
+    done_due_ns: int
+    """the latest due time that is done with"""
+    next_ns: int
+    """when it will be tried next"""
+    failures: int
+    """in a row, of the due time in work"""
+    left_out: int
+    """due times that were too far back to be caught up"""
+    reason: str
+    """of the last failure; empty after a success"""
+
+
+class JobsStatus(Message, frozen=True, kw_only=True):
+    """All jobs."""
+
+    jobs: tuple[JobReport, ...]
 
 
 # -- incidents -------------------------------------------------------------------------------
@@ -640,3 +693,47 @@ class StallDetected(Message, frozen=True, kw_only=True):
     def conflation_key(self) -> str:
         """Only the newest word on a stream matters."""
         return f"{self.component}/{self.symbol}"
+
+
+# -- what a person sells without the system --------------------------------------------------
+
+
+class FlattenStarted(Message, frozen=True, kw_only=True):
+    """``krator flatten`` begins; the order actor finds its orders at the venue, as external."""
+
+    by: str
+    reason: str
+    ts_event: int
+    """also what tells one act from another: it is in the cause of each of its orders"""
+
+
+class FlattenOrderInitialized(Message, frozen=True, kw_only=True):
+    """Logged before it is sent."""
+
+    order: SubmitOrder
+    request_valid_until_ms: int
+    """venue clock, Unix ms: "no such order" is final only after it"""
+    ts_event: int
+
+
+class FlattenOrderEnded(Message, frozen=True, kw_only=True):
+    """What became of one of its orders, as the venue told."""
+
+    client_order_id: str
+    symbol: str
+    status: OrderStatus
+    filled: Decimal
+    reason: str
+    ts_event: int
+
+
+class FlattenEnded(Message, frozen=True, kw_only=True):
+    """The act is over."""
+
+    left: dict[str, Decimal]
+    """asset to what the venue still had of it"""
+    ts_event: int
+
+
+FlattenEvent = FlattenStarted | FlattenOrderInitialized | FlattenOrderEnded | FlattenEnded
+"""What the log of ``krator flatten`` holds."""

@@ -18,13 +18,24 @@ from types import FrameType
 from loguru import logger
 
 from krator_actors import commands, companion, place, telemetry, tree
+from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.config import Config, ConfigError
 from krator_actors.model import venue_symbol_of
+from krator_actors.terminal import (
+    EXIT_ALREADY_RUNNING,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    fail,
+    say,
+)
+from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
+from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.spec import Budget
 
-EXIT_OK, EXIT_USAGE, EXIT_ALREADY_RUNNING, EXIT_FAILED = 0, 2, 4, 5
 _POLL_SECS = 0.2
+_CLOCK_TIMEOUT_SECS = 2.0
 _ASK_VENUE_EVERY_SECS = 1.0
 _SETTLE_SECS = 2.0
 """After the end of a recording: so long for the last answers to arrive and be journaled."""
@@ -36,14 +47,13 @@ def main(options: argparse.Namespace) -> int:
         config = _configured(options)
         data_dir = config.system.data_dir
         place.prepare(data_dir)
-    except ConfigError as error:
-        return _fail(str(error), EXIT_USAGE)
-    lock = place.DataDirLock(data_dir)
-    try:
+        lock = place.DataDirLock(data_dir)
         lock.acquire()
+    except ConfigError as error:
+        return fail(str(error), EXIT_USAGE)
     except place.AlreadyRunningError as error:
-        return _fail(
-            f"a system (pid {error}) is already running on {data_dir}; "
+        return fail(
+            f"a system (pid {error}) is already running on that data folder; "
             "see krator status, end it with krator stop, or choose another --data-dir",
             EXIT_ALREADY_RUNNING,
         )
@@ -78,6 +88,7 @@ def _configured(options: argparse.Namespace) -> Config:
         if not options.live:
             system = config.system.model_copy(update={"dry_run": True})
             config = config.model_copy(update={"system": system})
+    tree.external_redis(config)
     system = config.system.model_copy(update={"data_dir": data_dir})
     if options.data_dir is None:
         place.remember_last_run(configured, data_dir)
@@ -95,6 +106,8 @@ class _Run:
         self._log = self._data_dir / "logs" / "krator.jsonl"
         self._venue: companion.Companion | None = None
         self._console: subprocess.Popen[bytes] | None = None
+        # True once that has been told.
+        self._is_venue_gone = False
         # Why the run ends; empty while it goes on.
         self._ending = ""
 
@@ -108,7 +121,11 @@ class _Run:
             max_bytes=config.log.max_bytes,
             secrets=[
                 os.environ.get(name, "")
-                for name in (config.venue.api_secret_env, config.venue.api_key_env)
+                for name in (
+                    config.venue.api_secret_env,
+                    config.venue.api_key_env,
+                    config.redis.url_env,
+                )
             ],
             component="krator",
         )
@@ -117,15 +134,18 @@ class _Run:
             code = self._start_and_watch()
         except companion.CompanionError as error:
             code = EXIT_USAGE if error.is_input_error else EXIT_FAILED
-            _fail(f"the simulated venue did not start: {error}", code)
+            fail(f"the simulated venue did not start: {error}", code)
+        except (GroundTakenError, OSError) as error:
+            # A full disk, for example; what could not be written is in the text.
+            fail(f"the system cannot run here: {error}", code)
         finally:
             self._stop_console()
             if self._venue is not None:
                 self._venue.stop()
         if code != EXIT_OK:
             return code
-        _say(f"\nStopped ({self._ending}). Summary, from the journal:")
-        commands.print_report(self._data_dir, self._runtime, config)
+        say(f"\nStopped ({self._ending}). Summary, from the journal:")
+        commands.print_summary(self._data_dir, self._runtime, config)
         return EXIT_OK
 
     def _start_and_watch(self) -> int:
@@ -155,17 +175,18 @@ class _Run:
         try:
             heart.start()
         except StartError as error:
-            return _fail(
+            return fail(
                 f"the system did not start: {error}\ndetails: {self._data_dir / 'crash'}",
                 EXIT_FAILED,
             )
         try:
             self._introduce(url)
+            self._compare_clocks(url)
             self._start_console()
             self._watch(heart)
         except HeartGaveUpError as error:
             logger.bind(event_type="heart_gave_up").critical("heart gave up")
-            return _fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_FAILED)
+            return fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_FAILED)
         finally:
             self._stop_console()
             heart.stop()
@@ -177,6 +198,7 @@ class _Run:
         while not self._ending:
             for event in heart.poll():
                 logger.bind(event_type="heart", detail=event).warning("system rebuilt")
+            self._tell_if_venue_is_gone()
             now = time.monotonic()
             run_secs = self._options.run_secs
             if run_secs is not None and now - started >= run_secs:
@@ -187,6 +209,14 @@ class _Run:
                     self._settle(heart)
                     self._ending = self._ending or "end of the recording"
             time.sleep(_POLL_SECS)
+
+    def _tell_if_venue_is_gone(self) -> None:
+        if self._venue is None or self._is_venue_gone or not self._venue.is_gone():
+            return
+        self._is_venue_gone = True
+        logger.bind(
+            event_type="venue_ended", details=str(self._data_dir / "exchange" / "stderr.log")
+        ).error("the simulated venue has ended; krator stop and krator run bring it back")
 
     def _settle(self, heart: Heart) -> None:
         deadline = time.monotonic() + _SETTLE_SECS
@@ -199,17 +229,32 @@ class _Run:
         source = f"replay of {self._options.replay}" if self._options.replay else "synthetic"
         kind = f"simulated, {source}" if config.venue.kind == "sim" else config.venue.kind
         database = "external" if tree.external_dsn(config) else "embedded PostgreSQL"
+        embedded_redis = f"embedded Redis at {embedded_redis_url(self._runtime)}"
+        redis = "external Redis" if tree.external_redis(config) else embedded_redis
         mode = "dry run" if config.system.dry_run else "LIVE"
-        _say(
+        say(
             f"Krator is running (pid {os.getpid()}, {mode}).\n"
             f"  venue       {config.venue.name} ({kind}) at {url}\n"
             f"  strategies  {', '.join(s.actor_name for s in config.strategies)}\n"
             f"  journal     {database}\n"
+            f"  publisher   {redis}\n"
             f"  data        {self._data_dir}\n"
             f"  log         {self._log}\n"
             "In a second terminal: krator status · krator report · krator halt --by NAME "
             "--reason TEXT · krator stop\nCtrl-C stops it."
         )
+
+    def _compare_clocks(self, url: str) -> None:
+        try:
+            offset = offset_secs(self._config.venue, url, timeout_secs=_CLOCK_TIMEOUT_SECS)
+        except VenueClockError:
+            return  # the feed says what is wrong with the venue
+        if abs(offset) > CLOCK_TOLERANCE_SECS:
+            logger.bind(event_type="clock_off", offset_secs=round(offset, 1)).warning("clock off")
+            say(
+                f"WARNING: this machine's clock is {-offset:+,.0f} s off the venue's. Orders carry "
+                "the venue's time; days, logs and reports have this machine's. Set the clock."
+            )
 
     def _start_console(self) -> None:
         self._console = subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -232,13 +277,3 @@ class _Run:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._ending = signal.Signals(number).name
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"krator: {text}\n")
-    return code

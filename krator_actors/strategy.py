@@ -249,21 +249,28 @@ class StrategyActor(Actor):
     async def _raise_signal(self, intent: Intent) -> None:
         quantity = self._quantity(intent)
         order = self._order(intent, quantity)
-        log = self._logger.bind(side=intent.side.value, quantity=quantity, price=intent.price)
         if not quantity:
-            log.bind(event_type="signal_too_small").warning("nothing to trade in whole lots")
+            self._logger.bind(
+                event_type="signal_too_small", side=intent.side.value, price=intent.price
+            ).warning("nothing to trade in whole lots")
             return
         signal = self._signal(intent, order)
         self._log.append(signal, ts_ns=order.ts_init)
         if intent.side is OrderSide.BUY:
             self._entry = signal
         self._holding.begin(order)
-        self._expect_news()
         await self.tell("risk", order)
+        self._expect_news()
         # An answer that is on its way was given before risk knew of this order.
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
-        log.bind(event_type="signal", order_id=order.client_order_id).info("signal")
+        self._logger.bind(
+            event_type="signal",
+            order_id=order.client_order_id,
+            side=intent.side.value,
+            quantity=quantity,
+            price=intent.price,
+        ).info("signal")
 
     def _quantity(self, intent: Intent) -> Decimal:
         instrument, position = self._holding.instrument, self._holding.position

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 
-from krator_actors.config import Config
+from krator_actors.adapters.redis_store import check_url
+from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
+from krator_actors.jobs import JobsConfig
 from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
+from krator_actors.publisher import PublisherConfig
 from krator_actors.rca import RcaConfig
+from krator_actors.redis_server import RedisServerConfig
+from krator_actors.retention import RetentionLimits
 from krator_actors.risk import RiskActorConfig
 from krator_actors.storage import StorageConfig
 from krator_actors.strategy import StrategyActorConfig
@@ -21,12 +26,27 @@ from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
 _INFRASTRUCTURE_RESTARTS = 20
-"""PostgreSQL and the journal may be away for long without harm, so they are tried for long."""
+"""PostgreSQL, Redis and who writes them may be away for long without harm: they are tried long."""
 
 
 def external_dsn(config: Config) -> str | None:
     """Return the configured PostgreSQL's URL, or None when it is to be embedded."""
     return os.environ.get(config.postgres.dsn_env) or None
+
+
+def external_redis(config: Config) -> str | None:
+    """Return the configured Redis' URL, or None when it is to be embedded.
+
+    Raises ConfigError when the variable holds no such URL; it may hold a password, so the text
+    does not have it.
+    """
+    url = os.environ.get(config.redis.url_env) or None
+    if url is not None:
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise ConfigError(f"environment variable {config.redis.url_env}: {error}") from error
+    return url
 
 
 def build(config: Config, *, venue_url: str) -> SupervisorSpec:
@@ -59,6 +79,11 @@ def _infrastructure_budget(config: Config) -> Budget:
     return Budget(
         max_restarts=_INFRASTRUCTURE_RESTARTS, period_secs=config.supervision.budget_period_secs
     )
+
+
+def _hot_cpu(config: Config) -> int | None:
+    # The last one, because interrupts and everybody else tend to the first.
+    return max(os.sched_getaffinity(0)) if config.supervision.pin_hot_path else None
 
 
 def _storage(config: Config) -> ChildSpec:
@@ -101,6 +126,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             durability=config.system.durability,
         ),
         beat_secs=config.supervision.critical_beat_secs,
+        cpu=_hot_cpu(config),
     )
     order = ChildSpec(
         name=f"order:{config.venue.name}",
@@ -114,6 +140,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             dry_run=config.system.dry_run,
         ),
         beat_secs=config.supervision.critical_beat_secs,
+        cpu=_hot_cpu(config),
     )
     return SupervisorSpec(name="execution", children=(risk, order))
 
@@ -133,6 +160,7 @@ def _strategies(config: Config) -> SupervisorSpec:
                 ),
                 beat_secs=config.supervision.beat_secs,
                 budget=_budget(config),
+                cpu=_hot_cpu(config),
             )
             for strategy in config.strategies
         ),
@@ -150,6 +178,7 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
         config=FeedConfig(venue=config.venue, url=venue_url, symbols=config.symbols, routes=routes),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
+        cpu=_hot_cpu(config),
     )
     return SupervisorSpec(name="market", children=(feed,))
 
@@ -162,4 +191,67 @@ def _operations(config: Config) -> SupervisorSpec:
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
     )
-    return SupervisorSpec(name="operations", children=(rca,))
+    url = external_redis(config)
+    redis = () if url else (_redis(config),)
+    return SupervisorSpec(
+        name="operations", children=(rca, *redis, _publisher(config, url), _jobs(config))
+    )
+
+
+def _redis(config: Config) -> ChildSpec:
+    return ChildSpec(
+        name="redis",
+        actor="krator_actors.redis_server:RedisServerActor",
+        config=RedisServerConfig(
+            data_dir=config.system.data_dir, max_memory_bytes=config.redis.max_memory_bytes
+        ),
+        beat_secs=config.supervision.beat_secs,
+        budget=_infrastructure_budget(config),
+    )
+
+
+def _publisher(config: Config, url: str | None) -> ChildSpec:
+    return ChildSpec(
+        name="publisher",
+        actor="krator_actors.publisher:PublisherActor",
+        config=PublisherConfig(
+            data_dir=config.system.data_dir,
+            url=url,
+            stream_max_length=config.redis.stream_max_length,
+            timeout_secs=config.redis.timeout_secs,
+            cache_interval_secs=config.redis.cache_interval_secs,
+            cache_ttl_secs=config.redis.cache_ttl_secs,
+        ),
+        beat_secs=config.supervision.beat_secs,
+        budget=_infrastructure_budget(config),
+    )
+
+
+def _jobs(config: Config) -> ChildSpec:
+    jobs = config.jobs
+    return ChildSpec(
+        name="jobs",
+        actor="krator_actors.jobs:JobsActor",
+        config=JobsConfig(
+            data_dir=config.system.data_dir,
+            dsn=external_dsn(config),
+            daily_close_secs=_secs_of_day(jobs.daily_close_at),
+            retention_secs=_secs_of_day(jobs.retention_at),
+            catch_up_days=jobs.catch_up_days,
+            deadline_secs=jobs.deadline_secs,
+            retry_first_secs=jobs.retry_first_secs,
+            retry_max_secs=jobs.retry_max_secs,
+            limits=RetentionLimits(
+                logs_days=jobs.keep_logs_days,
+                crash_files_days=jobs.keep_crash_files_days,
+                replays_days=jobs.keep_replays_days,
+            ),
+        ),
+        beat_secs=config.supervision.beat_secs,
+        budget=_budget(config),
+    )
+
+
+def _secs_of_day(hours_and_minutes: str) -> int:
+    hours, minutes = hours_and_minutes.split(":")
+    return (int(hours) * 60 + int(minutes)) * 60

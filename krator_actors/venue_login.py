@@ -12,6 +12,7 @@ from krator_actors.adapters.trading import TradingClient
 from krator_actors.config import ConfigError, VenueConfig
 
 _BINANCE_URL = "wss://ws-api.binance.com:443/ws-api/v3"
+_BINANCE_REST = "https://api.binance.com"
 _PATH = "/ws-api/v3"
 
 # Not secrets: they open nothing but the simulated venue, and stand in its documentation.
@@ -32,6 +33,15 @@ def trading_url(venue: VenueConfig, url: str) -> str:
     if not url and venue.kind == "binance":
         return _BINANCE_URL
     raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http:// or ws://")
+
+
+def rest_url(venue: VenueConfig, url: str) -> str:
+    """Return the REST API's base. ``url`` as in ``trading_url``. Raises ConfigError."""
+    if url.startswith(("http://", "https://")):
+        return url.rstrip("/")
+    if not url and venue.kind == "binance":
+        return _BINANCE_REST
+    raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://")
 
 
 def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ) -> BinanceTrading:

@@ -46,6 +46,9 @@ class Guardian:
         """Say hello and start the brain's thread. Called once, in the main thread."""
         self.crash_file.arm()
         self._channel.send(Hello(os.getpid(), port))
+        if self._spec.cpu is not None:
+            # Before the brain's thread is made, because a thread inherits it.
+            os.sched_setaffinity(0, {self._spec.cpu})
         threading.Thread(target=self._run_brain, name="brain", daemon=True).start()
 
     def read_channel(self) -> None:

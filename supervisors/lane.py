@@ -54,7 +54,10 @@ WINDOW_BYTES: Final = 16 * 1024 * 1024
 STASH_LIMIT: Final = 1000
 """Messages of each delivery class that wait for room or for the peer's next incarnation."""
 
-_RETRY_SECS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+LAZY_SECS: Final = 0.005
+"""How long messages that are not urgent may wait for company."""
+
+_RETRY_SECS: Final = (*(0.002,) * 20, 0.005, 0.01, 0.02, 0.05, 0.1)  # a restart takes 20 ms
 
 
 class Lane(asyncio.Protocol):
@@ -73,6 +76,8 @@ class Lane(asyncio.Protocol):
         self._reader = FrameReader()
         self._out = bytearray()
         self._flush_scheduled = False
+        # Runs while only messages that are not urgent wait in _out.
+        self._lazy_timer: asyncio.TimerHandle | None = None
         self._seq = 0
         # Written and not settled, in order of seq; what a broken connection gives back.
         self._unsettled: deque[Parcel] = deque()
@@ -91,6 +96,8 @@ class Lane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello and write what has waited."""
         self._transport = cast("asyncio.Transport", transport)
+        # uvloop holds back what is written until the turn ends, unless nothing may be held back.
+        self._transport.set_write_buffer_limits(high=0)
         self._lost = self._lanes.loop.create_future()
         self._reader = FrameReader()
         self._seq = 0
@@ -160,7 +167,15 @@ class Lane(asyncio.Protocol):
         self._unsettled.append(parcel)
         self._unsettled_bytes += len(parcel.body)
         self._out += pack(parcel.kind, parcel.seq, parcel.body)
-        self._schedule_flush()
+        if self._flush_scheduled:
+            return
+        if parcel.message.urgent:
+            # The first of a turn leaves at once, because its sender may go on for long; what else
+            # the turn brings leaves together.
+            self._flush()
+            self._schedule_flush()
+        elif self._lazy_timer is None:
+            self._lazy_timer = self._lanes.loop.call_later(LAZY_SECS, self._flush)
 
     def _pump(self) -> None:
         outbox = self.outbox
@@ -176,6 +191,9 @@ class Lane(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_scheduled = False
+        if self._lazy_timer is not None:
+            self._lazy_timer.cancel()
+            self._lazy_timer = None
         if self._out and self._transport is not None and not self._transport.is_closing():
             out, self._out = self._out, bytearray()
             self._transport.write(out)

@@ -32,6 +32,12 @@ from supervisors.sockets import RuntimeFolder
 HELLO_TIMEOUT_SECS = 5.0
 """A connection that has not said who it is by then is closed."""
 
+ACK_SECS = 0.001
+"""How long an acknowledgement may wait for company: each one wakes its sender for nothing else."""
+
+ACK_MESSAGES = 64
+"""So many handled messages are acknowledged at once; far below a lane's window."""
+
 _LAST_CHANCE_SECS = 0.05
 
 MAX_NAMES = 4096
@@ -52,6 +58,8 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._out = bytearray()
         self._flush_scheduled = False
+        # Runs while handled messages wait to be acknowledged.
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._handled_seq = 0
         self._acknowledged_seq = 0
         # Both empty until the hello.
@@ -89,6 +97,8 @@ class Connection(asyncio.Protocol):
         self._frames.clear()
         if self._hello_timer is not None:
             self._hello_timer.cancel()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
         self.lost.set_result(None)
         self._listener.on_lost(self)
 
@@ -98,9 +108,12 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def acknowledge(self, seq: int) -> None:
-        """Acknowledge ``seq`` and all before it, together with what else this loop turn brings."""
+        """Acknowledge ``seq`` and all before it within ``ACK_SECS``, together with what follows."""
         self._handled_seq = seq
-        self._schedule_flush()
+        if seq - self._acknowledged_seq >= ACK_MESSAGES:
+            self._schedule_flush()
+        elif self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(ACK_SECS, self._flush)
 
     def answer(self, seq: int, message: Message | None) -> None:
         """Answer an ask; raises ``MessageTooLargeError``."""
@@ -169,6 +182,9 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_scheduled = False
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         if self._handled_seq > self._acknowledged_seq:
             self._acknowledged_seq = self._handled_seq
             self._out += pack(ACK, self._handled_seq)

@@ -35,6 +35,8 @@ class Message(
     """
 
     delivery: ClassVar[Delivery] = Delivery.WAIT
+    urgent: ClassVar[bool] = True
+    """False: may wait some milliseconds for company, because every write wakes its receiver."""
 
     def conflation_key(self) -> str:
         """Return what makes two messages of this class the same subject, e.g. the symbol."""

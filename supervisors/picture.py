@@ -79,6 +79,14 @@ def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -
         restarts=max(0, child.starts - 1),
         last_reason=str(ended.reason) if ended is not None else None,
     )
+    if child.budget is not None:
+        edge = time.monotonic() - child.budget.period_secs
+        node = msgspec.structs.replace(
+            node,
+            budget_limit=child.budget.max_restarts,
+            budget_period_secs=child.budget.period_secs,
+            budget_spent=sum(moment > edge for moment in child.spent),
+        )
     if alive is not None:
         node = msgspec.structs.replace(
             node,

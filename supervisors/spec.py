@@ -91,6 +91,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     stall_timeout_secs: float = 30.0
     """A message in work for longer than this counts as no progress."""
     inbox_limit: int = 10_000
+    cpu: int | None = None
+    """The one processor that its threads run on; None: any. Must be one that this process may use,
+    else it is a failed start."""
 
 
 class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="supervisor"):

@@ -206,5 +206,6 @@ _OF_WORKERS = (
     _Rule("actor", "invalid_actor", "package.module:Class", _is_import_path),
     _Rule("beat_secs", "invalid_beat", "more than 0", _is_positive),
     _Rule("stall_timeout_secs", "invalid_stall_timeout", "more than 0", _is_positive),
+    _Rule("cpu", "invalid_cpu", "an integer from 0, or None", _or_none(_is_count)),
     _Rule("inbox_limit", "invalid_inbox_limit", "an integer from 0", _is_count),
 )

@@ -24,6 +24,11 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of the process that runs, or ran last; 0 when it never ran."""
     restarts: int = 0
     """Starts after the first, by this incarnation of its supervisor."""
+    budget_limit: int | None = None
+    """So many restarts it may use within ``budget_period_secs``; None when it has no budget."""
+    budget_period_secs: float = 0.0
+    budget_spent: int = 0
+    """How many of them it has used; one more than ``budget_limit`` quarantined it."""
     uptime_secs: float = 0.0
     """Since it was ready; 0 when it is not."""
     inbox: int = 0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_dsn
+from krator_actors.adapters.embedded_redis import EmbeddedRedis
 
 settings.register_profile("krator", deadline=None)  # two noisy cores: no example has a deadline
 settings.load_profile("krator")
@@ -56,6 +57,17 @@ def postgres_dsn(_postgres_server: str) -> str:
             )
         )
     return _postgres_server
+
+
+@pytest.fixture
+async def redis_server(short_dir: Path) -> AsyncIterator[EmbeddedRedis]:
+    """A real, empty Redis over ``short_dir`` that the test may stop, fill and kill."""
+    server = EmbeddedRedis(short_dir / "data", short_dir / "run", max_memory_bytes=64_000_000)
+    await server.start(timeout_secs=20)
+    try:
+        yield server
+    finally:
+        await server.kill()
 
 
 async def _execute(dsn: str, *statements: str) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from krator_actors.adapters.child_process import ChildProcess
 from krator_actors.adapters.embedded_postgres_cluster import (
     Account,
     ClusterLock,
@@ -70,6 +71,8 @@ _DAMAGED = (
 _REMEDIES = {
     "No space left on device": "free some space on that disk",
     "could not resize shared memory": "give the container more /dev/shm",
+    "could not look up effective user ID": "give the user a line in /etc/passwd, or allow user"
+    " namespaces",
     "wrong ownership": "the data folder must belong to the user who runs krator",
     "invalid permissions": "chmod 700 the folder postgres in the data folder",
     "Permission denied": "the server's user must be able to read the Python environment and to"
@@ -100,7 +103,7 @@ class EmbeddedPostgres:
         # None: ``start`` chooses.
         self._account = account
         self._lock = ClusterLock(self.cluster)
-        self._server: _Process | None = None
+        self._server: ChildProcess | None = None
         # Where this start's lines begin in the server's log.
         self._log_start = 0
 
@@ -236,7 +239,7 @@ class EmbeddedPostgres:
             raise self._failure(f"initdb ended with status {status}")
         unfinished.rename(self.cluster)
 
-    def _spawn(self, command: list[str]) -> _Process:
+    def _spawn(self, command: list[str]) -> ChildProcess:
         if self.log_file.exists() and self.log_file.stat().st_size > _MAX_LOG_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
         with self.log_file.open("ab") as log:
@@ -251,7 +254,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
                 pass_fds=(self._lock.descriptor,),
             )
-        return _Process(popen)
+        return ChildProcess(popen)
 
     async def _wait_ready(self, timeout_secs: float) -> None:
         dsn = f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._sockets))}&port=5432"
@@ -293,36 +296,6 @@ async def temporary_server(
         yield embedded_dsn(runtime)
     finally:
         await server.stop(timeout_secs=5.0)
-
-
-class _Process:
-    """A child whose end the event loop sees through its pidfd."""
-
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self.pid = popen.pid
-        self._popen = popen
-        self._loop = asyncio.get_running_loop()
-        self._exited: asyncio.Future[int] = self._loop.create_future()
-        self._pidfd = os.pidfd_open(popen.pid)
-        self._loop.add_reader(self._pidfd, self._on_exit)
-
-    @property
-    def has_exited(self) -> bool:
-        return self._exited.done()
-
-    async def exited(self) -> int:
-        return await asyncio.shield(self._exited)
-
-    def send(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-
-    def close(self) -> None:
-        os.close(self._pidfd)
-
-    def _on_exit(self) -> None:
-        self._loop.remove_reader(self._pidfd)
-        self._exited.set_result(self._popen.wait())
 
 
 def _socket_folder(runtime: Path) -> Path:

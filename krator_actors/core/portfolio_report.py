@@ -55,6 +55,7 @@ def _symbols(engine: RiskEngine) -> list[str]:
 def _position_report(engine: RiskEngine, symbol: str) -> PositionReport:
     position = engine.portfolio.position(symbol)
     exposure = engine.reservations.exposure(symbol)
+    market = engine.markets.get(symbol)
     return PositionReport(
         symbol=symbol,
         quantity=position.quantity,
@@ -65,4 +66,5 @@ def _position_report(engine: RiskEngine, symbol: str) -> PositionReport:
         fees=position.fees,
         reserved_buy=exposure.buy_quantity,
         reserved_sell=exposure.sell_quantity,
+        quote_ts_init=None if market is None else market.quote_ts_init,
     )

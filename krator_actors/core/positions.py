@@ -97,7 +97,7 @@ class PortfolioState(msgspec.Struct, frozen=True, kw_only=True):
     cash: Decimal
     is_opened: bool
     positions: tuple[Position, ...]
-    trades: tuple[tuple[str, str], ...]
+    trades: tuple[tuple[str, str, str], ...]
     fills: int
 
 
@@ -121,7 +121,7 @@ class Portfolio:
         self._symbols = frozenset(symbols)
         self._trades_limit = trades_limit
         # (symbol, trade id) of known fills, oldest first.
-        self._trades: dict[tuple[str, str], None] = {}
+        self._trades: dict[tuple[str, str, str], None] = {}
         # Sum of the values of the positions that count.
         self._value = _ZERO
         # Symbols that count and are held, without any price.
@@ -163,7 +163,8 @@ class Portfolio:
         base, quote = fill.symbol.rpartition(".")[0].split("-")
         if quote != self.quote:
             raise ValueError(f"{fill.symbol} is not quoted in {self.quote}")
-        trade = (fill.symbol, fill.trade_id)
+        # With the order, because two of our own orders that meet share one trade.
+        trade = (fill.symbol, fill.trade_id, fill.venue_order_id)
         if trade in self._trades:
             return False
         self._trades[trade] = None

@@ -120,13 +120,15 @@ def build_report(events: Iterable[Message], marks: Mapping[str, Decimal] | None 
     ``marks`` are prices by symbol for the unrealized profit and loss. A fill that is there twice
     counts once. Messages that are nobody's business here are passed over.
     """
-    fold = _Fold()
+    fold = ReportFold()
     for event in events:
         fold.take(event)
     return fold.report(marks or {})
 
 
-class _Fold:
+class ReportFold:
+    """A report in the making: for whoever has too many events for one list."""
+
     def __init__(self) -> None:
         self.orders: dict[str, ReportedOrder] = {}
         self.fills: list[ReportedFill] = []
@@ -138,6 +140,7 @@ class _Fold:
         self._opening: AccountReport | None = None
 
     def take(self, event: Message) -> None:
+        """Take the next event; see ``build_report``."""
         match event:
             case OrderApproved(order=order) | OrderInitialized(order=order):
                 self._describe(order, event.ts_event)
@@ -173,6 +176,7 @@ class _Fold:
                 pass
 
     def report(self, marks: Mapping[str, Decimal]) -> Report:
+        """Return the report of all events so far; it shares its lists with the fold."""
         positions = self._positions(marks)
         totals = msgspec.structs.replace(
             self.totals,

@@ -77,7 +77,8 @@ class RiskEngine:
     """Positions, cash, reservations and limits of one account at one venue. Not thread-safe.
 
     Fails closed: until ``is_recovered`` is set, the venue is reachable, the opening balances are
-    known, and every holding has a price, every order is denied. ``symbols`` must share one quote currency (ValueError).
+    known, and every holding has a price, every order is denied. ``symbols`` must share one quote
+    currency (ValueError).
     """
 
     def __init__(self, limits: RiskLimits, *, symbols: tuple[str, ...], venue: str) -> None:

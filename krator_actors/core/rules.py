@@ -62,7 +62,16 @@ class Denial(NamedTuple):
 class Market:
     """What risk knows of one symbol's market."""
 
-    __slots__ = ("ask", "bid", "instrument", "is_fresh", "mid", "quoted_ns", "status_reason")
+    __slots__ = (
+        "ask",
+        "bid",
+        "instrument",
+        "is_fresh",
+        "mid",
+        "quote_ts_init",
+        "quoted_ns",
+        "status_reason",
+    )
 
     def __init__(self) -> None:
         # None until the venue's trading rules are known.
@@ -72,6 +81,8 @@ class Market:
         self.mid = Decimal(0)
         # Monotonic; when the quote came to risk. None: there is no usable quote.
         self.quoted_ns: int | None = None
+        # UTC; when the quote came to the feed. Stays when there is no usable quote any more.
+        self.quote_ts_init: int | None = None
         # What the feed said last; None before it has said anything.
         self.is_fresh: bool | None = None
         self.status_reason = "nothing yet"
@@ -89,6 +100,7 @@ class Market:
         self.ask = ask
         self.mid = (bid + ask) / _TWO
         self.quoted_ns = now_ns
+        self.quote_ts_init = quote.ts_init
         return bid < ask
 
     def reference_price(self, order: SubmitOrder) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -11,9 +12,10 @@ from pathlib import Path
 from krator_actors.exchange import fixed
 from krator_actors.exchange.limits import DEFAULT_ORDER_LIMIT, DEFAULT_WEIGHT_LIMIT
 
+HOST = "127.0.0.1"
 _DESCRIPTION = """\
 The simulated venue: price-time-priority matching behind Binance's spot dialect (REST, market
-streams, WebSocket API) on 127.0.0.1. It makes its own seeded order flow, or replays a recorded
+streams, WebSocket API) on loopback. It makes its own seeded order flow, or replays a recorded
 session. It keeps its own ledger and goes on while everything else is dead.
 """
 
@@ -30,6 +32,7 @@ class Options:
     """What the exchange is told when it starts."""
 
     data_dir: Path
+    host: str
     port: int
     replay: Path | None
     speed: float
@@ -58,6 +61,7 @@ def parse(argv: list[str]) -> Options:
         parser.error("--start-at-once needs --replay")
     return Options(
         data_dir=given.data_dir,
+        host=given.host,
         port=given.port,
         replay=given.replay,
         speed=given.speed,
@@ -92,6 +96,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_process(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--data-dir", type=Path, required=True, metavar="DIR", help="ledger and endpoint.json")
+    add(
+        "--host",
+        type=_loopback,
+        default=HOST,
+        metavar="ADDRESS",
+        help=f"a loopback address (default {HOST}); ::1 for IPv6",
+    )
     add("--port", type=_port, default=0, help="0 (default) takes a free one")
     add("--linger", type=_not_negative, metavar="SECS", help="see --parent-pid")
     add(
@@ -159,6 +170,17 @@ def _add_account(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help=f"new orders in 10 seconds (default {DEFAULT_ORDER_LIMIT})",
     )
+
+
+def _loopback(text: str) -> str:
+    # Nobody else's: whoever reaches it owns the account.
+    try:
+        is_loopback = ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise argparse.ArgumentTypeError(f"{text} is not a loopback address, as 127.0.0.1 or ::1")
+    return text
 
 
 def _port(text: str) -> int:

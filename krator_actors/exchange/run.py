@@ -50,7 +50,7 @@ def session_of(options: Options) -> Session:
 
 async def _serve(exchange: Exchange, options: Options) -> int:
     told = _signals()
-    url = await exchange.server.start(options.port)
+    url = await exchange.server.start(options.port, options.host)
     endpoint = options.data_dir / ENDPOINT_FILE
     try:
         text = json.dumps({"url": url})

@@ -16,6 +16,7 @@ from krator_actors.exchange.errors import ApiError, ExchangeStartError
 from krator_actors.exchange.faults import ACTIONS, Action, DropConnections, Faults
 from krator_actors.exchange.ledger import LedgerFailedError
 from krator_actors.exchange.limits import RateLimits
+from krator_actors.exchange.options import HOST
 from krator_actors.exchange.records import FaultSet
 from krator_actors.exchange.rest import RestApi
 from krator_actors.exchange.streams import StreamHub
@@ -24,7 +25,6 @@ from krator_actors.exchange.venue import Venue
 from krator_actors.exchange.ws_api import WsApi
 from krator_actors.model import NANOS_PER_MILLI
 
-HOST = "127.0.0.1"
 _PING_SECS = 20.0
 _REQUEST_BYTES_MAX = 1 << 20
 _CONNECT_WEIGHT = 2
@@ -81,18 +81,19 @@ class Server:
         """Seconds since the last client left or the last REST request, 0 while one is here."""
         return 0.0 if len(self.connections) else time.monotonic() - self._last_seen
 
-    async def start(self, port: int) -> str:
-        """Listen on 127.0.0.1; return the URL. Raises ExchangeStartError when the port is taken."""
+    async def start(self, port: int, host: str = HOST) -> str:
+        """Listen on ``host``; return the URL. Raises ExchangeStartError when the port is taken."""
+        name = f"[{host}]" if ":" in host else host
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, port)
+        site = web.TCPSite(self._runner, host, port)
         try:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
             reason = error.strerror or str(error)
-            raise ExchangeStartError(f"cannot listen on {HOST}:{port}: {reason}") from None
+            raise ExchangeStartError(f"cannot listen on {name}:{port}: {reason}") from None
         bound = self._runner.addresses[0][1]
-        return f"http://{HOST}:{bound}"
+        return f"http://{name}:{bound}"
 
     async def stop(self) -> None:
         """Close all connections and stop listening."""

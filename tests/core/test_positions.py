@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,12 +159,25 @@ def test_same_trade_id_of_another_symbol_is_another_fill() -> None:
     assert account.position(ETH).quantity == 1
 
 
+def test_two_own_orders_that_meet_share_a_trade_and_are_two_fills() -> None:
+    account = portfolio()
+    bought = fill(BUY, "1", "100", trade_id="7")
+
+    account.apply_fill(bought)
+    applied = account.apply_fill(
+        msgspec.structs.replace(bought, side=SELL, client_order_id="other", venue_order_id="other")
+    )
+
+    assert applied
+    assert account.position(BTC).quantity == 0
+
+
 def test_only_the_latest_trade_ids_are_remembered() -> None:
     account = Portfolio(quote="USDT", venue="SIM", symbols=SYMBOLS, trades_limit=2)
     for number in "123":
         account.apply_fill(fill(BUY, "1", "1", trade_id=number))
 
-    assert [trade_id for _, trade_id in account.state().trades] == ["2", "3"]
+    assert [trade_id for _, trade_id, _ in account.state().trades] == ["2", "3"]
 
 
 def test_fill_in_another_quote_currency_is_refused() -> None:

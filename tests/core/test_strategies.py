@@ -1,27 +1,29 @@
+"""What holds for every strategy, and what may be ordered."""
+
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from krator_actors.core.cross import ema_cross, sma_cross
+from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import (
     Intent,
     Standing,
     Strategy,
+    cause_of,
     entry_quantity,
     exit_quantity,
-    make_strategy,
+    side_of,
 )
 from krator_actors.messages import Bar, OrderExpired, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide
 
 SYMBOL = "BTC-USDT.SIM"
-KINDS: list[Literal["sma_cross", "ema_cross"]] = ["sma_cross", "ema_cross"]
 INSTRUMENT = Instrument(
     symbol=SYMBOL,
     venue_symbol="BTCUSDT",
@@ -33,11 +35,21 @@ INSTRUMENT = Instrument(
     max_quantity=Decimal(9),
     min_notional=Decimal(5),
 )
+MAKERS: dict[str, Callable[[], Strategy]] = {
+    "sma_cross": lambda: sma_cross(fast=2, slow=4),
+    "ema_cross": lambda: ema_cross(fast=2, slow=4),
+    "mean_reversion": lambda: mean_reversion(
+        bollinger_period=4,
+        bollinger_deviations=1.0,
+        rsi_period=2,
+        rsi_oversold=40.0,
+        atr_period=2,
+        stop_atr=2.0,
+    ),
+}
 
-kinds = st.sampled_from(KINDS)
+makers = st.sampled_from(list(MAKERS.values()))
 closes = st.lists(st.integers(1, 200), max_size=80)
-# A fall, then a rise: the fast average crosses above the slow one at the last bar but not before.
-FALL_THEN_RISE = [10, 9, 8, 7, 6, 5, 4, 9]
 
 
 def bar(number: int, close: float) -> Bar:
@@ -56,10 +68,6 @@ def bar(number: int, close: float) -> Bar:
     )
 
 
-def cross(kind: Literal["sma_cross", "ema_cross"] = "sma_cross") -> Strategy:
-    return make_strategy(kind, fast=2, slow=4)
-
-
 def shown(strategy: Strategy, prices: Sequence[float], standing: Standing) -> list[Intent]:
     return [i for n, p in enumerate(prices) for i in strategy.on_bar(bar(n, p), standing)]
 
@@ -73,147 +81,95 @@ def traded(strategy: Strategy, prices: Sequence[float]) -> list[Intent]:
     return intents
 
 
-def test_it_buys_on_the_bar_at_which_fast_crosses_above_slow() -> None:
-    (intent,) = shown(cross(), FALL_THEN_RISE, Standing.FLAT)
-
-    assert intent == Intent(
-        side=OrderSide.BUY,
-        cause=f"bar:{7 * NANOS_PER_SEC}",
-        price=Decimal(9),
-        fast=6.5,
-        slow=6.0,
-        ts_event=8 * NANOS_PER_SEC,
+def trade(price: float) -> TradeTick:
+    return TradeTick(
+        symbol=SYMBOL,
+        price=Decimal(str(price)),
+        size=Decimal(1),
+        aggressor=OrderSide.BUY,
+        trade_id=7,
+        ts_event=1,
+        ts_init=1,
     )
-    assert intent.leg == 0
 
 
-def test_it_sells_everything_on_the_bar_at_which_fast_crosses_below_slow() -> None:
-    buy, sell = traded(cross(), [*FALL_THEN_RISE, 12, 14, 2])
-
-    assert (buy.side, sell.side) == (OrderSide.BUY, OrderSide.SELL)
-    assert sell.cause == f"bar:{10 * NANOS_PER_SEC}"
-    assert sell.leg == 1
+@given(makers, closes)
+def test_it_is_deterministic(make: Callable[[], Strategy], prices: list[int]) -> None:
+    assert traded(make(), prices) == traded(make(), prices)
 
 
-def test_a_cross_that_was_missed_is_not_bought_later() -> None:
-    strategy = cross()
-    shown(strategy, FALL_THEN_RISE, Standing.UNKNOWN)
-
-    assert strategy.on_bar(bar(8, 12), Standing.FLAT) == []
-
-
-def test_a_position_that_should_have_been_sold_is_sold_at_the_next_bar() -> None:
-    strategy = cross()
-    shown(strategy, [4, 5, 6, 7, 8, 1], Standing.UNKNOWN)
-
-    (intent,) = strategy.on_bar(bar(6, 1), Standing.LONG)
-
-    assert intent.side is OrderSide.SELL
-
-
-def test_being_above_from_the_beginning_is_not_a_cross() -> None:
-    assert shown(cross(), [1, 2, 3, 4, 5, 6, 7, 8], Standing.FLAT) == []
-
-
-def test_touching_is_not_crossing_and_passing_through_equality_is() -> None:
-    touching = shown(cross(), [9, 8, 7, 6, 9, 2], Standing.FLAT)
-    passing = shown(cross(), [9, 8, 7, 6, 9, 9], Standing.FLAT)
-
-    assert touching == []
-    assert [intent.side for intent in passing] == [OrderSide.BUY]
-
-
-def test_equal_prices_never_look_like_a_cross() -> None:
-    for kind in KINDS:
-        strategy = make_strategy(kind, fast=3, slow=7)
-
-        assert shown(strategy, [1.0, *[0.1] * 40], Standing.FLAT) == []
-
-
-@pytest.mark.parametrize(("kind", "bars"), [("sma_cross", 5), ("ema_cross", 13)])
-def test_warm_up_is_the_slow_average_and_one_bar_before_it(
-    kind: Literal["sma_cross", "ema_cross"], bars: int
-) -> None:
-    strategy = cross(kind)
-    warm = []
-    for number in range(bars):
-        warm.append(strategy.is_warm)
-        strategy.on_bar(bar(number, 1), Standing.FLAT)
-
-    assert strategy.warm_up_bars == bars
-    assert not any(warm)
-    assert strategy.is_warm
-
-
-@given(kinds, closes)
-def test_it_is_deterministic(kind: Literal["sma_cross", "ema_cross"], prices: list[int]) -> None:
-    assert traded(cross(kind), prices) == traded(cross(kind), prices)
-
-
-@given(kinds, closes)
+@given(makers, closes)
 def test_it_never_opens_twice_in_a_row_and_never_sells_what_it_has_not(
-    kind: Literal["sma_cross", "ema_cross"], prices: list[int]
+    make: Callable[[], Strategy], prices: list[int]
 ) -> None:
-    sides = [intent.side for intent in traded(cross(kind), prices)]
+    sides = [intent.side for intent in traded(make(), prices)]
 
     assert sides[::2] == [OrderSide.BUY] * len(sides[::2])
     assert sides[1::2] == [OrderSide.SELL] * len(sides[1::2])
 
 
-@given(kinds, closes, st.sampled_from(Standing))
+@given(makers, closes, st.sampled_from(Standing))
 def test_it_says_nothing_before_it_is_warm(
-    kind: Literal["sma_cross", "ema_cross"], prices: list[int], standing: Standing
+    make: Callable[[], Strategy], prices: list[int], standing: Standing
 ) -> None:
-    strategy = cross(kind)
+    strategy = make()
 
     assert shown(strategy, prices[: strategy.warm_up_bars - 1], standing) == []
+    assert strategy.on_trade(trade(1), standing) == []
 
 
-@given(kinds, closes)
+@given(makers, closes)
 def test_it_says_nothing_while_its_position_is_not_known(
-    kind: Literal["sma_cross", "ema_cross"], prices: list[int]
+    make: Callable[[], Strategy], prices: list[int]
 ) -> None:
-    assert shown(cross(kind), prices, Standing.UNKNOWN) == []
+    strategy = make()
+
+    assert shown(strategy, prices, Standing.UNKNOWN) == []
+    assert strategy.on_trade(trade(1), Standing.UNKNOWN) == []
 
 
-@given(closes, closes)
-def test_sma_cross_decides_the_same_whatever_came_before_its_warm_up(
-    before: list[int], prices: list[int]
+@given(makers, closes)
+def test_every_intent_names_its_bar_and_what_it_was_decided_on(
+    make: Callable[[], Strategy], prices: list[int]
 ) -> None:
-    fresh, seasoned = cross(), cross()
-    shown(seasoned, before, Standing.UNKNOWN)
-    warm_up = fresh.warm_up_bars - 1
-    for strategy in (fresh, seasoned):
-        shown(strategy, prices[:warm_up], Standing.UNKNOWN)
+    for intent in traded(make(), prices):
+        number = intent.ts_event // NANOS_PER_SEC - 1
 
-    following = [bar(n, p) for n, p in enumerate(prices[warm_up:], warm_up)]
-    for each in following:
-        # An entry also depends on the side that equal averages came from, an exit does not.
-        assert fresh.on_bar(each, Standing.LONG) == seasoned.on_bar(each, Standing.LONG)
+        assert intent.cause == cause_of(bar(number, prices[number]))
+        assert intent.price == prices[number]
+        assert intent.readings
+        assert intent.leg == (0 if intent.side is OrderSide.BUY else 1)
 
 
-@given(closes, st.integers(0, 79))
-def test_a_close_that_is_missing_decides_nothing(prices: list[int], where: int) -> None:
-    strategy = cross()
-    shown(strategy, prices[:where], Standing.FLAT)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_it_is_warm_after_its_warm_up_bars_and_not_before(kind: str) -> None:
+    strategy = MAKERS[kind]()
 
-    assert strategy.on_bar(bar(100, math.nan), Standing.FLAT) == []
-    assert strategy.on_bar(bar(101, math.nan), Standing.LONG) == []
+    warm = []
+    for number in range(strategy.warm_up_bars):
+        warm.append(strategy.is_warm)
+        strategy.on_bar(bar(number, 1), Standing.FLAT)
+
+    assert not any(warm)
+    assert strategy.is_warm
 
 
-def test_trades_quotes_and_order_events_decide_nothing() -> None:
-    strategy = cross()
-    shown(strategy, FALL_THEN_RISE[:-1], Standing.FLAT)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_close_that_is_missing_decides_nothing_and_warms_nothing(kind: str) -> None:
+    strategy = MAKERS[kind]()
+    for number in range(strategy.warm_up_bars - 1):
+        strategy.on_bar(bar(number, 100 + number % 2), Standing.FLAT)
+
+    for standing in (Standing.FLAT, Standing.LONG):
+        assert strategy.on_bar(bar(100, float("nan")), standing) == []
+    assert not strategy.is_warm
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_quotes_and_order_events_decide_nothing(kind: str) -> None:
+    strategy = MAKERS[kind]()
+    shown(strategy, [100, 101] * 10, Standing.FLAT)
     one = Decimal(1)
-    trade = TradeTick(
-        symbol=SYMBOL,
-        price=one,
-        size=one,
-        aggressor=OrderSide.BUY,
-        trade_id=1,
-        ts_event=1,
-        ts_init=1,
-    )
     quote = QuoteTick(
         symbol=SYMBOL,
         bid=one,
@@ -226,14 +182,19 @@ def test_trades_quotes_and_order_events_decide_nothing() -> None:
     )
     expired = OrderExpired(client_order_id="k", symbol=SYMBOL, ts_event=1)
 
-    assert strategy.on_trade(trade, Standing.FLAT) == []
-    assert strategy.on_quote(quote, Standing.FLAT) == []
-    assert strategy.on_order_event(expired, Standing.FLAT) == []
+    assert strategy.on_quote(quote, Standing.LONG) == []
+    assert strategy.on_order_event(expired, Standing.LONG) == []
 
 
-def test_fast_must_be_below_slow() -> None:
-    with pytest.raises(ValueError, match="fast 8 must be below slow 8"):
-        make_strategy("sma_cross", fast=8, slow=8)
+def test_a_decision_s_cause_is_the_bar_or_the_trade() -> None:
+    assert cause_of(bar(7, 1)) == f"bar:{7 * NANOS_PER_SEC}"
+    assert cause_of(trade(1)) == "trade:7"
+
+
+def test_what_differs_by_rounding_alone_is_on_neither_side() -> None:
+    assert side_of(0.1 + 0.2, 0.3) == 0
+    assert (side_of(0.31, 0.3), side_of(0.29, 0.3)) == (1, -1)
+    assert side_of(float("nan"), 0.3) == side_of(0.3, float("nan")) == 0
 
 
 def test_an_entry_is_in_whole_lots_and_does_not_cost_more_than_the_notional() -> None:

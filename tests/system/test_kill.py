@@ -39,6 +39,7 @@ TARGETS = (
     *("risk", "order:SIM") * 4,
     *STRATEGIES,
     *("feed:SIM", "journal", "storage", "rca") * 2,
+    *("redis", "publisher", "jobs"),
     *("execution", "strategies", "market", "operations"),
     *("root", "admin", "postgres", "krator run") * 2,
 )

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,16 +170,11 @@ def test_data_folder_without_permission_is_a_clear_error(krator: Krator) -> None
 def test_whole_system_runs_as_an_ordinary_user(krator: Krator) -> None:
     nobody = 65534
     shutil.chown(krator.folder, nobody, nobody)
-    probe = subprocess.run(
-        ["python3", "-c", "import sys; open(sys.argv[1])", __file__],
-        user=nobody,
-        group=nobody,
-        extra_groups=[],
-        check=False,
-        capture_output=True,
-    )
-    if probe.returncode != 0:
-        pytest.skip("this checkout is not readable for other users")
+    try:
+        command = [sys.executable, "-c", "import sys; open(sys.argv[1])", __file__]
+        subprocess.run(command, user=nobody, group=nobody, extra_groups=[], check=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        pytest.skip("this checkout or its Python is not readable for other users")
 
     done = krator.command("run", "--for", "3", user=nobody, group=nobody, extra_groups=[])
 

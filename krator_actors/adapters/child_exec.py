@@ -1,12 +1,13 @@
-"""Become what PostgreSQL wants to be started as, then become PostgreSQL.
+"""Become what a server wants to be started as, then become the server.
 
 A program of its own because this must happen between fork and exec, and the process that starts
-PostgreSQL has threads: Python code in a forked child of it (``preexec_fn``) can deadlock. It runs
-as ``python -I -S embedded_postgres_exec.py ACCOUNT PARENT SIGNAL PROGRAM ARGUMENT...`` and imports
-next to nothing, so it takes about 20 ms.
+a server has threads: Python code in a forked child of it (``preexec_fn``) can deadlock. It runs
+as ``python -I -S child_exec.py ACCOUNT PARENT SIGNAL PROGRAM ARGUMENT...`` and imports next to
+nothing, so it takes about 20 ms.
 
-``ACCOUNT`` is ``same``; ``namespace`` (root becomes user 1000 of a new user namespace, because
-PostgreSQL refuses root, while its files stay root's); or ``UID:GID``. ``SIGNAL`` is what the kernel
+``ACCOUNT`` is ``same``; ``namespace:ID`` (this user becomes ``ID`` of a new user namespace, because
+PostgreSQL refuses root and users without a name, while its files stay this user's); or
+``UID:GID``. ``SIGNAL`` is what the kernel
 sends to the program when ``PARENT``, more exactly the thread that forked, ends. Exit codes: 124 the
 parent has gone, 125 the account was refused, 126 the program cannot be executed.
 """
@@ -24,7 +25,7 @@ NOT_EXECUTABLE = 126
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
-_INNER_ID = 1000
+_NAMESPACE = "namespace:"
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -45,9 +46,9 @@ def main(arguments: list[str]) -> NoReturn:
 
 
 def take_account(account: str) -> None:
-    """Become ``same``, ``namespace`` or ``UID:GID``; OSError when the kernel refuses."""
-    if account == "namespace":
-        _enter_namespace()
+    """Become ``same``, ``namespace:ID`` or ``UID:GID``; OSError when the kernel refuses."""
+    if account.startswith(_NAMESPACE):
+        _enter_namespace(int(account.removeprefix(_NAMESPACE)))
     elif account != "same":
         user, group = (int(part) for part in account.split(":"))
         os.setgroups([])
@@ -67,12 +68,12 @@ def fail(code: int, text: str) -> NoReturn:
     os._exit(code)
 
 
-def _enter_namespace() -> None:
+def _enter_namespace(inner_id: int) -> None:
     user, group = os.geteuid(), os.getegid()
     _call("unshare", _CLONE_NEWUSER)
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{_INNER_ID} {user} 1")
-    _write("/proc/self/gid_map", f"{_INNER_ID} {group} 1")
+    _write("/proc/self/uid_map", f"{inner_id} {user} 1")
+    _write("/proc/self/gid_map", f"{inner_id} {group} 1")
 
 
 def _call(function: str, *arguments: int) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from krator_actors.adapters import embedded_postgres_exec
-from krator_actors.adapters.embedded_postgres_exec import (
+from krator_actors.adapters import child_exec
+from krator_actors.adapters.child_exec import (
     ACCOUNT_REFUSED,
     NOT_EXECUTABLE,
     PARENT_GONE,
 )
 
-HELPER = [sys.executable, "-I", "-S", embedded_postgres_exec.__file__]
+HELPER = [sys.executable, "-I", "-S", child_exec.__file__]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its account")
 
 
@@ -39,7 +39,7 @@ def test_program_is_executed_with_its_arguments() -> None:
 def test_namespace_is_an_ordinary_user_inside_and_root_outside(tmp_path: Path) -> None:
     file = tmp_path / "made"
 
-    result = run("namespace", parent(), "0", "/bin/sh", "-c", f"id -u; touch {file}")
+    result = run("namespace:1000", parent(), "0", "/bin/sh", "-c", f"id -u; touch {file}")
 
     if result.returncode == ACCOUNT_REFUSED:
         pytest.skip("user namespaces are refused here")
@@ -75,7 +75,7 @@ def test_program_that_is_not_there_is_said() -> None:
     assert "/nowhere/postgres" in result.stderr
 
 
-@pytest.mark.parametrize("account", ["same", pytest.param("namespace", marks=as_root)])
+@pytest.mark.parametrize("account", ["same", pytest.param("namespace:1000", marks=as_root)])
 def test_program_dies_with_its_parent(account: str) -> None:
     code = (
         "import os, subprocess, sys, time\n"

@@ -1,0 +1,221 @@
+"""The publisher actor: copies what happens into Redis, for readers outside (docs/REDIS.md).
+
+It only reads: the writers' logs from disk, and risk's portfolio about once a second. Nobody waits
+for it and nobody tells it anything, so whatever becomes of Redis or of this actor, trading does not
+notice. What it has published is known by Redis alone, in the same transaction as the events; so it
+continues behind that after an outage, after its own death, and in a Redis that has forgotten all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from loguru import logger
+
+from krator_actors import clock
+from krator_actors.adapters.embedded_redis import embedded_redis_url
+from krator_actors.adapters.log_follower import LogFollower
+from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
+from krator_actors.core.backlog import Backlog
+from krator_actors.core.publication import entry_of, publisher_state, states_of
+from krator_actors.messages import (
+    PortfolioReport,
+    PortfolioRequest,
+    PublisherStatus,
+    PublisherStatusRequest,
+)
+from krator_actors.model import NANOS_PER_SEC
+from supervisors.actor import Actor
+from supervisors.messages import ActorError, Message
+
+_POLL_SECS = 0.05
+_READ_LIMIT = 1_000
+_BATCH_LIMIT = 500
+_ASK_TIMEOUT_SECS = 0.5
+_FIRST_BACKOFF_SECS = 0.1
+_MAX_BACKOFF_SECS = 5.0
+_GRACE_SECS = 1.0
+"""An embedded Redis starts when the publisher does: its start is no outage."""
+
+
+class PublisherConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the logs are, and where they are published."""
+
+    data_dir: Path
+    url: str | None = None
+    """None: the embedded server in this system's runtime folder"""
+    stream_max_length: int
+    timeout_secs: float
+    """what Redis does not answer within is an outage"""
+    cache_interval_secs: float
+    cache_ttl_secs: float
+
+
+class CacheDue(Message, frozen=True, kw_only=True):
+    """To itself: time to ask risk for prices, positions and state."""
+
+
+class PublisherActor(Actor):
+    """Ready at once; Redis may come later."""
+
+    inbox: ClassVar[Any] = CacheDue | PublisherStatusRequest
+    answers: ClassVar[Any] = PortfolioReport
+    config: PublisherConfig
+
+    async def on_start(self) -> None:
+        """Begin to follow the logs."""
+        self._logger = logger.bind(component=self.name)
+        self._url = self.config.url or embedded_redis_url(self.runtime)
+        self._follower = LogFollower(self.config.data_dir, limit=_READ_LIMIT)
+        self._backlog = Backlog(self.config.stream_max_length)
+        # None while Redis does not answer.
+        self._store: RedisStore | None = None
+        # What risk said last; None when it is in the cache, or too old for it.
+        self._report: PortfolioReport | None = None
+        self._published = 0
+        self._outages = 0
+        # Why Redis is away, and since when (monotonic ns); empty and None while it is not.
+        self._reason = ""
+        self._outage_began: int | None = None
+        self._retry_at = 0.0
+        self._quiet_until_ns = clock.monotonic_ns() + int(_GRACE_SECS * NANOS_PER_SEC)
+        self._backoff_secs = _FIRST_BACKOFF_SECS
+        self.every(self.config.cache_interval_secs, CacheDue())
+        self.start_task(self._run(), name="publish")
+
+    async def receive(self, message: Message, sender: str) -> Message | None:
+        """Ask risk, or answer how far the stream is."""
+        match message:
+            case CacheDue():
+                await self._ask_risk()
+                return None
+            case PublisherStatusRequest():
+                return self._status()
+            case _:
+                raise TypeError(f"publisher has no use for {type(message).__name__} of {sender}")
+
+    async def on_stop(self) -> None:
+        """Let go. What is not published yet is when it starts again."""
+        await self._disconnect()
+        self._follower.close()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._read()
+            if loop.time() >= self._retry_at:
+                try:
+                    store = self._store or await self._connect()
+                    wrote = await self._publish(store)
+                    if await self._cache(store) or wrote:
+                        # Not before, because a full Redis lets everybody connect and ask.
+                        self._report_recovery()
+                except RedisUnavailableError as error:
+                    await self._disconnect()
+                    self._report_outage(str(error))
+                    # Full jitter.
+                    self._retry_at = loop.time() + random.uniform(0, self._backoff_secs)  # noqa: S311 - is no secret
+                    self._backoff_secs = min(_MAX_BACKOFF_SECS, self._backoff_secs * 2)
+            await asyncio.sleep(_POLL_SECS)
+
+    async def _read(self) -> None:
+        """Read the logs to their ends, with a turn for others between the pieces."""
+        while batch := self._follower.batch():
+            for writer, record in batch:
+                self._backlog.read(writer, record)
+            self._follower.committed(batch)
+            await asyncio.sleep(0)
+
+    async def _connect(self) -> RedisStore:
+        # Kept at once, so that whatever ends this closes it.
+        self._store = await RedisStore.connect(self._url, timeout_secs=self.config.timeout_secs)
+        marks = await self._store.marks(self._backlog.logs)
+        if self._backlog.is_behind(marks):
+            self._logger.bind(event_type="redis_emptied").warning(
+                "Redis has lost events; the newest ones are published again"
+            )
+            await self._read_again()
+        self._backlog.continue_behind(marks)
+        return self._store
+
+    async def _read_again(self) -> None:
+        self._follower.close()
+        self._follower = LogFollower(self.config.data_dir, limit=_READ_LIMIT)
+        self._backlog = Backlog(self.config.stream_max_length)
+        await self._read()
+
+    async def _publish(self, store: RedisStore) -> bool:
+        wrote = False
+        while batch := self._backlog.batch(_BATCH_LIMIT):
+            await store.publish(
+                map(entry_of, batch),
+                {item.log: item.record.number for item in batch},
+                max_length=self.config.stream_max_length,
+            )
+            self._backlog.put(batch)
+            self._published += len(batch)
+            wrote = True
+        return wrote
+
+    async def _cache(self, store: RedisStore) -> bool:
+        report, self._report = self._report, None
+        if report is None:
+            return False
+        states = states_of(report)
+        states["publisher"] = publisher_state(self._status(), clock.utc_ns())
+        await store.cache(states, ttl_secs=self.config.cache_ttl_secs)
+        return True
+
+    async def _ask_risk(self) -> None:
+        # Of an outage only the newest report matters, and none that was taken before it.
+        self._report = None
+        try:
+            answer = await self.ask("risk", PortfolioRequest(), timeout_secs=_ASK_TIMEOUT_SECS)
+        except ActorError:
+            # The keys expire, which tells readers more than an old value would.
+            return
+        assert isinstance(answer, PortfolioReport)
+        self._report = answer
+
+    async def _disconnect(self) -> None:
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    def _report_outage(self, reason: str) -> None:
+        self._reason = reason
+        now_ns = clock.monotonic_ns()
+        if self._outage_began is None and now_ns >= self._quiet_until_ns:
+            self._outage_began = now_ns
+            self._outages += 1
+            self._logger.bind(event_type="redis_unavailable", reason=reason).warning(
+                "Redis does not take events; the logs keep them"
+            )
+
+    def _report_recovery(self) -> None:
+        self._backoff_secs = _FIRST_BACKOFF_SECS
+        self._reason = ""
+        if self._outage_began is None:
+            return
+        outage_ns = clock.monotonic_ns() - self._outage_began
+        self._outage_began = None
+        self._logger.bind(
+            event_type="redis_recovered",
+            outage_secs=round(outage_ns / NANOS_PER_SEC, 3),
+            published=self._published,
+            left_out=self._backlog.left_out,
+        ).info("the stream has caught up")
+
+    def _status(self) -> PublisherStatus:
+        return PublisherStatus(
+            connected=self._store is not None,
+            waiting=self._backlog.waiting,
+            published=self._published,
+            left_out=self._backlog.left_out,
+            outages=self._outages,
+            reason=self._reason,
+        )

@@ -1,0 +1,204 @@
+"""The report, the tree and prices as a person reads them in a terminal of 140 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from decimal import Decimal
+
+from krator_actors.core.report import Report, ReportedFill, ReportedOrder, ReportedPosition, Totals
+from krator_actors.model import NANOS_PER_SEC
+from krator_actors.terminal import print_table, say
+from supervisors.status import NodeStatus
+
+_ROWS = 20
+"""Orders and fills that the text report shows; ``--json`` has them all."""
+_CENT = Decimal("0.01")
+_ID_CHARS = 12
+_REASON_CHARS = 34
+_LAST_REASON_CHARS = 48
+_COARSE, _FINE = Decimal("0.0001"), Decimal("0.00000001")
+
+
+def plain(value: Decimal) -> str:
+    """Return a number without trailing zeros, with thousands set apart: ``61,836.135``."""
+    return f"{value.normalize():,f}"
+
+
+def computed(value: Decimal | None) -> str:
+    """Return a computed price without the digits that mean nothing; ``-`` for None."""
+    if value is None:
+        return "-"
+    return plain(value.quantize(_COARSE if abs(value) >= 1 else _FINE))
+
+
+def money(value: Decimal) -> str:
+    """Return an amount of quote currency: two decimals, signed zero never."""
+    return f"{value.quantize(_CENT) + 0:,.2f}"
+
+
+def profit(value: Decimal) -> str:
+    """Return an amount that is always signed."""
+    return f"{value.quantize(_CENT) + 0:+,.2f}"
+
+
+def utc_time(ts_ns: int) -> str:
+    """Return UTC nanoseconds as ISO 8601 to the second."""
+    moment = dt.datetime.fromtimestamp(ts_ns // NANOS_PER_SEC, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def print_report(report: Report) -> None:
+    """Print totals, positions, the last orders and fills."""
+    print_totals(report.totals)
+    _print_positions(report.positions)
+    _print_orders(report.orders)
+    _print_fills(report.fills)
+
+
+def print_totals(totals: Totals) -> None:
+    """Print what was counted, and the profit and loss after fees."""
+    say(
+        f"orders {totals.orders} · fills {totals.fills} · denied {totals.denied} · "
+        f"duplicates refused {totals.duplicates_refused} · halts {totals.halts} · "
+        f"incidents {totals.incidents} · restarts {totals.restarts}"
+    )
+    net = totals.realized_pnl + totals.unrealized_pnl - totals.fees
+    say(
+        f"P&L: realized {profit(totals.realized_pnl)} · unrealized {profit(totals.unrealized_pnl)}"
+        f" · fees {money(totals.fees)} · net {profit(net)}"
+    )
+
+
+def _print_positions(positions: list[ReportedPosition]) -> None:
+    say(f"\npositions: {len(positions)}")
+    if not positions:
+        return
+    header = (
+        *("SYMBOL", "QUANTITY", "AVERAGE", "MARK"),
+        *("REALIZED", "UNREALIZED", "FEES", "NET"),
+    )
+    rows = [
+        (
+            p.symbol,
+            plain(p.quantity),
+            computed(p.average_price),
+            computed(p.mark_price),
+            profit(p.realized_pnl),
+            profit(p.unrealized_pnl),
+            money(p.fees),
+            profit(p.realized_pnl + p.unrealized_pnl - p.fees),
+        )
+        for p in positions
+    ]
+    print_table(header, rows, right="QUANTITY AVERAGE MARK REALIZED UNREALIZED FEES NET")
+
+
+def _print_orders(orders: list[ReportedOrder]) -> None:
+    say(_title("orders", len(orders)))
+    if not orders:
+        return
+    header = (
+        *("TIME", "SYMBOL", "SIDE", "TYPE", "QUANTITY", "PRICE"),
+        *("STATUS", "FILLED", "AVERAGE", "REASON", "ID"),
+    )
+    rows = [
+        (
+            utc_time(o.ts_event),
+            o.symbol,
+            o.side.value if o.side else "-",
+            o.order_type.value if o.order_type else "-",
+            plain(o.quantity) if o.quantity is not None else "-",
+            plain(o.price) if o.price is not None else "-",
+            o.status.value,
+            plain(o.filled_quantity),
+            computed(o.average_price),
+            shortened(o.reason, _REASON_CHARS) or "-",
+            _short_id(o.client_order_id),
+        )
+        for o in orders[-_ROWS:]
+    ]
+    print_table(header, rows, right="QUANTITY PRICE FILLED AVERAGE")
+
+
+def _print_fills(fills: list[ReportedFill]) -> None:
+    say(_title("fills", len(fills)))
+    if not fills:
+        return
+    header = ("TIME", "SYMBOL", "SIDE", "QUANTITY", "PRICE", "FEE", "IN", "TRADE", "ORDER")
+    rows = [
+        (
+            utc_time(f.ts_event),
+            f.symbol,
+            f.side.value,
+            plain(f.quantity),
+            plain(f.price),
+            plain(f.fee),
+            f.fee_currency,
+            f.trade_id,
+            _short_id(f.client_order_id),
+        )
+        for f in fills[-_ROWS:]
+    ]
+    print_table(header, rows, right="QUANTITY PRICE FEE")
+
+
+def print_tree(root: NodeStatus) -> None:
+    """Print the tree, and what to do about children that a person must start again."""
+    header = (
+        *("NAME", "STATE", "PID", "GEN", "RESTARTS", "BUDGET"),
+        *("UPTIME", "INBOX", "LAST REASON"),
+    )
+    print_table(header, list(_tree_rows(root, 0)), right="PID GEN RESTARTS UPTIME INBOX")
+    for worker in root.workers():
+        if worker.state == "quarantined":
+            say(
+                f"\n{worker.name} is quarantined: it used up its restarts. Why is in the crash "
+                f"folder; krator restart {worker.name} starts it again."
+            )
+
+
+def _tree_rows(node: NodeStatus, depth: int) -> Iterable[tuple[str, ...]]:
+    yield (
+        "  " * depth + node.name,
+        node.state,
+        str(node.pid or "-"),
+        str(node.generation),
+        str(node.restarts),
+        _budget(node),
+        _duration(node.uptime_secs),
+        str(node.inbox) if node.type == "worker" else "-",
+        shortened(node.last_reason or "", _LAST_REASON_CHARS) or "-",
+    )
+    for child in node.children:
+        yield from _tree_rows(child, depth + 1)
+
+
+def _short_id(client_order_id: str) -> str:
+    # An external order has the venue's id at the end, and only that tells one from another.
+    if client_order_id.startswith("external-"):
+        return f"external {client_order_id.rpartition('-')[2]}"
+    return client_order_id[:_ID_CHARS]
+
+
+def _budget(node: NodeStatus) -> str:
+    if node.budget_limit is None:
+        return "-"
+    if node.state == "quarantined":
+        return "used up"
+    return f"{node.budget_spent} of {node.budget_limit} in {node.budget_period_secs:g} s"
+
+
+def _duration(secs: float) -> str:
+    minutes, seconds = divmod(int(secs), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _title(what: str, count: int) -> str:
+    return f"\n{what}: {count}" + (f" (the last {_ROWS})" if count > _ROWS else "")
+
+
+def shortened(text: str, chars: int) -> str:
+    """Return ``text``, cut at ``chars`` with an ellipsis."""
+    return text if len(text) <= chars else text[: chars - 1] + "…"

@@ -1,0 +1,84 @@
+"""SIGKILL of a stateless worker, until its replacement answers somebody outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from supervisors.client import Client
+from supervisors.messages import ActorError
+from tests.benchmarks.echo import Me, WhoAreYou
+from tests.benchmarks.hop import players
+from tests.benchmarks.measure import Counts, p50_p99, percentile, short_folder
+
+_QUIET_SECS = 0.05
+_LIMIT_SECS = 10.0
+
+
+def run(counts: Counts) -> dict[str, Any]:
+    forks_ns = [_fork() for _ in range(counts.forks)]
+    # No budget, so that each restart is at once: a backoff is not what is measured.
+    with short_folder() as folder, players(folder, None):
+        restarts_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.restarts))
+    p50, p99 = p50_p99(restarts_ns, 1e6)
+    return {
+        "restart_p50_ms": p50,
+        "restart_p99_ms": p99,
+        "bare_fork_p50_ms": percentile(forks_ns, 0.5) / 1e6,
+    }
+
+
+async def _kill_again_and_again(runtime: Path, count: int) -> list[int]:
+    took_ns = []
+    async with Client(runtime, name="bench") as client:
+        me = await client.ask("pong", WhoAreYou(), Me, timeout_secs=5.0)
+        for _ in range(count):
+            await asyncio.sleep(_QUIET_SECS)
+            killed_ns = time.monotonic_ns()
+            os.kill(me.pid, signal.SIGKILL)
+            me = await _next(client, me)
+            took_ns.append(time.monotonic_ns() - killed_ns)
+    return took_ns
+
+
+async def _next(client: Client, before: Me) -> Me:
+    """Return what the next incarnation answers."""
+    deadline = time.monotonic() + _LIMIT_SECS
+    while True:
+        assert time.monotonic() < deadline, "nobody took its place"
+        try:
+            me = await client.ask("pong", WhoAreYou(), Me, timeout_secs=5.0)
+        except ActorError:
+            continue  # it died with the question
+        if me.generation > before.generation:
+            return me
+
+
+def _fork() -> int:
+    """Kill a forked process, fork another, and have it answer: what no supervisor can beat."""
+    ours, theirs = socket.socketpair()
+    victim = os.fork()
+    if not victim:
+        signal.pause()
+    pidfd = os.pidfd_open(victim)
+    began_ns = time.monotonic_ns()
+    os.kill(victim, signal.SIGKILL)
+    select.select([pidfd], [], [])
+    os.waitpid(victim, 0)
+    successor = os.fork()
+    if not successor:
+        theirs.send(b"!")
+        os._exit(0)
+    ours.recv(1)
+    took_ns = time.monotonic_ns() - began_ns
+    os.waitpid(successor, 0)
+    for each in (ours, theirs):
+        each.close()
+    os.close(pidfd)
+    return took_ns

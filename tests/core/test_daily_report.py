@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of, day_text
+from krator_actors.messages import AccountReport, OrderDenied, OrderFilled
+from krator_actors.model import NANOS_PER_SEC, OrderSide
+
+BTC = "BTC-USDT.SIM"
+DAY = dt.date(2026, 11, 22)
+BEGIN_NS = int(dt.datetime(2026, 11, 22, tzinfo=dt.UTC).timestamp()) * NANOS_PER_SEC
+HOUR_NS = 3_600 * NANOS_PER_SEC
+
+
+def filled(number: int, side: OrderSide, price: int) -> OrderFilled:
+    return OrderFilled(
+        client_order_id=f"o-{number}",
+        venue_order_id=str(number),
+        trade_id=str(number),
+        symbol=BTC,
+        strategy="strategy:x",
+        side=side,
+        last_quantity=Decimal(1),
+        last_price=Decimal(price),
+        fee=Decimal(1),
+        fee_currency="USDT",
+        ts_event=1,
+        ts_init=1,
+    )
+
+
+def denied(number: int) -> OrderDenied:
+    return OrderDenied(
+        client_order_id=f"o-{number}",
+        strategy="strategy:x",
+        symbol=BTC,
+        reason="MAX_POSITION",
+        detail="2 exceeds max 1",
+        ts_event=1,
+    )
+
+
+def report() -> DayReport:
+    """A purchase the day before, a sale with profit and a denial on the day, another sale after."""
+    fold = DayFold(DAY)
+    opening = AccountReport(balances={"USDT": Decimal(1_000), "BTC": Decimal(0)}, ts_event=1)
+    fold.take(opening, BEGIN_NS - 9 * HOUR_NS)
+    fold.take(filled(1, OrderSide.BUY, 100), BEGIN_NS - 1)
+    fold.take(filled(2, OrderSide.BUY, 100), BEGIN_NS - 1)
+    fold.take(filled(3, OrderSide.SELL, 130), BEGIN_NS)
+    fold.take(denied(4), BEGIN_NS + HOUR_NS)
+    fold.take(filled(5, OrderSide.SELL, 990), BEGIN_NS + 24 * HOUR_NS)
+    return fold.report()
+
+
+def test_totals_of_the_day_are_what_changed_on_it() -> None:
+    made = report()
+
+    assert (made.totals.fills, made.totals.denied, made.totals.orders) == (1, 1, 2)
+    assert made.totals.realized_pnl == 30
+    assert made.totals.fees == 1
+    assert (made.totals_at_end.fills, made.totals_at_end.fees) == (3, 3)
+
+
+def test_orders_and_fills_are_those_of_the_day() -> None:
+    made = report()
+
+    assert [order.client_order_id for order in made.orders] == ["o-3", "o-4"]
+    assert [fill.trade_id for fill in made.fills] == ["3"]
+
+
+def test_positions_are_those_at_the_end_of_the_day() -> None:
+    (position,) = report().positions
+
+    assert (position.symbol, position.quantity) == (BTC, 1)
+
+
+def test_text_is_readable() -> None:
+    lines = day_text(report()).splitlines()
+
+    assert lines[0] == "Krator, 2026-11-22 (UTC)"
+    assert "realized pnl        30          30" in lines
+    assert "fills: 1" in lines
+    assert any("MAX_POSITION: 2 exceeds max 1" in line for line in lines)
+
+
+def test_day_on_which_nothing_happened_has_a_report() -> None:
+    made = DayFold(DAY).report()
+
+    assert (made.orders, made.fills, made.positions, made.totals.orders) == ([], [], [], 0)
+    assert "orders: 0" in day_text(made)
+
+
+def test_day_begins_at_midnight_utc() -> None:
+    assert day_of(BEGIN_NS) == DAY
+    assert day_of(BEGIN_NS - 1) == dt.date(2026, 11, 21)
+    assert day_before(BEGIN_NS + HOUR_NS) == dt.date(2026, 11, 21)
