@@ -60,13 +60,13 @@ def _start_child(turn: Turn, request: str, asked: ChildSpec | SupervisorSpec | I
     if spec is None:
         _refuse(turn, request, RequestError.SIMPLE_ONE_FOR_ONE)
         return
-    mistakes = mistakes_of_child(spec, turn.spec.auto_shutdown)
+    mistakes = mistakes_of_child(spec, turn.rules.auto_shutdown)
     present = turn.child(spec.name)
     if mistakes:
         _refuse(turn, request, RequestError.INVALID_SPEC, "; ".join(map(str, mistakes)))
     elif present is not None:
         _refuse(turn, request, _why_not_again(present))
-    elif turn.spec.max_children is not None and len(turn.children) >= turn.spec.max_children:
+    elif turn.rules.max_children is not None and len(turn.children) >= turn.rules.max_children:
         _refuse(turn, request, RequestError.MAX_CHILDREN)
     else:
         _begin_start(turn, Child(spec=spec, is_new=True), request)
@@ -76,7 +76,7 @@ def _spec_of(
     turn: Turn, asked: ChildSpec | SupervisorSpec | Instance
 ) -> ChildSpec | SupervisorSpec | None:
     """Return the spec of a child asked for; None when the strategy has none of that kind."""
-    template = turn.spec.template
+    template = turn.rules.template
     if not isinstance(asked, Instance):
         return asked if template is None else None
     if isinstance(template, ChildSpec):
@@ -95,7 +95,7 @@ def _why_not_again(present: Child) -> RequestError:
 def _terminate_child(turn: Turn, request: str, name: str) -> None:
     child = turn.child(name)
     if child is None:
-        _refuse(turn, request, unknown(turn.spec, name))
+        _refuse(turn, request, unknown(turn.rules, name))
         return
     child = _cut_start(turn, child)
     child = turn.change(child, waiters=(*child.waiters, request), start_again=False)
@@ -111,7 +111,7 @@ def _terminate_child(turn: Turn, request: str, name: str) -> None:
 
 def _restart_child(turn: Turn, request: str, name: str) -> None:
     child = turn.child(name)
-    refusal = unknown(turn.spec, name) if child is None else _why_no_restart(turn, child)
+    refusal = unknown(turn.rules, name) if child is None else _why_no_restart(turn, child)
     if child is None or refusal is not None:
         _refuse(turn, request, refusal or RequestError.NOT_FOUND)
     else:
@@ -120,7 +120,7 @@ def _restart_child(turn: Turn, request: str, name: str) -> None:
 
 def _delete_child(turn: Turn, request: str, name: str) -> None:
     child = turn.child(name)
-    refusal = unknown(turn.spec, name) if child is None else _why_no_restart(turn, child)
+    refusal = unknown(turn.rules, name) if child is None else _why_no_restart(turn, child)
     if child is None or refusal is not None:
         _refuse(turn, request, refusal or RequestError.NOT_FOUND)
     else:

@@ -144,7 +144,7 @@ def _begin_restart(turn: Turn, child: Child) -> None:
         return
     child = turn.change(child, phase=Phase.WAITING)
     names = list(turn.children)
-    if turn.spec.strategy is Strategy.REST_FOR_ONE:
+    if turn.rules.strategy is Strategy.REST_FOR_ONE:
         names = names[names.index(child.name) :]
     stops = tuple(name for name in reversed(names) if name != child.name)
     starts = tuple(name for name in names if _comes_back(turn.children[name]))
@@ -159,8 +159,8 @@ def _comes_back(child: Child) -> bool:
 def _is_within_intensity(turn: Turn) -> bool:
     """Count one restart; false when it was one too many."""
     second = math.floor(turn.now)
-    turn.attempts = (*since(turn.attempts, second - turn.spec.period_secs), second)
-    return len(turn.attempts) <= turn.spec.intensity
+    turn.attempts = (*since(turn.attempts, second - turn.rules.period_secs), second)
+    return len(turn.attempts) <= turn.rules.intensity
 
 
 def _give_up(turn: Turn, child: Child) -> None:
@@ -171,7 +171,7 @@ def _give_up(turn: Turn, child: Child) -> None:
 
 def _shuts_down(turn: Turn) -> bool:
     # Under ``never`` no child is significant: the spec was checked.
-    if turn.spec.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
+    if turn.rules.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT:
         return True
     return not any(
         child.spec.significant and presence(child) is not Presence.UNDEFINED

@@ -39,13 +39,14 @@ class Turn:
         self.attempts = state.attempts
         self.outcome: Outcome = state.outcome
         self.culprit = state.culprit
-        self.spec = state
+        # The state before: of it, what is never changed is asked for.
+        self.rules = state
         self._tokens = state.tokens
 
     def state(self) -> State:
         """Return the state after all moves."""
         return msgspec.structs.replace(
-            self.spec,
+            self.rules,
             by_name=self.children,
             mode=self.mode,
             plan=self.plan,
@@ -59,12 +60,12 @@ class Turn:
     @property
     def is_group(self) -> bool:
         """True when the end of one child concerns others."""
-        return self.spec.strategy in {Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE}
+        return self.rules.strategy in {Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE}
 
     @property
     def is_simple(self) -> bool:
         """True when all children are of one template and are forgotten when they end."""
-        return self.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+        return self.rules.strategy is Strategy.SIMPLE_ONE_FOR_ONE
 
     def child(self, name: str) -> Child | None:
         """Return the child of that name, or None."""

@@ -41,11 +41,15 @@ SLOW = {
 
 MUTANTS = {
     "edge_of_the_period_is_exclusive": ("backoff", "time >= edge", "time > edge"),
-    "one_restart_more_is_allowed": ("restarts", "<= turn.spec.intensity", "< turn.spec.intensity"),
+    "one_restart_more_is_allowed": (
+        "restarts",
+        "<= turn.rules.intensity",
+        "< turn.rules.intensity",
+    ),
     "one_restart_less_is_allowed": (
         "restarts",
-        "<= turn.spec.intensity",
-        "<= turn.spec.intensity + 1",
+        "<= turn.rules.intensity",
+        "<= turn.rules.intensity + 1",
     ),
     "failed_try_is_not_counted": (
         "restarts",
@@ -81,8 +85,8 @@ MUTANTS = {
     ),
     "any_significant_waits_for_all": (
         "restarts",
-        "turn.spec.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT",
-        "turn.spec.auto_shutdown is AutoShutdown.NEVER",
+        "turn.rules.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT",
+        "turn.rules.auto_shutdown is AutoShutdown.NEVER",
     ),
     "all_significant_counts_the_restarting_as_gone": (
         "restarts",
@@ -123,7 +127,7 @@ MUTANTS = {
     ),
     "failed_start_child_keeps_the_spec": ("restarts", "if child.is_new:", "if False:"),
     "invalid_spec_is_started": ("requests", "    if mistakes:\n", "    if False:\n"),
-    "no_limit_of_children": ("requests", ">= turn.spec.max_children", "> turn.spec.max_children"),
+    "no_limit_of_children": ("requests", ">= turn.rules.max_children", "> turn.rules.max_children"),
     "terminated_child_is_tried_again": (
         "requests",
         "turn.rest(turn.answer(child))",
