@@ -7,7 +7,7 @@ ARGS ?=
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench check format lock clean
+.PHONY: help setup run test bench conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ endif
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
+	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance
 
 check: $(STAMP) ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from supervisors.brain import Brain, BrainStatistics
 from supervisors.messages import Message
 
-__all__ = ["Actor", "Brain", "BrainStatistics", "Surroundings"]
+__all__ = ["Actor", "Brain", "BrainStatistics", "NotNeededError", "Surroundings"]
 
 
 class Surroundings(Protocol):
@@ -33,6 +33,14 @@ class Surroundings(Protocol):
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See ``Actor.start_task``."""
+
+
+class NotNeededError(Exception):
+    """Raised by ``on_start`` when this actor has nothing to do: it ends, and that is no failure.
+
+    Erlang's ``ignore``: the supervisor keeps its spec, unless it is temporary, and does not start
+    it again by itself.
+    """
 
 
 class Actor:
@@ -56,6 +64,8 @@ class Actor:
     runtime: Path
     """the private folder of this system's sockets"""
     surroundings: Surroundings
+    ready_info: Any = None
+    """Set in ``on_start``: builtin types for whoever asked for this start, e.g. a port."""
 
     async def on_start(self) -> None:
         """Get ready; ready when it returns. Messages queue meanwhile.

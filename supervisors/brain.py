@@ -127,6 +127,8 @@ class Brain:
         # No message is taken and no timer rearmed any more.
         self._stopping = False
         self._started = False
+        # What the actor wants whoever asked for its start to know.
+        self.ready_info: Any = None
         # Class name and start (monotonic seconds) of the message in work.
         self._in_work: tuple[str, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -269,6 +271,7 @@ class Brain:
 
     async def _work(self, actor: Actor, on_ready: Callable[[], None]) -> None:
         await actor.on_start()
+        self.ready_info = actor.ready_info
         self._started = True
         on_ready()
         inbox = self._inbox

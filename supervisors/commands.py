@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
@@ -11,9 +10,25 @@ from supervisors.control import Command
 from supervisors.decisions import Phase
 from supervisors.status import NodeStatus
 
-Answer = Callable[[str | None], None]
+FamilyVerb = Literal[
+    "start_child",
+    "terminate_child",
+    "restart_child",
+    "delete_child",
+    "which_children",
+    "count_children",
+    "get_childspec",
+]
+"""What Erlang's supervisors are asked: the name is the supervisor's."""
 
-Verb = Literal["status", "restart", "reset-quarantine"]
+Verb = Literal["status", "restart", "reset-quarantine"] | FamilyVerb
+
+
+class Answer(Protocol):
+    """Takes None or why not, and the result if there is one."""
+
+    def __call__(self, error: str | None, result: Any = None, /) -> object:
+        """Tell whoever asked. Called once."""
 
 
 class AdminRequest(msgspec.Struct, frozen=True):
@@ -23,6 +38,8 @@ class AdminRequest(msgspec.Struct, frozen=True):
     """Comes back in the answer: an answer that came too late must not be taken for another."""
     verb: Verb
     name: str = ""
+    child: str = ""
+    spec: bytes = b""
 
 
 class AdminAnswer(msgspec.Struct, frozen=True):
@@ -31,10 +48,18 @@ class AdminAnswer(msgspec.Struct, frozen=True):
     id: str
     error: str | None = None
     node: NodeStatus | None = None
+    result: Any = None
 
 
 class Supervising(Protocol):
     """What a command needs of its supervisor."""
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+
+    def serve(self, command: Command, answer: Answer) -> None:
+        """Do what Erlang's supervisors are asked."""
 
     def phase_of(self, name: str) -> Phase | None:
         """Return where that child is, or None."""
@@ -52,6 +77,9 @@ class Supervising(Protocol):
         """Send the command to a supervisor below; False when it does not run."""
 
 
+_FAMILY_VERBS = frozenset(get_args(FamilyVerb))
+
+
 class Commands:
     """Carries out commands for own children and passes on those for descendants."""
 
@@ -62,23 +90,25 @@ class Commands:
 
     def handle(self, command: Command, answer: Answer) -> None:
         """Carry it out or pass it on; ``answer`` is called with None, or with why not."""
+        is_family = command.verb in _FAMILY_VERBS
+        if is_family and command.name == self._supervision.name:
+            self._supervision.serve(command, answer)
+            return
         child = self._supervision.child_with(command.name)
         if child is None:
             answer(f"there is no actor named {command.name}")
-        elif child == command.name:
+        elif child == command.name and not is_family:
             answer(self._carry_out(command))
         else:
             self._passed_on[command.id] = (child, answer)
             if not self._supervision.forward(child, command):
-                self.answered(
-                    command.id, f"{child}, which supervises {command.name}, is not running"
-                )
+                self.answered(command.id, _not_running(child, command))
 
-    def answered(self, command_id: str, error: str | None) -> None:
+    def answered(self, command_id: str, error: str | None, result: Any = None) -> None:
         """Take the answer from below; an unknown one came too late."""
         _, answer = self._passed_on.pop(command_id, ("", None))
         if answer is not None:
-            answer(error)
+            answer(error, result)
 
     def child_died(self, name: str) -> None:
         """Answer what was passed on to that child: nobody else will."""
@@ -103,3 +133,9 @@ class Commands:
                 return f"{command.name} is not quarantined but {phase.value}"
             case _:
                 return f"unknown command {command.verb}"
+
+
+def _not_running(child: str, command: Command) -> str:
+    if child == command.name:
+        return f"{child} is not running"
+    return f"{child}, which supervises {command.name}, is not running"

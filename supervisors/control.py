@@ -11,7 +11,7 @@ import mmap
 import os
 import socket
 import struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -35,6 +35,13 @@ class Hello(Packet, frozen=True):
 
 class Ready(Packet, frozen=True):
     """The child has started: ``on_start`` returned, or all children are ready."""
+
+    info: Any = None
+    """``Actor.ready_info``"""
+
+
+class Ignored(Packet, frozen=True):
+    """The child is not needed, and ends: Erlang's ``ignore``."""
 
 
 class Crash(Packet, frozen=True):
@@ -73,8 +80,13 @@ class Command(Packet, frozen=True):
 
     id: str
     verb: str
-    """``restart`` or ``reset-quarantine``."""
+    """One of ``commands.Verb``, but ``status``."""
     name: str
+    """Of the descendant; for what Erlang asks of a supervisor, of that supervisor."""
+    child: str = ""
+    """Which of the supervisor's children is meant, when one is."""
+    spec: bytes = b""
+    """For ``start_child``: the pickled specification, read by that supervisor alone."""
 
 
 class CommandDone(Packet, frozen=True):
@@ -82,9 +94,11 @@ class CommandDone(Packet, frozen=True):
 
     id: str
     error: str | None
+    result: Any = None
+    """What was asked for, in builtin types."""
 
 
-AnyPacket = Hello | Ready | Crash | Stopped | Told | Stop | Command | CommandDone
+AnyPacket = Hello | Ready | Ignored | Crash | Stopped | Told | Stop | Command | CommandDone
 
 
 class Channel:

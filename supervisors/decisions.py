@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
+
+from supervisors.spec import ChildSpec, Instance, SupervisorSpec
 
 
 class Phase(enum.Enum):
@@ -14,8 +17,11 @@ class Phase(enum.Enum):
     """Its turn in the start order has not come yet."""
     STARTING = "starting"
     RUNNING = "running"
+    ENDED = "ended"
+    """Ended by itself while the supervisor was in the middle of something: what is to be done
+    about it is decided when that is over."""
     BACKOFF = "backoff"
-    """Ended; a timer will start it again."""
+    """Ended; a timer will start it again. Erlang's ``restarting``."""
     STOPPING = "stopping"
     STOPPED = "stopped"
     """Ended for good; the spec is kept, so that a person may start it again."""
@@ -39,6 +45,8 @@ class Outcome(enum.Enum):
     """It was asked to."""
     GAVE_UP = "gave_up"
     """More restarts than its intensity allows. To its parent this is a clean end, as in Erlang."""
+    AUTO_SHUTDOWN = "auto_shutdown"
+    """A significant child ended by itself."""
     START_FAILED = "start_failed"
     """A child failed while the supervisor was starting."""
 
@@ -51,6 +59,14 @@ class ChildReady(msgspec.Struct, frozen=True):
     """The child's ``on_start`` returned."""
 
     name: str
+    info: Any = None
+    """What the child wants whoever asked for its start to know, e.g. a port."""
+
+
+class ChildIgnored(msgspec.Struct, frozen=True):
+    """The child has decided in its start that it is not needed, and is gone: no failure."""
+
+    name: str
 
 
 class ChildEnded(msgspec.Struct, frozen=True):
@@ -59,6 +75,8 @@ class ChildEnded(msgspec.Struct, frozen=True):
     name: str
     clean: bool
     """True when it ended by itself and said so: Erlang's ``normal`` and ``shutdown``."""
+    detail: str = ""
+    """Why, for whoever asked for its start."""
 
 
 class TimerFired(msgspec.Struct, frozen=True):
@@ -75,6 +93,35 @@ class StopRequested(msgspec.Struct, frozen=True):
 class RestartRequested(msgspec.Struct, frozen=True):
     """A person wants this child stopped, if it runs, and started. Forgives its budget."""
 
+    name: str
+
+
+class StartChildRequested(msgspec.Struct, frozen=True):
+    """Add this child, as the last one, and start it: Erlang's ``start_child``."""
+
+    request: str
+    """Comes back in the ``Answer``."""
+    child: ChildSpec | SupervisorSpec | Instance
+
+
+class TerminateChildRequested(msgspec.Struct, frozen=True):
+    """Stop the child; its spec is kept unless it is temporary: Erlang's ``terminate_child``."""
+
+    request: str
+    name: str
+
+
+class RestartChildRequested(msgspec.Struct, frozen=True):
+    """Start a child that does not run: Erlang's ``restart_child``."""
+
+    request: str
+    name: str
+
+
+class DeleteChildRequested(msgspec.Struct, frozen=True):
+    """Forget a child that does not run: Erlang's ``delete_child``."""
+
+    request: str
     name: str
 
 
@@ -129,5 +176,51 @@ class Finish(msgspec.Struct, frozen=True):
     culprit: str | None
 
 
-Event = Boot | ChildReady | ChildEnded | TimerFired | StopRequested | RestartRequested
-Action = StartChild | StopChild | SetTimer | Report | AllReady | Finish
+class RequestError(enum.Enum):
+    """Why a request was refused or failed. Erlang's words, and four of ours."""
+
+    ALREADY_STARTED = "already_started"
+    ALREADY_PRESENT = "already_present"
+    NOT_FOUND = "not_found"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    SIMPLE_ONE_FOR_ONE = "simple_one_for_one"
+    """The request makes no sense for a supervisor of this strategy, or of another one."""
+    MAX_CHILDREN = "max_children"
+    """Elixir's word."""
+    INVALID_SPEC = "invalid_spec"
+    """The detail has Erlang's word for each mistake."""
+    START_FAILED = "start_failed"
+    """The detail says why."""
+    TERMINATED = "terminated"
+    """Somebody else had the child stopped before it was ready."""
+    STOPPING = "stopping"
+    """The supervisor ends. Erlang's caller would exit with ``noproc`` or ``shutdown``."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Tell whoever made the request what came of it. Every request is answered once."""
+
+    request: str
+    error: RequestError | None = None
+    detail: str = ""
+    ignored: bool = False
+    """The child decided that it is not needed: Erlang's ``{ok, undefined}``."""
+    info: Any = None
+    """What the child said when it was ready."""
+
+
+Request = (
+    StartChildRequested | TerminateChildRequested | RestartChildRequested | DeleteChildRequested
+)
+Event = (
+    Boot
+    | ChildReady
+    | ChildIgnored
+    | ChildEnded
+    | TimerFired
+    | StopRequested
+    | RestartRequested
+    | Request
+)
+Action = StartChild | StopChild | SetTimer | Report | AllReady | Finish | Answer

@@ -19,8 +19,8 @@ import uvloop
 from thespian.actors import Actor, ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
 
 from supervisors import launch, thespian_engine
-from supervisors.actor import Brain
-from supervisors.control import Channel, Crash, Hello, Ready, Statistics, Stop, Stopped
+from supervisors.actor import Brain, NotNeededError
+from supervisors.control import Channel, Crash, Hello, Ignored, Ready, Statistics, Stop, Stopped
 from supervisors.process import CrashFile, crash_path, default_signals
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
@@ -90,6 +90,10 @@ class Guardian:
         # of which one may never return.
         try:
             await brain.run(self._on_ready)
+        except NotNeededError:
+            self._channel.send(Ignored())
+            _flush_output()
+            os._exit(0)
         except BaseException as error:  # noqa: BLE001 - as above
             end_crashed(self._channel, self.crash_file, error)
         self._end_cleanly()
@@ -110,7 +114,7 @@ class Guardian:
 
     def _on_ready(self) -> None:
         self._own.slot.beat()
-        self._channel.send(Ready())
+        self._channel.send(Ready(None if self._brain is None else self._brain.ready_info))
 
     def _end_cleanly(self) -> NoReturn:
         self._channel.send(Stopped())

@@ -69,6 +69,7 @@ class Incarnation:
         self.told: NodeStatus | None = None
         self.crash: Crash | None = None
         self.said_stopped = False
+        self.said_ignored = False
         self.verdict: Reason | None = None
         self._beats_seen = 0
         self._beats_missed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -27,6 +28,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     crash_file: Path | None = None
     crash: Crash | None = None
 
+    def as_start_failure(self, name: str) -> Crash:
+        """Return the failure of the deepest child, which passes up unchanged."""
+        if self.crash is not None and self.crash.child is not None:
+            return self.crash
+        traceback = "" if self.crash is None else self.crash.traceback
+        return Crash.of("StartError", str(self.reason), traceback, name)
+
 
 _NODE_STATES: Mapping[Mode, NodeState] = {
     Mode.BOOTING: "starting",
@@ -47,9 +55,8 @@ def paint(
 ) -> NodeStatus:
     """Return the supervisor's own node, with its children in start order."""
     children = [
-        _paint_child(spec_of_child, child, alive.get(child.name), ended.get(child.name))
-        for spec_of_child in spec.children
-        if (child := state.child(spec_of_child.name)) is not None
+        _paint_child(child, alive.get(child.name), ended.get(child.name))
+        for child in state.children
     ]
     return NodeStatus(
         name=spec.name,
@@ -62,12 +69,8 @@ def paint(
     )
 
 
-def _paint_child(
-    spec: ChildSpec | SupervisorSpec,
-    child: Child,
-    alive: Incarnation | None,
-    ended: Ended | None,
-) -> NodeStatus:
+def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -> NodeStatus:
+    spec = child.spec
     node = NodeStatus(
         name=child.name,
         type="worker" if isinstance(spec, ChildSpec) else "supervisor",
@@ -109,6 +112,29 @@ def _paint_child(
     )
 
 
+def child_holding(
+    name: str, *, spec: SupervisorSpec, state: State, alive: Mapping[str, Incarnation]
+) -> str | None:
+    """Return which child is, or contains, the actor of that name; None when nobody knows it."""
+    # Also those of the beginning that are forgotten: a person is told that they have ended.
+    specs = {child.name: child for child in spec.children}
+    specs |= {child.name: child.spec for child in state.children}
+    named = (child for child, its in specs.items() if name in _names(its))
+    # What was added below is known only by what its supervisor told.
+    told = (
+        child
+        for child, process in alive.items()
+        if process.told is not None and process.told.find(name) is not None
+    )
+    return next(itertools.chain(named, told), None)
+
+
+def _names(spec: ChildSpec | SupervisorSpec) -> set[str]:
+    if isinstance(spec, ChildSpec):
+        return {spec.name}
+    return {spec.name}.union(*(_names(child) for child in spec.children))
+
+
 def stopped_tree(spec: SupervisorSpec) -> NodeStatus:
     """Return the picture of a tree of which no process runs."""
     children = _unknown_children(spec)
@@ -136,5 +162,7 @@ def _node_state(child: Child) -> NodeState:
             return "stopping"
         case Phase.QUARANTINED:
             return "quarantined"
+        case Phase.ENDED:
+            return "restarting"
         case Phase.WAITING | Phase.STOPPED:
             return "stopped"

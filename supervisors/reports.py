@@ -46,6 +46,17 @@ class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
     restart_in_secs: float | None
 
 
+def one_line(report: SupervisorReport, *, max_chars: int = 400) -> str:
+    """Return the report as one line of text, of which the reason is cut to fit."""
+    before = f"Supervisor: {report.supervisor}. Context: {report.report}. Reason: "
+    after = f" Offender: id={report.child},pid={report.pid}."
+    reason = " ".join(f"{report.reason}.".split())
+    room = max(0, max_chars - len(before) - len(after))
+    if len(reason) > room:
+        reason = f"{reason[: max(0, room - 1)]}…"
+    return f"{before}{reason}{after}"
+
+
 class ReportLog:
     """Appends reports. A full disk loses the line and never stops a supervisor."""
 

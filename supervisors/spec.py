@@ -68,7 +68,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Backoff = Backoff()
 
 
-class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="worker"):
     """One worker: which actor class, and how it lives, dies and comes back."""
 
     name: str
@@ -82,6 +82,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_secs: float | None = 5.0
     """How long a stop may take before SIGKILL; 0 kills at once, None waits for ever."""
     significant: bool = False
+    """Its own end, not followed by a restart, can end its supervisor: see ``AutoShutdown``."""
     start_timeout_secs: float = 10.0
     """Not ready by then is a failed start."""
     budget: Budget | None = None
@@ -95,11 +96,12 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     else it is a failed start."""
 
 
-class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True):
+class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="supervisor"):
     """One supervisor and its children, in start order."""
 
     name: str
     children: tuple[ChildSpec | SupervisorSpec, ...] = ()
+    """Under simple_one_for_one exactly one, the template, of which nothing is started yet."""
     strategy: Strategy = Strategy.ONE_FOR_ONE
     intensity: int = 3
     """This many restarts within ``period_secs`` are allowed; one more and it gives up."""
@@ -111,3 +113,16 @@ class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True):
     significant: bool = False
     start_timeout_secs: float = 60.0
     budget: Budget | None = None
+    max_children: int | None = None
+    """How many children a simple_one_for_one supervisor may have; None: as many as asked for."""
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One more child of a simple_one_for_one supervisor: its template, with this name and config.
+
+    Where Erlang returns a pid for such a child, the caller here gives a name, because names are
+    what peers send to.
+    """
+
+    name: str
+    config: Any = None

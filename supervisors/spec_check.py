@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import importlib
+import math
 import traceback
+from collections.abc import Callable
 from typing import Any, assert_never
 
-from supervisors.spec import AutoShutdown, ChildSpec, SpecError, Strategy, SupervisorSpec
+import msgspec
+
+from supervisors.spec import (
+    AutoShutdown,
+    Budget,
+    ChildSpec,
+    Restart,
+    SpecError,
+    Strategy,
+    SupervisorSpec,
+)
 from supervisors.status import StartError
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a specification."""
+
+    name: str
+    """Of the child or supervisor."""
+    error: str
+    """Erlang's word, e.g. ``invalid_shutdown``, or one like it for a field of ours."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text} ({self.error})"
 
 
 def check_spec(spec: SupervisorSpec) -> None:
     """Raise SpecError, with all mistakes of the whole tree in its text."""
-    mistakes: list[str] = []
-    _collect_mistakes(spec, {spec.name}, mistakes)
+    mistakes: list[Mistake] = []
+    _check_fields(spec, _OF_ALL, mistakes)
+    _check_supervisor(spec, {spec.name}, mistakes)
     if mistakes:
-        raise SpecError("; ".join(mistakes))
+        raise SpecError("; ".join(map(str, mistakes)))
+
+
+def mistakes_of_child(
+    spec: ChildSpec | SupervisorSpec, auto_shutdown: AutoShutdown
+) -> list[Mistake]:
+    """Return all mistakes of one child, and of what is below it, under such a supervisor."""
+    mistakes: list[Mistake] = []
+    _check_child(spec, auto_shutdown, set(), mistakes)
+    return mistakes
 
 
 def import_actor(path: str) -> type[Any]:
@@ -52,41 +87,125 @@ def _import_actor_of(child: ChildSpec) -> None:
         raise StartError(child.name, reason, traceback.format_exc()) from error
 
 
-def _collect_mistakes(spec: SupervisorSpec, names: set[str], mistakes: list[str]) -> None:
-    def mistake(name: str, text: str) -> None:
-        mistakes.append(f"{name}: {text}")
-
-    if spec.strategy is not Strategy.ONE_FOR_ONE:
-        mistake(spec.name, f"strategy {spec.strategy.value} is not supported yet")
-    if spec.auto_shutdown is not AutoShutdown.NEVER:
-        mistake(spec.name, f"auto_shutdown {spec.auto_shutdown.value} is not supported yet")
-    if spec.intensity < 0:
-        mistake(spec.name, f"intensity was {spec.intensity}, must not be negative")
-    if spec.period_secs <= 0:
-        mistake(spec.name, f"period_secs was {spec.period_secs}, must be more than 0")
+def _check_supervisor(spec: SupervisorSpec, names: set[str], mistakes: list[Mistake]) -> None:
+    _check_fields(spec, _FLAGS, mistakes)
+    children: object = spec.children  # whatever it was annotated as
+    if not isinstance(children, tuple):
+        mistakes.append(Mistake(spec.name, "invalid_children", "children must be a tuple"))
+        return
+    if spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
+        _check_template(spec, mistakes)
+    elif spec.max_children is not None:
+        text = "max_children needs strategy simple_one_for_one"
+        mistakes.append(Mistake(spec.name, "bad_combination", text))
     for child in spec.children:
-        if not child.name or "\0" in child.name:
-            mistake(spec.name, f"a child's name was {child.name!r}")
-        if child.name in names:
-            mistake(child.name, "the name is used twice in the tree")
-        names.add(child.name)
-        if child.significant:
-            mistake(
-                child.name, f"significant was true under auto_shutdown {spec.auto_shutdown.value}"
-            )
-        if child.shutdown_secs is not None and child.shutdown_secs < 0:
-            mistake(child.name, f"shutdown_secs was {child.shutdown_secs}, must not be negative")
-        if child.start_timeout_secs <= 0:
-            mistake(
-                child.name, f"start_timeout_secs was {child.start_timeout_secs}, must be above 0"
-            )
-        match child:
-            case SupervisorSpec():
-                _collect_mistakes(child, names, mistakes)
-            case ChildSpec():
-                if child.beat_secs <= 0:
-                    mistake(child.name, f"beat_secs was {child.beat_secs}, must be more than 0")
-                if child.stall_timeout_secs <= 0:
-                    mistake(child.name, f"stall_timeout_secs was {child.stall_timeout_secs}")
-            case _:
-                assert_never(child)
+        _check_child(child, spec.auto_shutdown, names, mistakes)
+
+
+def _check_template(spec: SupervisorSpec, mistakes: list[Mistake]) -> None:
+    if len(spec.children) != 1:
+        text = f"simple_one_for_one needs exactly one child spec, there were {len(spec.children)}"
+        mistakes.append(Mistake(spec.name, "bad_start_spec", text))
+    for template in spec.children:
+        if (
+            isinstance(template, SupervisorSpec)
+            and template.children
+            and template.strategy is not Strategy.SIMPLE_ONE_FOR_ONE
+        ):
+            text = "children of a template would all have the same names"
+            mistakes.append(Mistake(template.name, "bad_start_spec", text))
+
+
+def _check_child(
+    child: object, auto_shutdown: AutoShutdown, names: set[str], mistakes: list[Mistake]
+) -> None:
+    if not isinstance(child, ChildSpec | SupervisorSpec):
+        text = f"was {child!r}, must be a ChildSpec or a SupervisorSpec"
+        mistakes.append(Mistake("a child", "invalid_child_type", text))
+        return
+    _check_fields(child, _OF_ALL, mistakes)
+    if str(child.name) in names:
+        text = "the name is used twice in the tree"
+        mistakes.append(Mistake(child.name, "duplicate_child_name", text))
+    names.add(str(child.name))
+    if child.significant is True and (
+        child.restart is Restart.PERMANENT or auto_shutdown is AutoShutdown.NEVER
+    ):
+        text = f"significant was true, with {child.restart} under auto_shutdown {auto_shutdown}"
+        mistakes.append(Mistake(child.name, "bad_combination", text))
+    if isinstance(child, SupervisorSpec):
+        _check_supervisor(child, names, mistakes)
+    else:
+        _check_fields(child, _OF_WORKERS, mistakes)
+
+
+def _check_fields(spec: object, rules: tuple[_Rule, ...], mistakes: list[Mistake]) -> None:
+    for rule in rules:
+        value = getattr(spec, rule.field)
+        if not rule.holds(value):
+            text = f"{rule.field} was {value!r}, must be {rule.requirement}"
+            mistakes.append(Mistake(str(getattr(spec, "name", "")), rule.error, text))
+
+
+class _Rule(msgspec.Struct, frozen=True):
+    field: str
+    error: str
+    requirement: str
+    holds: Callable[[Any], bool]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_time(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_time(value) and value > 0
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _is_import_path(value: Any) -> bool:
+    return isinstance(value, str) and all(value.partition(":"))
+
+
+def _is_one_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or holds(value)
+
+
+_FLAGS = (
+    _Rule("strategy", "invalid_strategy", "a Strategy", _is_one_of(Strategy)),
+    _Rule("intensity", "invalid_intensity", "an integer from 0", _is_count),
+    _Rule("period_secs", "invalid_period", "more than 0", _is_positive),
+    _Rule("auto_shutdown", "invalid_auto_shutdown", "an AutoShutdown", _is_one_of(AutoShutdown)),
+    _Rule("max_children", "invalid_max_children", "an integer from 0", _or_none(_is_count)),
+)
+_OF_ALL = (
+    _Rule("name", "invalid_name", "a text that is not empty, without NUL", _is_name),
+    _Rule("restart", "invalid_restart_type", "a Restart", _is_one_of(Restart)),
+    _Rule("shutdown_secs", "invalid_shutdown", "0 or more, or None", _or_none(_is_time)),
+    _Rule("significant", "invalid_significant", "true or false", _is_one_of(bool)),
+    _Rule("start_timeout_secs", "invalid_start_timeout", "more than 0", _is_positive),
+    _Rule("budget", "invalid_budget", "a Budget or None", _or_none(_is_one_of(Budget))),
+)
+_OF_WORKERS = (
+    _Rule("actor", "invalid_actor", "package.module:Class", _is_import_path),
+    _Rule("beat_secs", "invalid_beat", "more than 0", _is_positive),
+    _Rule("stall_timeout_secs", "invalid_stall_timeout", "more than 0", _is_positive),
+    _Rule("cpu", "invalid_cpu", "an integer from 0, or None", _or_none(_is_count)),
+    _Rule("inbox_limit", "invalid_inbox_limit", "an integer from 0", _is_count),
+)

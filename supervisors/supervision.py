@@ -15,26 +15,28 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, assert_never
 
 from supervisors import decisions as facts
-from supervisors.commands import Commands
+from supervisors.commands import Answer, Commands
 from supervisors.control import (
     AnyPacket,
     Command,
     CommandDone,
     Crash,
     Hello,
+    Ignored,
     Ready,
     Stop,
     Stopped,
     Told,
 )
+from supervisors.family import Family
 from supervisors.guardian import end_crashed
 from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
-from supervisors.picture import Ended, paint
-from supervisors.policy import decide, initial_state
+from supervisors.picture import Ended, child_holding, paint
+from supervisors.policy import State, decide, initial_state
 from supervisors.process import CrashFile, crash_path
 from supervisors.reports import Reason, ReportLog
-from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
 from supervisors.timers import Timers
@@ -58,17 +60,19 @@ class Supervision:
         self._spec = own.spec
         self._port = port
         self._fork = fork
-        self._specs = {child.name: child for child in own.spec.children}
         self._state = initial_state(own.spec)
         self._alive: dict[str, Incarnation] = {}
         self._ended: dict[str, Ended] = {}
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
         self._commands = Commands(self)
+        self._family = Family(self)
         self._started_at = time.monotonic()
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
+        # By request, who is told what came of it.
+        self._askers: dict[str, Callable[[facts.Answer], object]] = {}
         # Something changed since the parent was last told.
         self._news = False
         path = crash_path(own.settings.crash_dir, own.spec.name, own.generation)
@@ -120,6 +124,25 @@ class Supervision:
         """Where a person's requests go."""
         return self._commands
 
+    @property
+    def name(self) -> str:
+        """This supervisor's own name."""
+        return self._spec.name
+
+    @property
+    def state(self) -> State:
+        """What the policy knows, for those who only look."""
+        return self._state
+
+    def serve(self, command: Command, answer: Answer) -> None:
+        """Do what Erlang's supervisors are asked."""
+        self._family.handle(command, answer)
+
+    def request(self, event: facts.Request, asker: Callable[[facts.Answer], object]) -> None:
+        """Have the policy decide about a request; ``asker`` is called once."""
+        self._askers[event.request] = asker
+        self._decide(event)
+
     def status(self) -> NodeStatus:
         """Return this supervisor and all that is below it, as far as it is known now."""
         return paint(
@@ -146,7 +169,7 @@ class Supervision:
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
-        return next((spec.name for spec in self._spec.children if name in _names(spec)), None)
+        return child_holding(name, spec=self._spec, state=self._state, alive=self._alive)
 
     def forward(self, child: str, command: Command) -> bool:
         """Send the command to a supervisor below; False when it does not run."""
@@ -174,7 +197,7 @@ class Supervision:
 
     def _child_said(self, child: Incarnation, packet: AnyPacket) -> Iterator[facts.Event]:
         match packet:
-            case Ready():
+            case Ready(info):
                 child.ready_at = time.monotonic()
                 self._reports.write(
                     "child_started",
@@ -183,16 +206,18 @@ class Supervision:
                     generation=child.generation,
                 )
                 self._watch_beats(child)
-                yield facts.ChildReady(child.spec.name)
+                yield facts.ChildReady(child.spec.name, info)
             case Crash():
                 child.crash = packet
+            case Ignored():
+                child.said_ignored = True
             case Stopped():
                 child.said_stopped = True
             case Told(node, news):
                 child.told = node
                 self._news = self._news or news
-            case CommandDone(id=command_id, error=error):
-                self._commands.answered(command_id, error)
+            case CommandDone(id=command_id, error=error, result=result):
+                self._commands.answered(command_id, error, result)
             case Hello() | Stop() | Command():
                 return
             case _:
@@ -210,7 +235,9 @@ class Supervision:
             crash=child.crash,
         )
         self._commands.child_died(name)
-        return facts.ChildEnded(name, clean)
+        if child.said_ignored:
+            return facts.ChildIgnored(name)
+        return facts.ChildEnded(name, clean, str(reason))
 
     def _parent_said(self, packets: list[AnyPacket] | None) -> None:
         if packets is None:
@@ -224,11 +251,10 @@ class Supervision:
                 case _:
                     continue
 
-    def _answer_parent(self, command_id: str) -> Callable[[str | None], None]:
-        def answer(error: str | None) -> None:
-            self._own.channel.send(CommandDone(command_id, error))
-
-        return answer
+    def _answer_parent(self, command_id: str) -> Answer:
+        return lambda error, result=None: self._own.channel.send(
+            CommandDone(command_id, error, result)
+        )
 
     # -- decisions and actions --
 
@@ -252,7 +278,7 @@ class Supervision:
     def _carry_out(self, action: facts.Action) -> None:
         match action:
             case facts.StartChild(name):
-                self._start(self._specs[name])
+                self._start(name)
             case facts.StopChild(name, shutdown_secs):
                 self._stop(name, shutdown_secs)
             case facts.SetTimer(name, token, delay_secs):
@@ -263,19 +289,22 @@ class Supervision:
             case facts.AllReady():
                 self._tell_parent(news=True)
                 self._own.channel.send(Ready())
+            case facts.Answer():
+                self._askers.pop(action.request)(action)
             case facts.Finish(outcome, culprit):
                 self._finish(outcome, culprit)
             case _:
                 assert_never(action)
 
-    def _start(self, spec: ChildSpec | SupervisorSpec) -> None:
+    def _start(self, name: str) -> None:
+        spec = self._state.by_name[name].spec
         private = [fd for fd in self.watched() if fd != self._own.channel.fd]
         try:
             child = Incarnation(spec, self._own.settings, private, self._fork)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
             self._ended[spec.name] = Ended(reason=reason)
-            self._events.append(facts.ChildEnded(spec.name, clean=False))
+            self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
             return
         self._alive[spec.name] = child
         self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
@@ -296,19 +325,10 @@ class Supervision:
         self._tell_parent(news=True)
         if outcome is facts.Outcome.START_FAILED:
             assert culprit is not None
-            self._own.channel.send(self._start_failure(culprit))
+            self._own.channel.send(self._ended[culprit].as_start_failure(culprit))
             os._exit(os.EX_SOFTWARE)
         self._own.channel.send(Stopped())
         os._exit(0)
-
-    def _start_failure(self, culprit: str) -> Crash:
-        """Return the failure of the deepest child, which passes up unchanged."""
-        ended = self._ended[culprit]
-        crash = ended.crash
-        if crash is not None and crash.child is not None:
-            return crash
-        traceback = "" if crash is None else crash.traceback
-        return Crash.of("StartError", str(ended.reason), traceback, culprit)
 
     def _report(self, report: facts.Report) -> None:
         ended = self._ended[report.name]
@@ -369,9 +389,3 @@ class Supervision:
     def _tell_parent(self, *, news: bool) -> None:
         self._news = False
         self._own.channel.send(Told(self.status(), news))
-
-
-def _names(spec: ChildSpec | SupervisorSpec) -> set[str]:
-    if isinstance(spec, ChildSpec):
-        return {spec.name}
-    return {spec.name}.union(*(_names(child) for child in spec.children))

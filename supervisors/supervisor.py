@@ -67,8 +67,10 @@ class SupervisorActor(Actor):  # type: ignore[misc] # Thespian has no types
             self.send(sender, AdminAnswer(request.id, node=self._supervision.status()))
             return
         self._supervision.commands.handle(
-            Command(request.id, request.verb, request.name),
-            lambda error: self.send(sender, AdminAnswer(request.id, error)),
+            Command(request.id, request.verb, request.name, request.child, request.spec),
+            lambda error, result=None: self.send(
+                sender, AdminAnswer(request.id, error, result=result)
+            ),
         )
 
     def _fork(self, cargo: launch.Launch) -> BaseProcess:

@@ -22,6 +22,7 @@ from supervisors.status import NodeStatus, NotRunningError, RefusedError
 __all__ = [
     "NotRunningError",
     "RefusedError",
+    "ask_root",
     "request_stop",
     "reset_quarantine",
     "restart_child",
@@ -33,7 +34,7 @@ _ANSWER_SECS = 5.0
 
 def status(runtime: Path) -> NodeStatus:
     """Return the whole tree. Raises NotRunningError."""
-    node = _ask_root(runtime, "status").node
+    node = ask_root(runtime, "status").node
     if node is None:
         raise NotRunningError(f"the system on {runtime} answered without a status")
     return node
@@ -60,26 +61,35 @@ def restart_child(runtime: Path, name: str) -> None:
 
     Raises NotRunningError, or RefusedError with the reason.
     """
-    _ask_root(runtime, "restart", name)
+    ask_root(runtime, "restart", name)
 
 
 def reset_quarantine(runtime: Path, name: str) -> None:
     """Start a quarantined child again. Raises NotRunningError, or RefusedError with the reason."""
-    _ask_root(runtime, "reset-quarantine", name)
+    ask_root(runtime, "reset-quarantine", name)
 
 
-def _ask_root(runtime: Path, verb: Verb, name: str = "") -> AdminAnswer:
+def ask_root(
+    runtime: Path,
+    verb: Verb,
+    name: str = "",
+    *,
+    child: str = "",
+    spec: bytes = b"",
+    timeout_secs: float = _ANSWER_SECS,
+) -> AdminAnswer:
+    """Return the answer to one request. Raises NotRunningError, or RefusedError."""
     address, key = read_address(runtime)
-    request = AdminRequest(secrets.token_hex(8), verb, name)
+    request = AdminRequest(secrets.token_hex(8), verb, name, child, spec)
     thespian_engine.install()
     with thespian_frames.key_in_use(key):
         visitor = _visit(address.admin_port)
         try:
-            answer = visitor.ask_port(address.root_port, request, _ANSWER_SECS)
+            answer = visitor.ask_port(address.root_port, request, timeout_secs)
         finally:
             visitor.close()
     if not isinstance(answer, AdminAnswer) or answer.id != request.id:
-        raise NotRunningError(f"the system on {runtime} did not answer within {_ANSWER_SECS} s")
+        raise NotRunningError(f"the system on {runtime} did not answer within {timeout_secs} s")
     if answer.error is not None:
         raise RefusedError(answer.error)
     return answer

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from supervisors.commands import Commands
+from typing import Any
+
+from supervisors.commands import Answer, Commands
 from supervisors.control import Command
 from supervisors.decisions import Phase
 
 
 class FakeSupervision:
+    name = "root"
+
     def __init__(self) -> None:
+        self.served: list[str] = []
         self.phases: dict[str, Phase] = {"a": Phase.RUNNING, "inner": Phase.RUNNING}
         self.running = True
         self.below_takes = True
@@ -24,6 +29,10 @@ class FakeSupervision:
     def order_restart(self, name: str) -> None:
         self.restarted.append(name)
 
+    def serve(self, command: Command, answer: Answer) -> None:
+        self.served.append(command.verb)
+        answer(None, "served")
+
     def child_with(self, name: str) -> str | None:
         return {"a": "a", "gone": "gone", "inner": "inner", "b": "inner"}.get(name)
 
@@ -37,10 +46,15 @@ class Desk:
         self.supervision = FakeSupervision()
         self.commands = Commands(self.supervision)
         self.answers: list[str | None] = []
+        self.results: list[Any] = []
 
     def ask(self, verb: str, name: str) -> list[str | None]:
-        self.commands.handle(Command("1", verb, name), self.answers.append)
+        self.commands.handle(Command("1", verb, name), self.take)
         return self.answers
+
+    def take(self, error: str | None, result: Any = None) -> None:
+        self.answers.append(error)
+        self.results.append(result)
 
 
 def test_own_child_is_restarted() -> None:
@@ -104,3 +118,28 @@ def test_command_for_one_whose_supervisor_is_away_is_answered() -> None:
     desk.supervision.below_takes = False
 
     assert desk.ask("restart", "b") == ["inner, which supervises b, is not running"]
+
+
+def test_what_erlang_asks_of_a_supervisor_is_served_by_itself() -> None:
+    desk = Desk()
+
+    assert desk.ask("which_children", "root") == [None]
+    assert desk.supervision.served == ["which_children"]
+    assert desk.results == ["served"]
+
+
+def test_what_erlang_asks_of_a_supervisor_below_is_passed_on_to_it() -> None:
+    desk = Desk()
+
+    desk.ask("start_child", "inner")
+    desk.commands.answered("1", None, {"ignored": False})
+
+    assert desk.supervision.forwarded == ["start_child inner to inner"]
+    assert desk.results == [{"ignored": False}]
+
+
+def test_supervisor_that_does_not_run_cannot_be_asked() -> None:
+    desk = Desk()
+    desk.supervision.below_takes = False
+
+    assert desk.ask("count_children", "inner") == ["inner is not running"]

@@ -20,7 +20,7 @@ from trial_house import House, supervisor, worker
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart
 from supervisors.process import executed_processes, forked_processes
-from supervisors.spec import Backoff, Budget, ChildSpec, SpecError, Strategy
+from supervisors.spec import Backoff, Budget, ChildSpec, SpecError
 from supervisors.status import HeartGaveUpError, StartError
 
 TREE = supervisor("root", worker("a"), supervisor("inner", worker("b")))
@@ -179,9 +179,9 @@ def test_actor_that_cannot_be_imported_fails_the_start(house: HouseBuilder) -> N
     assert "ModuleNotFoundError" in caught.value.traceback
 
 
-def test_strategy_that_is_not_there_yet_is_refused(house: HouseBuilder) -> None:
-    with pytest.raises(SpecError, match="rest_for_one is not supported yet"):
-        house(supervisor("root", worker("a"), strategy=Strategy.REST_FOR_ONE)).start()
+def test_spec_that_cannot_be_carried_out_is_refused(house: HouseBuilder) -> None:
+    with pytest.raises(SpecError, match="max_children needs strategy simple_one_for_one"):
+        house(supervisor("root", worker("a"), max_children=3)).start()
 
 
 def test_executed_program_of_an_actor_ends_with_the_system(house: HouseBuilder) -> None:

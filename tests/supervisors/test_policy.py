@@ -229,7 +229,8 @@ def test_failed_restart_is_asked_for_again_by_timer_and_counted_again() -> None:
     assert starts(driver.fire_timer()) == ["a"]
 
     driver.crash("a")
-    assert driver.actions[-1] == Finish(Outcome.GAVE_UP, "a")
+    assert driver.phase("a") is Phase.BACKOFF
+    assert driver.fire_timer().actions[-1] == Finish(Outcome.GAVE_UP, "a")
 
 
 def test_outdated_timer_starts_nothing() -> None:
@@ -425,81 +426,6 @@ def test_brutally_killed_child_is_no_shutdown_error() -> None:
     driver.crash("a")
 
     assert driver.actions == (Finish(Outcome.STOPPED, None),)
-
-
-# -- what holds in every history --
-
-
-class World:
-    """Processes as the policy believes them to be; refuses what cannot be."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self.alive: set[str] = set()
-        self.timers: list[TimerFired] = []
-        self.finished = 0
-
-    def tell(self, event: Event, **when: float) -> None:
-        if isinstance(event, ChildEnded):
-            self.alive.discard(event.name)
-        self.driver.tell(event, **when)
-        for action in self.driver.actions:
-            self.carry_out(action)
-
-    def carry_out(self, action: Action) -> None:
-        match action:
-            case StartChild(name):
-                assert name not in self.alive, "two processes of one name"
-                assert self.driver.state.mode is not Mode.ENDED
-                self.alive.add(name)
-            case StopChild(name):
-                assert name in self.alive
-            case SetTimer(name, token, _):
-                self.timers.append(TimerFired(name, token))
-            case Finish():
-                assert not self.alive, "ended before its children"
-                self.finished += 1
-            case _:
-                pass
-
-
-CHILDREN = st.lists(
-    st.builds(
-        child,
-        name=st.just("?"),
-        restart=st.sampled_from(Restart),
-        budget=st.sampled_from([None, Budget(max_restarts=2, period_secs=3.0)]),
-    ),
-    max_size=4,
-)
-
-
-@given(data=st.data(), specs=CHILDREN, intensity=st.integers(0, 3))
-def test_no_history_starts_a_name_twice_or_ends_before_the_children(
-    data: st.DataObject, specs: list[ChildSpec], intensity: int
-) -> None:
-    named = [child(f"c{n}", s.restart, budget=s.budget) for n, s in enumerate(specs)]
-    world = World(Driver(*named, intensity=intensity))
-    world.tell(Boot())
-
-    for _ in range(data.draw(st.integers(0, 40))):
-        event = data.draw(st.sampled_from(possible(world)))
-        world.tell(event, after_secs=data.draw(st.sampled_from([0.0, 0.4, 2.0])))
-    world.tell(StopRequested())
-    while world.alive:
-        world.tell(ChildEnded(data.draw(st.sampled_from(sorted(world.alive))), clean=True))
-
-    assert world.finished == 1
-    assert world.driver.state.mode is Mode.ENDED
-
-
-def possible(world: World) -> list[Event]:
-    events: list[Event] = [StopRequested(), *world.timers]
-    events += [RestartRequested(each.name) for each in world.driver.state.children]
-    for name in sorted(world.alive):
-        events += [ChildReady(name), ChildEnded(name, clean=True), ChildEnded(name, clean=False)]
-    # Stopping is the end of most histories, so it must be drawn seldom.
-    return events * 5 + [StopRequested()] if len(events) > 1 else events
 
 
 def next_delay(driver: Driver) -> float:

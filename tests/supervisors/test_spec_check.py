@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from trial_house import supervisor, worker
 
-from supervisors.spec import AutoShutdown, ChildSpec, SpecError, Strategy, SupervisorSpec
+from supervisors.spec import ChildSpec, SpecError, Strategy, SupervisorSpec
 from supervisors.spec_check import check_spec, import_actor, import_actors
 from supervisors.status import StartError
 
@@ -15,9 +15,11 @@ from supervisors.status import StartError
 @pytest.mark.parametrize(
     ("tree", "text"),
     [
-        (supervisor("r", strategy=Strategy.ONE_FOR_ALL), "one_for_all is not supported yet"),
-        (supervisor("r", strategy=Strategy.SIMPLE_ONE_FOR_ONE), "is not supported yet"),
-        (supervisor("r", auto_shutdown=AutoShutdown.ANY_SIGNIFICANT), "auto_shutdown"),
+        (supervisor("r", strategy=Strategy.SIMPLE_ONE_FOR_ONE), "exactly one child spec"),
+        (
+            supervisor("r", supervisor("t", worker("a")), strategy=Strategy.SIMPLE_ONE_FOR_ONE),
+            "children of a template would all have the same names",
+        ),
         (supervisor("r", intensity=-1), "intensity was -1"),
         (supervisor("r", period_secs=0.0), "period_secs was 0.0"),
         (supervisor("r", worker("a"), worker("a")), "a: the name is used twice"),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisors import launch
-from supervisors.actor import Actor
+from supervisors.actor import Actor, NotNeededError
+from supervisors.control import Stopped
 from supervisors.messages import Message
 
 
@@ -34,6 +35,7 @@ class Trial(Actor):
     inbox = Do
 
     async def on_start(self) -> None:
+        self.ready_info = (self.config or {}).get("info")
         await self._do(self._option("start"))
         self._note("start")
 
@@ -60,6 +62,12 @@ class Trial(Actor):
         match what.split(" "):
             case ["nothing"]:
                 return
+            case ["not-needed"]:
+                raise NotNeededError
+            case ["end-cleanly"]:
+                self._note("stop")
+                launch.loaded().channel.send(Stopped())
+                os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
             case ["raise-after-first"] if self.generation > 1:
