@@ -8,6 +8,7 @@ the secret live in this object and nowhere else.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Callable
 from decimal import Decimal
@@ -145,7 +146,7 @@ def _signer(secret: str) -> Callable[[bytes], str]:
             raise ValueError(f"the venue's secret is a {type(key).__name__}, not an Ed25519 key")
         return lambda payload: base64.b64encode(key.sign(payload)).decode()
     hmac_key = secret.encode()
-    return lambda payload: hmac.digest(hmac_key, payload, "sha256").hex()
+    return lambda payload: hmac.new(hmac_key, payload, hashlib.sha256).hexdigest()
 
 
 def _plain(value: Decimal) -> str:

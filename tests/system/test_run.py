@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,22 +160,6 @@ def test_data_folder_without_permission_is_a_clear_error(krator: Krator) -> None
 
     assert done.returncode == 2
     assert "--data-dir" in done.stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_whole_system_runs_as_an_ordinary_user(krator: Krator) -> None:
-    nobody = 65534
-    shutil.chown(krator.folder, nobody, nobody)
-    try:
-        command = [sys.executable, "-c", "import sys; open(sys.argv[1])", __file__]
-        subprocess.run(command, user=nobody, group=nobody, extra_groups=[], check=True)
-    except (PermissionError, subprocess.CalledProcessError):
-        pytest.skip("this checkout or its Python is not readable for other users")
-
-    done = krator.command("run", "--for", "3", user=nobody, group=nobody, extra_groups=[])
-
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert krator.leftovers() == []
 
 
 def flat(node: dict[str, Any]) -> list[str]:
