@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def test_synthetic_run_answers_every_command_and_stops_on_ctrl_c(krator: Krator)
 
     assert run.wait(60) == 0, krator.output()
     assert "Summary" in krator.output()
+    lines = (krator.data_dir / "logs" / "krator.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    schema = ["timestamp", "level", "component", "event_type"]
+    assert all(list(record)[:4] == schema for record in records)
+    components = {record["component"] for record in records}
+    assert "order:SIM" in components
+    assert components <= {"krator", *names}
     assert krator.leftovers() == []
 
 
