@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import uvloop
+from loguru import logger
 from thespian.actors import Actor, ActorExitRequest, ThespianWatch, WakeupMessage, WatchMessage
 
 from supervisors import launch, thespian_engine
@@ -100,6 +101,7 @@ class Guardian:
 
     def _make_brain(self) -> Brain:
         spec = self._spec
+        logger.configure(extra={"component": spec.name})  # of this process, and of no other
         return Brain(
             import_actor(spec.actor),
             name=spec.name,

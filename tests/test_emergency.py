@@ -16,7 +16,7 @@ from krator_actors import doctor, emergency, emergency_commands, place, venue_cl
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
 from krator_actors.config import Config, ConfigError, SystemConfig, VenueConfig
 from krator_actors.messages import TradingStateChanged
-from krator_actors.model import TradingState
+from krator_actors.model import OrderStatus, TradingState
 from krator_actors.venue_desk import Outcome, VenueSilentError
 
 REAL = Config(
@@ -105,7 +105,7 @@ async def test_system_that_never_ran_has_nothing_to_halt(
 
 
 def test_order_that_is_worth_too_little_is_dust() -> None:
-    refused = emergency.OrderStatus.REJECTED
+    refused = OrderStatus.REJECTED
 
     assert Outcome(status=refused, reason="Filter failure: NOTIONAL (code -1013)").is_dust
     assert not Outcome(status=refused, reason="Market is closed.").is_dust

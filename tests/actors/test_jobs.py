@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from krator_actors import clock as clocks
 from krator_actors import jobs
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.adapters.log_follower import LogFollower
@@ -29,7 +30,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_ns = at("2026-11-22T12:00:00")
-        monkeypatch.setattr(jobs.clock, "utc_ns", lambda: self.now_ns)
+        monkeypatch.setattr(clocks, "utc_ns", lambda: self.now_ns)
 
     def set(self, text: str) -> None:
         self.now_ns = at(text)

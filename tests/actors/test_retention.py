@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,14 +159,14 @@ def test_what_cannot_be_deleted_does_not_save_the_others_and_is_told(
 ) -> None:
     first = replay(data_dir, "replay-20260101T000000000000", 99)
     second = replay(data_dir, "replay-20260102T000000000000", 99)
-    remove = retention.shutil.rmtree
+    remove = shutil.rmtree
 
     def refuse_first(path: Path) -> None:
         if path == first:
             raise PermissionError(13, "Permission denied", str(path))
         remove(path)
 
-    monkeypatch.setattr(retention.shutil, "rmtree", refuse_first)
+    monkeypatch.setattr(shutil, "rmtree", refuse_first)
 
     with pytest.raises(PermissionError):
         delete(data_dir)

@@ -68,12 +68,12 @@ def check_orders(evidence: Evidence) -> list[str]:
     for client_order_id, count in Counter(o["clientOrderId"] for o in at_venue).items():
         if count > 1:
             found.append(f"{client_order_id} is at the venue {count} times")
-    for order in at_venue:
-        logged = initialized.get(order["clientOrderId"])
+    for taken in at_venue:
+        logged = initialized.get(taken["clientOrderId"])
         if logged is None:
-            found.append(f"{order['clientOrderId']} is at the venue and not in the order log")
-        elif logged > order["received_ns"]:
-            found.append(f"{order['clientOrderId']} reached the venue before it was logged")
+            found.append(f"{taken['clientOrderId']} is at the venue and not in the order log")
+        elif logged > taken["received_ns"]:
+            found.append(f"{taken['clientOrderId']} reached the venue before it was logged")
     found += [f"external order {e.client_order_id}" for e in evidence.events(OrderExternal)]
     return found
 

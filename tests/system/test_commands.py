@@ -71,10 +71,12 @@ class Venue:
         async def send(desk: VenueDesk) -> Outcome:
             return await desk.send(order, valid_until_ms=desk.valid_until_ms())
 
-        return self._at_desk(send)
+        outcome: Outcome = self._at_desk(send)
+        return outcome
 
     def open_orders(self) -> tuple[OrderReport, ...]:
-        return self._at_desk(lambda desk: desk.open_orders())
+        orders: tuple[OrderReport, ...] = self._at_desk(lambda desk: desk.open_orders())
+        return orders
 
     def balance(self, asset: str) -> Decimal:
         balances: dict[str, Decimal] = self._at_desk(lambda desk: desk.balances())

@@ -91,6 +91,8 @@ class OrderWatch:
                         del self._remaining[key]
                 case event if isinstance(event, FINAL):
                     self._remaining.pop(event.client_order_id, None)
+                case _:
+                    pass
         return set(self._remaining)
 
 
@@ -109,6 +111,8 @@ def in_flight_at(data_dir: Path, moment_ns: int) -> bool:
                     del open_orders[key]
             case event if isinstance(event, FINAL):
                 open_orders.pop(event.client_order_id, None)
+            case _:
+                pass
     return bool(open_orders)
 
 
