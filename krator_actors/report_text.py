@@ -15,7 +15,7 @@ _ROWS = 20
 """Orders and fills that the text report shows; ``--json`` has them all."""
 _CENT = Decimal("0.01")
 _ID_CHARS = 12
-_REASON_CHARS = 34
+_REASON_CHARS = 21
 _LAST_REASON_CHARS = 48
 _COARSE, _FINE = Decimal("0.0001"), Decimal("0.00000001")
 
@@ -113,7 +113,7 @@ def _print_orders(orders: list[ReportedOrder]) -> None:
             o.status.value,
             plain(o.filled_quantity),
             computed(o.average_price),
-            shortened(o.reason, _REASON_CHARS) or "-",
+            shortened(o.reason.partition(":")[0], _REASON_CHARS) or "-",  # the rest is in --json
             _short_id(o.client_order_id),
         )
         for o in orders[-_ROWS:]
