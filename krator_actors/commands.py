@@ -17,7 +17,7 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages import Halt, Resume, TradingStateChanged
+from krator_actors.messages.risk import Halt, Resume, TradingStateChanged
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_NO_ANSWER,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from krator_actors.messages import PortfolioReport, PortfolioRequest
+from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.report_text import plain, shortened
 from supervisors.client import Client
 from supervisors.messages import ActorError

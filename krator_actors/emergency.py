@@ -24,16 +24,15 @@ from krator_actors.adapters.local_log import (
 from krator_actors.clock import utc_ns
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.flatten import WRITER, sell_orders
-from krator_actors.messages import (
+from krator_actors.messages.emergency import (
     FlattenEnded,
     FlattenEvent,
     FlattenOrderEnded,
     FlattenOrderInitialized,
     FlattenStarted,
-    Halt,
-    SubmitOrder,
-    TradingStateChanged,
 )
+from krator_actors.messages.orders import SubmitOrder
+from krator_actors.messages.risk import Halt, TradingStateChanged
 from krator_actors.model import Instrument, OrderStatus, TradingState
 from krator_actors.venue_desk import Canceled, Outcome, VenueDesk, VenueSilentError
 from supervisors.client import Client

@@ -22,7 +22,8 @@ from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
 from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
-from krator_actors.messages import (
+from krator_actors.messages.incidents import StallDetected
+from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
     Instruments,
@@ -30,7 +31,6 @@ from krator_actors.messages import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
-    StallDetected,
     TradeTick,
 )
 from krator_actors.model import NANOS_PER_SEC, Instrument

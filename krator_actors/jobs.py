@@ -20,7 +20,7 @@ from krator_actors.adapters.embedded_postgres import embedded_dsn
 from krator_actors.core.daily_report import day_before, day_of
 from krator_actors.core.schedule import DueJob, JobBook, JobPlan, JobState, Schedule
 from krator_actors.daily_close import close_day
-from krator_actors.messages import JobsStatus, JobsStatusRequest
+from krator_actors.messages.operations import JobsStatus, JobsStatusRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.retention import RetentionLimits, delete_old
 from supervisors.actor import Actor

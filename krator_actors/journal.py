@@ -24,7 +24,7 @@ from krator_actors.adapters.postgres import (
     StaleJournalError,
 )
 from krator_actors.clock import monotonic_ns, utc_ns
-from krator_actors.messages import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
 from supervisors.messages import Message

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from loguru import logger
 
 from krator_actors.adapters.rest import RestClient
-from krator_actors.messages import Bar, BarsRequest
+from krator_actors.messages.market import Bar, BarsRequest
 from krator_actors.model import Instrument
 from krator_actors.ports import MalformedFrameError, MarketRequests
 from krator_actors.venue_errors import VenueError, VenueRefusedError, VenueUnavailableError

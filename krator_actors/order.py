@@ -19,18 +19,20 @@ from krator_actors.clock import utc_ns
 from krator_actors.config import VenueConfig
 from krator_actors.core import order_rules as rules
 from krator_actors.core.orders import Order
-from krator_actors.messages import (
-    AccountReport,
-    CancelOrder,
-    LogGrew,
+from krator_actors.messages.handshake import (
     OrderActorStarted,
-    OrderEventTold,
-    OrderInitialized,
     OrdersSynced,
-    OrderSubmitted,
-    PlaceOrder,
     SyncOrders,
     VenueStatus,
+)
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import (
+    AccountReport,
+    CancelOrder,
+    OrderEventTold,
+    OrderInitialized,
+    OrderSubmitted,
+    PlaceOrder,
 )
 from krator_actors.model import OrderStatus
 from krator_actors.order_ledger import OrderLedger

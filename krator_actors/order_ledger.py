@@ -13,7 +13,7 @@ from krator_actors.adapters.local_log import Durability, LocalLog, log_path, rea
 from krator_actors.clock import utc_ns
 from krator_actors.core.orders import Order, OrderTable
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     AccountReport,
     OrderEvent,
     OrderEventTold,

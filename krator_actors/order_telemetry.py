@@ -8,7 +8,7 @@ from typing import Any, get_args
 from loguru import logger
 
 from krator_actors.core.orders import Order
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     AccountReport,
     OrderEvent,
     OrderFilled,

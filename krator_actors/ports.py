@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from krator_actors.messages import Bar, QuoteTick, TradeTick
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.model import Instrument
 
 

@@ -22,12 +22,8 @@ from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
 from krator_actors.core.backlog import Backlog
 from krator_actors.core.publication import entry_of, publisher_state, states_of
-from krator_actors.messages import (
-    PortfolioReport,
-    PortfolioRequest,
-    PublisherStatus,
-    PublisherStatusRequest,
-)
+from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
+from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message

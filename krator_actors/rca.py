@@ -16,7 +16,8 @@ from loguru import logger
 from krator_actors import clock
 from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
 from krator_actors.core.incidents import IncidentBook, IncidentEvent, SupervisorReport
-from krator_actors.messages import IncidentClosed, IncidentDiagnosed, LogGrew, StallDetected
+from krator_actors.messages.incidents import IncidentClosed, IncidentDiagnosed, StallDetected
+from krator_actors.messages.operations import LogGrew
 from supervisors.actor import Actor
 from supervisors.messages import Message
 

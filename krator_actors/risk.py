@@ -18,28 +18,24 @@ from krator_actors.core.portfolio_report import portfolio_report, strategy_state
 from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, deny
 from krator_actors.core.rules import DenialReason
-from krator_actors.messages import (
-    CancelOrder,
-    DayStarted,
-    Halt,
-    Instruments,
-    InstrumentsRequest,
-    LogGrew,
-    MarketStatus,
+from krator_actors.messages.handshake import (
     OrderActorStarted,
-    OrderApproved,
-    OrderEventTold,
     OrdersSynced,
-    PlaceOrder,
-    PortfolioRequest,
-    QuoteTick,
-    Resume,
-    StrategyStateRequest,
-    SubmitOrder,
     SyncOrders,
-    TradingStateChanged,
     VenueStatus,
 )
+from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
+from krator_actors.messages.risk import (
+    DayStarted,
+    Halt,
+    OrderApproved,
+    PortfolioRequest,
+    Resume,
+    TradingStateChanged,
+)
+from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.risk_ledger import RiskLedger
 from supervisors.actor import Actor

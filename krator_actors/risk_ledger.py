@@ -19,7 +19,8 @@ from krator_actors.adapters.local_log import (
 from krator_actors.adapters.snapshot_file import SnapshotFile
 from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
-from krator_actors.messages import DayStarted, OrderEvent, TradingStateChanged
+from krator_actors.messages.orders import OrderEvent
+from krator_actors.messages.risk import DayStarted, TradingStateChanged
 
 SNAPSHOT_EVENTS = 1_000
 """After so many events of either log a snapshot is due."""

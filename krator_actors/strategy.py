@@ -23,23 +23,19 @@ from krator_actors.core.strategies import (
     entry_quantity,
     exit_quantity,
 )
-from krator_actors.messages import (
+from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
-    DuplicateRefused,
     Instruments,
-    LogGrew,
     MarketDataGap,
     MarketStatus,
-    OrderDenied,
-    OrderEventTold,
     QuoteTick,
-    SignalRaised,
-    StrategyState,
-    StrategyStateRequest,
-    SubmitOrder,
     TradeTick,
 )
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import OrderDenied, OrderEventTold, SubmitOrder
+from krator_actors.messages.risk import DuplicateRefused
+from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import OrderSide, OrderType
 from supervisors.actor import Actor
 from supervisors.messages import (

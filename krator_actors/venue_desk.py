@@ -19,7 +19,7 @@ from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.rest import RestClient
 from krator_actors.config import Config
 from krator_actors.core.venue_reports import OrderReport
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import Instrument, OrderStatus
 from krator_actors.ports import MalformedFrameError
 from krator_actors.venue_errors import (

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from krator_actors.console import LogTail, live_line, readable, restarts
-from krator_actors.messages import PortfolioReport, PositionReport
+from krator_actors.messages.risk import PortfolioReport, PositionReport
 from krator_actors.model import TradingState
 from supervisors.status import NodeStatus
 

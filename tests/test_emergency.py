@@ -15,7 +15,7 @@ import pytest
 from krator_actors import doctor, emergency, emergency_commands, place, venue_clock
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
 from krator_actors.config import Config, ConfigError, SystemConfig, VenueConfig
-from krator_actors.messages import TradingStateChanged
+from krator_actors.messages.risk import TradingStateChanged
 from krator_actors.model import OrderStatus, TradingState
 from krator_actors.venue_desk import Outcome, VenueSilentError
 

@@ -21,7 +21,7 @@ from krator_actors.adapters.binance_values import (
     positive,
     venue_symbol,
 )
-from krator_actors.messages import QuoteTick, TradeTick
+from krator_actors.messages.market import QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_MILLI, OrderSide
 from krator_actors.ports import (
     BookUpdate,

@@ -22,7 +22,7 @@ from krator_actors.adapters.binance_values import (
     venue_symbol,
 )
 from krator_actors.core.bar_merge import merge_finished
-from krator_actors.messages import Bar
+from krator_actors.messages.market import Bar
 from krator_actors.model import NANOS_PER_MILLI, NANOS_PER_SEC, Instrument
 from krator_actors.ports import BookUpdate, MalformedFrameError
 

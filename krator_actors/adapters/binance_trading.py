@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from krator_actors.adapters.binance_reports import venue_symbol_of
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderType
 
 MAX_TRADES = 1_000

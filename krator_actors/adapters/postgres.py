@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 import asyncpg
 import msgspec
 
-from krator_actors import messages
 from krator_actors.core.chain import (
     ChainFault,
     ChainVerifier,
@@ -24,6 +23,7 @@ from krator_actors.core.chain import (
     row_of,
 )
 from krator_actors.core.log_frames import RawRecord
+from krator_actors.messages import CATALOGUE
 from supervisors.messages import Message
 
 CONNECT_TIMEOUT_SECS = 5.0
@@ -362,11 +362,7 @@ def _chained(
 
 def _classes(types: Any) -> tuple[type[Message], ...]:
     if types is None:
-        return tuple(
-            value
-            for value in vars(messages).values()
-            if isinstance(value, type) and issubclass(value, Message) and value is not Message
-        )
+        return CATALOGUE
     return typing.get_args(types) or (types,)
 
 

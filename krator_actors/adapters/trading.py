@@ -25,7 +25,7 @@ from krator_actors.adapters.binance_trading import BinanceTrading, Request
 from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.clock import monotonic_ns
 from krator_actors.core.venue_reports import FillReport, OrderReport
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import NANOS_PER_MILLI
 from krator_actors.venue_errors import (
     OutcomeUnknownError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from krator_actors.messages import Bar
+from krator_actors.messages.market import Bar
 from krator_actors.model import NANOS_PER_SEC
 
 

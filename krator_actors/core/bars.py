@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 
-from krator_actors.messages import Bar, TradeTick
+from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 
 

@@ -13,7 +13,7 @@ from krator_actors.core.strategies import (
     readings,
     side_of,
 )
-from krator_actors.messages import Bar
+from krator_actors.messages.market import Bar
 from krator_actors.model import OrderSide
 
 _EMA_WARM_UP_PERIODS = 3

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from krator_actors.messages import DayStarted
+from krator_actors.messages.risk import DayStarted
 from krator_actors.model import NANOS_PER_SEC
 
 _DAY_NS = 86_400 * NANOS_PER_SEC

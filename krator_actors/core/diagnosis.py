@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from krator_actors.messages import Evidence
+from krator_actors.messages.incidents import Evidence
 
 
 class Cause(enum.Enum):

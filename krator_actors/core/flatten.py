@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 
 from krator_actors.core.identity import client_order_id
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import Instrument, OrderSide, OrderType, quantize_down
 
 WRITER = "flatten"

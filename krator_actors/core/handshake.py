@@ -10,7 +10,7 @@ import enum
 
 import msgspec
 
-from krator_actors.messages import OrdersSynced, SyncOrders
+from krator_actors.messages.handshake import OrdersSynced, SyncOrders
 
 
 class Order(enum.Enum):

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krator_actors.core.strategies import Standing, exit_quantity
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
     OrderEvent,
     OrderExpired,
     OrderFilled,
     OrderRejected,
-    StrategyState,
     SubmitOrder,
 )
+from krator_actors.messages.strategy import StrategyState
 from krator_actors.model import Instrument
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from krator_actors.core.diagnosis import diagnose
-from krator_actors.messages import (
+from krator_actors.messages.incidents import (
     Evidence,
     IncidentClosed,
     IncidentDiagnosed,

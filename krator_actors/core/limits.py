@@ -11,7 +11,7 @@ import msgspec
 
 from krator_actors.core.reservations import Exposure
 from krator_actors.core.rules import Denial, DenialReason, Market
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderSide
 
 

@@ -5,7 +5,7 @@ Ages are judged by the caller's monotonic clock, sequence by the venue's trade i
 
 from __future__ import annotations
 
-from krator_actors.messages import MarketDataGap, TradeTick
+from krator_actors.messages.market import MarketDataGap, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 
 CONNECTING = "CONNECTING"

@@ -14,7 +14,8 @@ from krator_actors.core.strategies import (
     readings,
     side_of,
 )
-from krator_actors.messages import Bar, SignalRaised, TradeTick
+from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import OrderSide
 
 _WILDER_WARM_UP_PERIODS = 5

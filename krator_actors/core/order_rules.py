@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from krator_actors.core.orders import Order
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     OrderDenied,
     OrderEvent,
     OrderPendingCancel,

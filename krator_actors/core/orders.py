@@ -10,9 +10,9 @@ from decimal import Decimal
 
 import msgspec
 
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.orders import (
     AccountReport,
-    OpenOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,

@@ -5,12 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from krator_actors.core.risk import RiskEngine
-from krator_actors.messages import (
-    PortfolioReport,
-    PositionReport,
-    StrategyState,
-    StrategyStateRequest,
-)
+from krator_actors.messages.risk import PortfolioReport, PositionReport
+from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
 
 _ZERO = Decimal(0)
 

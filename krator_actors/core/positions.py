@@ -14,7 +14,7 @@ from decimal import Context, Decimal, localcontext
 
 import msgspec
 
-from krator_actors.messages import OrderFilled
+from krator_actors.messages.orders import OrderFilled
 from krator_actors.model import symbol_of
 
 DUST_NOTIONAL = Decimal("0.01")

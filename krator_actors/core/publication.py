@@ -8,7 +8,8 @@ import msgspec
 
 from krator_actors.core.backlog import Waiting
 from krator_actors.core.chain import row_of
-from krator_actors.messages import PortfolioReport, PublisherStatus
+from krator_actors.messages.operations import PublisherStatus
+from krator_actors.messages.risk import PortfolioReport
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 

@@ -10,12 +10,10 @@ import msgspec
 
 from krator_actors.core.orders import TABLE, Step
 from krator_actors.core.positions import Portfolio
-from krator_actors.messages import (
+from krator_actors.messages.incidents import IncidentOpened
+from krator_actors.messages.orders import (
     AccountReport,
-    DuplicateRefused,
-    IncidentOpened,
     OrderAccepted,
-    OrderApproved,
     OrderCanceled,
     OrderDenied,
     OrderExpired,
@@ -27,8 +25,8 @@ from krator_actors.messages import (
     OrderSubmitted,
     OrderUnknown,
     SubmitOrder,
-    TradingStateChanged,
 )
+from krator_actors.messages.risk import DuplicateRefused, OrderApproved, TradingStateChanged
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TradingState, venue_of
 from supervisors.messages import Message
 

@@ -13,9 +13,9 @@ from typing import assert_never
 import msgspec
 
 from krator_actors.core.orders import TABLE, Step
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.orders import (
     AccountReport,
-    OpenOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,

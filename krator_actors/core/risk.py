@@ -24,23 +24,22 @@ from krator_actors.core.positions import BalanceDifference, Portfolio, Portfolio
 from krator_actors.core.rates import RateWindow
 from krator_actors.core.reservations import Reservation, Reservations
 from krator_actors.core.rules import Denial, DenialReason, Market, check_instrument, check_market
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OpenOrder, VenueStatus
+from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.orders import (
     AccountReport,
-    DayStarted,
-    DuplicateRefused,
-    Instruments,
-    MarketStatus,
-    OpenOrder,
-    OrderApproved,
     OrderDenied,
     OrderEvent,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
-    QuoteTick,
     SubmitOrder,
+)
+from krator_actors.messages.risk import (
+    DayStarted,
+    DuplicateRefused,
+    OrderApproved,
     TradingStateChanged,
-    VenueStatus,
 )
 from krator_actors.model import NANOS_PER_SEC, TradingState
 

@@ -6,7 +6,8 @@ import enum
 from decimal import Decimal
 from typing import NamedTuple
 
-from krator_actors.messages import QuoteTick, SubmitOrder
+from krator_actors.messages.market import QuoteTick
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderType
 
 _TWO = Decimal(2)

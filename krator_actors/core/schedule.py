@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from krator_actors.messages import JobReport
+from krator_actors.messages.operations import JobReport
 from krator_actors.model import NANOS_PER_SEC
 
 DAY_SECS = 86_400

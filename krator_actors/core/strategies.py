@@ -13,7 +13,9 @@ from typing import Protocol
 
 import msgspec
 
-from krator_actors.messages import Bar, OrderEvent, QuoteTick, Reading, SignalRaised, TradeTick
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
+from krator_actors.messages.orders import OrderEvent
+from krator_actors.messages.strategy import Reading, SignalRaised
 from krator_actors.model import Instrument, OrderSide, quantize_down
 
 _SAME_FRACTION = 1e-12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from krator_actors.messages import QuoteTick
+from krator_actors.messages.market import QuoteTick
 from supervisors.messages import Message
 
 

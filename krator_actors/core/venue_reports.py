@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from krator_actors.core.orders import Order, OrderTable
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderEvent,

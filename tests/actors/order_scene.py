@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
 from krator_actors.config import VenueConfig
-from krator_actors.messages import (
+from krator_actors.messages.handshake import VenueStatus
+from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
     OrderEvent,
@@ -25,7 +26,6 @@ from krator_actors.messages import (
     OrderSubmitted,
     PlaceOrder,
     SubmitOrder,
-    VenueStatus,
 )
 from krator_actors.model import OrderSide, OrderType
 from krator_actors.order import OrderActor, OrderActorConfig

@@ -21,7 +21,8 @@ import krator_actors.feed
 import krator_actors.market_reader
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.feed import FeedActor, FeedConfig
-from krator_actors.messages import (
+from krator_actors.messages.incidents import StallDetected
+from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
     Instruments,
@@ -29,7 +30,6 @@ from krator_actors.messages import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
-    StallDetected,
     TradeTick,
 )
 from supervisors.messages import Message

@@ -17,7 +17,8 @@ from krator_actors.adapters.postgres import JournalStore
 from krator_actors.core.schedule import DueJob, JobState
 from krator_actors.daily_close import close_day
 from krator_actors.jobs import JobsActor, JobsConfig
-from krator_actors.messages import JobReport, JobsStatus, JobsStatusRequest, OrderDenied
+from krator_actors.messages.operations import JobReport, JobsStatus, JobsStatusRequest
+from krator_actors.messages.orders import OrderDenied
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.retention import RetentionLimits
 from supervisors.testing import ActorHarness

@@ -15,12 +15,8 @@ from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.adapters.postgres import JournalStore, StaleJournalError
 from krator_actors.journal import JournalActor, JournalConfig
-from krator_actors.messages import (
-    JournalStatus,
-    JournalStatusRequest,
-    LogGrew,
-    OrderSubmitted,
-)
+from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.messages.orders import OrderSubmitted
 from supervisors.testing import ActorHarness, eventually
 
 WRITERS = ("order:SIM", "risk", "strategy:BTC-USDT.SIM/sma_cross")

@@ -10,11 +10,16 @@ import pytest
 
 from krator_actors.config import ConfigError
 from krator_actors.core import order_rules
-from krator_actors.messages import (
-    AccountReport,
-    LogGrew,
-    OrderAccepted,
+from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersSynced,
+    SyncOrders,
+    VenueStatus,
+)
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import (
+    AccountReport,
+    OrderAccepted,
     OrderCanceled,
     OrderDenied,
     OrderEventTold,
@@ -23,12 +28,9 @@ from krator_actors.messages import (
     OrderInitialized,
     OrderPendingCancel,
     OrderRejected,
-    OrdersSynced,
     OrderSubmitted,
     OrderUnknown,
     PlaceOrder,
-    SyncOrders,
-    VenueStatus,
 )
 from krator_actors.model import OrderSide
 from krator_actors.venue_errors import VenueUnavailableError

@@ -12,7 +12,8 @@ import pytest
 from krator_actors.adapters.local_log import log_path
 from krator_actors.core import order_rules
 from krator_actors.core.orders import OrderTransitionError
-from krator_actors.messages import (
+from krator_actors.messages.handshake import VenueStatus
+from krator_actors.messages.orders import (
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -23,7 +24,6 @@ from krator_actors.messages import (
     OrderRejected,
     OrderSubmitted,
     OrderUnknown,
-    VenueStatus,
 )
 from krator_actors.model import OrderStatus
 from krator_actors.order_ledger import OrderLedger

@@ -20,7 +20,8 @@ import pytest
 from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.config import VenueConfig
 from krator_actors.core.orders import OrderTable
-from krator_actors.messages import (
+from krator_actors.messages.handshake import VenueStatus
+from krator_actors.messages.orders import (
     CancelOrder,
     OrderEvent,
     OrderEventTold,
@@ -29,7 +30,6 @@ from krator_actors.messages import (
     OrderUnknown,
     PlaceOrder,
     SubmitOrder,
-    VenueStatus,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
 from krator_actors.order import OrderActor, OrderActorConfig

@@ -14,13 +14,9 @@ from redis.asyncio import Redis
 
 from krator_actors.adapters.embedded_redis import EmbeddedRedis, embedded_redis_url
 from krator_actors.adapters.local_log import LocalLog, log_path
-from krator_actors.messages import (
-    OrderSubmitted,
-    PortfolioReport,
-    PositionReport,
-    PublisherStatus,
-    PublisherStatusRequest,
-)
+from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
+from krator_actors.messages.orders import OrderSubmitted
+from krator_actors.messages.risk import PortfolioReport, PositionReport
 from krator_actors.model import TradingState
 from krator_actors.publisher import PublisherActor, PublisherConfig
 from supervisors.messages import PeerUnreachableError

@@ -14,13 +14,13 @@ import pytest
 import krator_actors.rca
 from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.core.incidents import IncidentEvent
-from krator_actors.messages import (
+from krator_actors.messages.incidents import (
     IncidentClosed,
     IncidentDiagnosed,
     IncidentOpened,
-    LogGrew,
     StallDetected,
 )
+from krator_actors.messages.operations import LogGrew
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.rca import RcaActor, RcaConfig, ReportTail
 from supervisors.reports import Reason, ReportLog
@@ -244,7 +244,7 @@ def test_it_has_no_word_with_which_it_could_act() -> None:
             if not isinstance(node, ast.ImportFrom) or node.module is None:
                 continue
             package, _, last = node.module.rpartition(".")
-            if node.module == "krator_actors.messages":
+            if package == "krator_actors.messages":
                 assert {alias.name for alias in node.names} <= allowed
             elif package.startswith("supervisors"):
                 assert last in {"actor", "messages"}

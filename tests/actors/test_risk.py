@@ -13,37 +13,37 @@ from krator_actors import clock
 from krator_actors.adapters.local_log import LocalLog, LogFullError, log_path, read_log
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEvent
-from krator_actors.messages import (
-    AccountReport,
-    CancelOrder,
-    DayStarted,
-    DuplicateRefused,
-    Halt,
-    Instruments,
-    InstrumentsRequest,
-    LogGrew,
-    MarketStatus,
+from krator_actors.messages.handshake import (
     OpenOrder,
     OrderActorStarted,
-    OrderApproved,
+    OrdersSynced,
+    SyncOrders,
+    VenueStatus,
+)
+from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import (
+    AccountReport,
+    CancelOrder,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
     OrderFilled,
     OrderInitialized,
-    OrdersSynced,
     PlaceOrder,
+    SubmitOrder,
+)
+from krator_actors.messages.risk import (
+    DayStarted,
+    DuplicateRefused,
+    Halt,
+    OrderApproved,
     PortfolioReport,
     PortfolioRequest,
-    QuoteTick,
     Resume,
-    StrategyState,
-    StrategyStateRequest,
-    SubmitOrder,
-    SyncOrders,
     TradingStateChanged,
-    VenueStatus,
 )
+from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
 from krator_actors.model import Instrument, OrderSide, OrderType, TradingState
 from krator_actors.risk import Housekeeping, OrderLogLostError, RiskActor, RiskActorConfig
 from krator_actors.risk_ledger import SNAPSHOT_EVENTS

@@ -14,27 +14,27 @@ from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyCo
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
 from krator_actors.core.strategies import readings
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
-    DuplicateRefused,
     Instruments,
-    LogGrew,
     MarketDataGap,
     MarketStatus,
-    OpenOrder,
+    QuoteTick,
+    TradeTick,
+)
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import (
     OrderDenied,
     OrderEvent,
     OrderEventTold,
     OrderFilled,
     OrderRejected,
-    QuoteTick,
-    SignalRaised,
-    StrategyState,
-    StrategyStateRequest,
     SubmitOrder,
-    TradeTick,
 )
+from krator_actors.messages.risk import DuplicateRefused
+from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderStatus, OrderType
 from krator_actors.strategy import StrategyActor, StrategyActorConfig
 from supervisors.messages import AskTimeoutError, PeerDiedError

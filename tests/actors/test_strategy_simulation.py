@@ -12,23 +12,19 @@ import pytest
 from krator_actors import strategy as strategy_module
 from krator_actors.config import SmaCrossConfig
 from krator_actors.core.bars import BarBuilder
-from krator_actors.messages import (
-    Bar,
-    BarHistory,
-    DuplicateRefused,
-    MarketDataGap,
-    OpenOrder,
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.market import Bar, BarHistory, MarketDataGap, TradeTick
+from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
     OrderExpired,
     OrderFilled,
-    StrategyState,
-    StrategyStateRequest,
     SubmitOrder,
-    TradeTick,
 )
+from krator_actors.messages.risk import DuplicateRefused
+from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderStatus
 from krator_actors.strategy import PendingSilent, StrategyActor, StrategyActorConfig
 from supervisors.messages import AskTimeoutError, Message

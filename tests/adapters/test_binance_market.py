@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.adapters.binance_market import BinanceMarket
-from krator_actors.messages import QuoteTick, TradeTick
+from krator_actors.messages.market import QuoteTick, TradeTick
 from krator_actors.model import OrderSide
 from krator_actors.ports import (
     BookLevel,

@@ -28,7 +28,7 @@ from krator_actors.adapters.binance_reports import (
     venue_symbol_of,
 )
 from krator_actors.adapters.binance_trading import BinanceTrading
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
 from krator_actors.venue_errors import (
     OutcomeUnknownError,

@@ -26,7 +26,7 @@ from krator_actors.adapters.local_log import (
     read_log,
 )
 from krator_actors.core.log_frames import MAX_PAYLOAD_BYTES, encode_header
-from krator_actors.messages import OrderEvent, OrderRejected, OrderSubmitted
+from krator_actors.messages.orders import OrderEvent, OrderRejected, OrderSubmitted
 
 WRITER = "order:SIM"
 

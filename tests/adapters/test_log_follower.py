@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.adapters.log_follower import LogFollower
-from krator_actors.messages import OrderSubmitted
+from krator_actors.messages.orders import OrderSubmitted
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from krator_actors.adapters.postgres import (
     StaleJournalError,
 )
 from krator_actors.core.log_frames import RawRecord
-from krator_actors.messages import OrderRejected, OrderSubmitted
+from krator_actors.messages.orders import OrderRejected, OrderSubmitted
 from supervisors.messages import Message
 
 Pair = tuple[str, RawRecord]

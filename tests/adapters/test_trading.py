@@ -19,7 +19,7 @@ from krator_actors.adapters.binance_trading import BinanceTrading
 from krator_actors.adapters.session import ReconnectPolicy
 from krator_actors.adapters.trading import TradingClient
 from krator_actors.config import ConfigError, VenueConfig
-from krator_actors.messages import SubmitOrder
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 from krator_actors.venue_errors import (
     OutcomeUnknownError,

@@ -8,7 +8,9 @@ from decimal import Decimal
 import msgspec
 
 from krator_actors.core.strategies import Intent, Standing, cause_of, readings
-from krator_actors.messages import Bar, OrderEvent, QuoteTick, SignalRaised, TradeTick
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
+from krator_actors.messages.orders import OrderEvent
+from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import OrderSide
 
 

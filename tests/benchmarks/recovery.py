@@ -18,17 +18,16 @@ import msgspec
 
 from krator_actors import place
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
-from krator_actors.messages import (
+from krator_actors.messages.operations import JournalStatus, JournalStatusRequest
+from krator_actors.messages.orders import (
     AccountReport,
-    JournalStatus,
-    JournalStatusRequest,
     OrderAccepted,
     OrderFilled,
     OrderInitialized,
     OrderSubmitted,
-    SignalRaised,
     SubmitOrder,
 )
+from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import NANOS_PER_SEC, OrderSide, OrderType, venue_symbol_of
 from supervisors.client import Client
 from supervisors.heart import Heart

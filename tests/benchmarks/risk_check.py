@@ -13,28 +13,26 @@ import msgspec
 
 from krator_actors import clock
 from krator_actors.config import RiskConfig
-from krator_actors.messages import (
-    AccountReport,
-    Instruments,
-    InstrumentsRequest,
-    LogGrew,
-    MarketStatus,
-    OrderAccepted,
+from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersSynced,
+    SyncOrders,
+    VenueStatus,
+)
+from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.operations import LogGrew
+from krator_actors.messages.orders import (
+    AccountReport,
+    OrderAccepted,
     OrderCanceled,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
     OrderInitialized,
-    OrdersSynced,
     PlaceOrder,
-    PortfolioReport,
-    PortfolioRequest,
-    QuoteTick,
     SubmitOrder,
-    SyncOrders,
-    VenueStatus,
 )
+from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import Instrument, OrderSide, OrderType
 from krator_actors.risk import RiskActorConfig
 from supervisors.actor import Actor

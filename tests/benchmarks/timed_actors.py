@@ -16,15 +16,9 @@ import msgspec
 
 from krator_actors.adapters.redis_store import RedisStore
 from krator_actors.journal import JournalActor
-from krator_actors.messages import (
-    OrderApproved,
-    OrderEvent,
-    OrderEventTold,
-    OrderInitialized,
-    QuoteTick,
-    SubmitOrder,
-    TradeTick,
-)
+from krator_actors.messages.market import QuoteTick, TradeTick
+from krator_actors.messages.orders import OrderEvent, OrderEventTold, OrderInitialized, SubmitOrder
+from krator_actors.messages.risk import OrderApproved
 from krator_actors.order import OrderActor
 from krator_actors.order_ledger import OrderLedger
 from krator_actors.publisher import PublisherActor

@@ -17,13 +17,9 @@ from websockets.uri import parse_uri
 
 from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.core.risk import RiskEvent
-from krator_actors.messages import (
-    OrderApproved,
-    OrderEvent,
-    OrderFilled,
-    OrderInitialized,
-    SignalRaised,
-)
+from krator_actors.messages.orders import OrderEvent, OrderFilled, OrderInitialized
+from krator_actors.messages.risk import OrderApproved
+from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import venue_symbol_of
 from supervisors.heart import Heart
 from tests.benchmarks import system

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from krator_actors.messages import TradeTick
+from krator_actors.messages.market import TradeTick
 from krator_actors.model import OrderSide
 from tests.benchmarks.echo import Ping
 from tests.benchmarks.measure import Counts, percentile

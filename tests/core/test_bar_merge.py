@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.bar_merge import merge_finished
-from krator_actors.messages import Bar
+from krator_actors.messages.market import Bar
 
 SECOND_NS = 1_000_000_000
 

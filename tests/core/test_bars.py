@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.bars import BarBuilder, BarSeries, period_start
-from krator_actors.messages import Bar, TradeTick
+from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
 DATA = Path(os.environ.get("KRATOR_TEST_DATA", "../shared/data"))

@@ -17,7 +17,12 @@ from krator_actors.core.chain import (
     row_of,
 )
 from krator_actors.core.log_frames import RawRecord
-from krator_actors.messages import AccountReport, OrderInitialized, OrderSubmitted, SubmitOrder
+from krator_actors.messages.orders import (
+    AccountReport,
+    OrderInitialized,
+    OrderSubmitted,
+    SubmitOrder,
+)
 from krator_actors.model import OrderSide, OrderType
 from supervisors.messages import Message
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.strategies import Intent, Standing, Strategy, readings
-from krator_actors.messages import Bar, TradeTick
+from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
 SYMBOL = "BTC-USDT.SIM"

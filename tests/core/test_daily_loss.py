@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from krator_actors.core.daily_loss import DailyLoss
-from krator_actors.messages import DayStarted
+from krator_actors.messages.risk import DayStarted
 
 D = Decimal
 

@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of, day_text
-from krator_actors.messages import AccountReport, OrderDenied, OrderFilled
+from krator_actors.messages.orders import AccountReport, OrderDenied, OrderFilled
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
 BTC = "BTC-USDT.SIM"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from krator_actors.core.handshake import Answer, Handshake, Order
-from krator_actors.messages import OrdersSynced, SyncOrders
+from krator_actors.messages.handshake import OrdersSynced, SyncOrders
 
 
 def synced(number: int, sync_id: int = 1, generation: int = 3) -> OrdersSynced:

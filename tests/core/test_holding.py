@@ -6,9 +6,9 @@ import pytest
 
 from krator_actors.core.holding import Holding
 from krator_actors.core.strategies import Standing
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.orders import (
     AccountReport,
-    OpenOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -16,9 +16,9 @@ from krator_actors.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
-    StrategyState,
     SubmitOrder,
 )
+from krator_actors.messages.strategy import StrategyState
 from krator_actors.model import Instrument, OrderSide, OrderStatus, OrderType
 
 SYMBOL = "BTC-USDT.SIM"

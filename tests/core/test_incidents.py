@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.incidents import IncidentBook, IncidentEvent, Reason, SupervisorReport
-from krator_actors.messages import (
+from krator_actors.messages.incidents import (
     IncidentClosed,
     IncidentDiagnosed,
     IncidentOpened,

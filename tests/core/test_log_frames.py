@@ -3,7 +3,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from krator_actors.core import log_frames
@@ -85,7 +85,10 @@ def test_zeros_behind_a_sector_are_what_a_power_cut_leaves(
     boundaries = range(-offset % 512, len(frame), 512)
     cut = data.draw(st.sampled_from(boundaries)) if boundaries else 0
 
-    assert damage(frame[:cut] + bytes(zeros), offset) is None
+    torn = frame[:cut] + bytes(zeros)
+    assume(not scan(torn, 1)[0])  # because a record that ends in zeros is whole again
+
+    assert damage(torn, offset) is None
 
 
 def test_zeros_within_a_sector_are_damage() -> None:

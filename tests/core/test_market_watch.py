@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.market_watch import Freshness, TradeSequence
-from krator_actors.messages import MarketDataGap, TradeTick
+from krator_actors.messages.market import MarketDataGap, TradeTick
 from krator_actors.model import OrderSide
 
 SECOND_NS = 1_000_000_000

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from krator_actors.core.mean_reversion import MeanReversionStrategy, mean_reversion
 from krator_actors.core.strategies import Intent, Standing
-from krator_actors.messages import Bar, SignalRaised, TradeTick
+from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
 SYMBOL = "BTC-USDT.SIM"

@@ -10,7 +10,7 @@ import pytest
 
 from krator_actors.core import order_rules as rules
 from krator_actors.core.orders import OrderTable
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     OrderAccepted,
     OrderDenied,
     OrderEvent,

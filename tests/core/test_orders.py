@@ -19,7 +19,7 @@ from krator_actors.core.orders import (
     next_status,
 )
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
     OrderCanceled,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.positions import BalanceDifference, Portfolio, Position
-from krator_actors.messages import OrderFilled
+from krator_actors.messages.orders import OrderFilled
 from krator_actors.model import OrderSide
 
 D = Decimal

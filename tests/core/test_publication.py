@@ -8,14 +8,9 @@ import msgspec
 from krator_actors.core.backlog import LogName, Waiting
 from krator_actors.core.log_frames import RawRecord
 from krator_actors.core.publication import entry_of, publisher_state, states_of
-from krator_actors.messages import (
-    AccountReport,
-    OrderApproved,
-    PortfolioReport,
-    PositionReport,
-    PublisherStatus,
-    SubmitOrder,
-)
+from krator_actors.messages.operations import PublisherStatus
+from krator_actors.messages.orders import AccountReport, SubmitOrder
+from krator_actors.messages.risk import OrderApproved, PortfolioReport, PositionReport
 from krator_actors.model import OrderSide, OrderType, TradingState
 from supervisors.messages import Message
 

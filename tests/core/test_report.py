@@ -10,13 +10,10 @@ import msgspec
 import pytest
 
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages import (
+from krator_actors.messages.incidents import IncidentOpened
+from krator_actors.messages.orders import (
     AccountReport,
-    DayStarted,
-    DuplicateRefused,
-    IncidentOpened,
     OrderAccepted,
-    OrderApproved,
     OrderCanceled,
     OrderDenied,
     OrderExternal,
@@ -26,6 +23,11 @@ from krator_actors.messages import (
     OrderSubmitted,
     OrderUnknown,
     SubmitOrder,
+)
+from krator_actors.messages.risk import (
+    DayStarted,
+    DuplicateRefused,
+    OrderApproved,
     TradingStateChanged,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TradingState

@@ -10,7 +10,7 @@ import pytest
 from krator_actors.core import reservations as module
 from krator_actors.core.rates import RateWindow
 from krator_actors.core.reservations import Reservations
-from krator_actors.messages import (
+from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
     OrderCanceled,

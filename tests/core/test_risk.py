@@ -13,25 +13,25 @@ from krator_actors.core.limits import RiskLimits
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
 from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import KNOWN_LIMIT, RiskEngine, RiskEvent, RiskState, Verdict
-from krator_actors.messages import (
+from krator_actors.messages.handshake import VenueStatus
+from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.orders import (
     AccountReport,
-    DayStarted,
-    DuplicateRefused,
-    Instruments,
-    MarketStatus,
     OrderAccepted,
-    OrderApproved,
     OrderDenied,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
     OrderRejected,
-    QuoteTick,
-    StrategyStateRequest,
     SubmitOrder,
-    TradingStateChanged,
-    VenueStatus,
 )
+from krator_actors.messages.risk import (
+    DayStarted,
+    DuplicateRefused,
+    OrderApproved,
+    TradingStateChanged,
+)
+from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import (
     NANOS_PER_SEC,
     Instrument,

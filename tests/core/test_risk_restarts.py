@@ -18,11 +18,10 @@ from krator_actors.core.handshake import Answer, Handshake, Order
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.orders import OrderTable
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
-from krator_actors.messages import (
+from krator_actors.messages.handshake import OrdersSynced, SyncOrders, VenueStatus
+from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.orders import (
     AccountReport,
-    Instruments,
-    MarketStatus,
-    OrderApproved,
     OrderCanceled,
     OrderDenied,
     OrderEvent,
@@ -30,14 +29,11 @@ from krator_actors.messages import (
     OrderFilled,
     OrderInitialized,
     OrderRejected,
-    OrdersSynced,
     OrderUnknown,
     PlaceOrder,
-    QuoteTick,
     SubmitOrder,
-    SyncOrders,
-    VenueStatus,
 )
+from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import Instrument, OrderSide, OrderStatus, OrderType
 
 D = Decimal

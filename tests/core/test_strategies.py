@@ -20,7 +20,8 @@ from krator_actors.core.strategies import (
     exit_quantity,
     side_of,
 )
-from krator_actors.messages import Bar, OrderExpired, QuoteTick, TradeTick
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
+from krator_actors.messages.orders import OrderExpired
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide
 
 SYMBOL = "BTC-USDT.SIM"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.tick_queue import TickQueue
-from krator_actors.messages import InstrumentsRequest, QuoteTick
+from krator_actors.messages.market import InstrumentsRequest, QuoteTick
 
 
 def quote(symbol: str, update_id: int) -> QuoteTick:

@@ -14,8 +14,7 @@ from typing import Any
 
 from krator_actors.adapters.local_log import LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
-from krator_actors.messages import (
-    OrderApproved,
+from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
     OrderEvent,
@@ -25,6 +24,7 @@ from krator_actors.messages import (
     OrderInitialized,
     OrderRejected,
 )
+from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import venue_symbol_of
 from supervisors.messages import Message
 

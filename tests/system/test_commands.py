@@ -17,13 +17,13 @@ import pytest
 from krator_actors import config as configuration
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
 from krator_actors.core.venue_reports import OrderReport
-from krator_actors.messages import (
+from krator_actors.messages.emergency import (
     FlattenEvent,
     FlattenOrderEnded,
     FlattenOrderInitialized,
     FlattenStarted,
-    SubmitOrder,
 )
+from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 from krator_actors.venue_desk import Outcome, VenueDesk
 from tests.system.harness import KRATOR, ROOT, Krator, eventually

@@ -18,7 +18,7 @@ import pytest
 from krator_actors import place
 from krator_actors.adapters.embedded_postgres import embedded_dsn
 from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.messages import OrderEvent, OrderFilled, OrderInitialized
+from krator_actors.messages.orders import OrderEvent, OrderFilled, OrderInitialized
 from tests.system.checker import (
     FINAL,
     Evidence,

@@ -15,7 +15,7 @@ from redis import Redis
 from krator_actors import place
 from krator_actors.adapters.embedded_redis import EmbeddedRedis, embedded_redis_url
 from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.messages import OrderEvent, OrderFilled
+from krator_actors.messages.orders import OrderEvent, OrderFilled
 from tests.system.harness import Krator, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]

@@ -1,0 +1,107 @@
+"""Risk: what it writes in its own log, what people ask of it, and the portfolio."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from krator_actors.messages.handshake import OpenOrder
+from krator_actors.messages.orders import SubmitOrder
+from krator_actors.model import TradingState
+from supervisors.messages import Message
+
+
+class OrderApproved(Message, frozen=True, kw_only=True):
+    """Risk's verdict and the numbers it compared; written before ``PlaceOrder`` is told."""
+
+    order: SubmitOrder
+    reference_price: Decimal
+    reserved_notional: Decimal
+    position_limit_notional: Decimal
+    equity: Decimal
+    ts_event: int
+
+
+class TradingStateChanged(Message, frozen=True, kw_only=True):
+    """Latched: it holds across restarts until the next one by a named person."""
+
+    state: TradingState
+    by: str
+    """a person's name, or ``risk`` for a limit that was hit"""
+    reason: str
+    loss_base: Decimal | None = None
+    """equity from which the daily loss is measured from now on; None: as before"""
+    ts_event: int
+
+
+class DayStarted(Message, frozen=True, kw_only=True):
+    """Equity at the beginning of the trading day; the daily loss is measured from here."""
+
+    day: str
+    """``2026-11-22`` (UTC)"""
+    equity: Decimal
+    ts_event: int
+
+
+class DuplicateRefused(Message, frozen=True, kw_only=True):
+    """The same decision came again (e.g. after a restart). The first order stands untouched."""
+
+    client_order_id: str
+    strategy: str
+    symbol: str
+    ts_event: int
+
+
+class Halt(Message, frozen=True, kw_only=True):
+    """Person to risk (ask). Answer: ``TradingStateChanged``."""
+
+    by: str
+    reason: str
+
+
+class Resume(Message, frozen=True, kw_only=True):
+    """Person to risk (ask). Answer: ``TradingStateChanged``. There is no automatic resume."""
+
+    by: str
+    reason: str
+
+
+class PortfolioRequest(Message, frozen=True, kw_only=True):
+    """Anybody to risk (ask). Answer: ``PortfolioReport``."""
+
+
+class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One symbol's position; money in the quote currency."""
+
+    symbol: str
+    quantity: Decimal
+    average_price: Decimal
+    mark_price: Decimal | None
+    """mid, None before the first quote"""
+    realized_pnl: Decimal
+    """fees not included"""
+    unrealized_pnl: Decimal
+    fees: Decimal
+    reserved_buy: Decimal
+    """quantity of open buy orders"""
+    reserved_sell: Decimal
+    quote_ts_init: int | None = None
+    """UTC ns, when the quote behind ``mark_price`` came; None: there has been none"""
+
+
+class PortfolioReport(Message, frozen=True, kw_only=True):
+    """What risk knows now."""
+
+    state: TradingState
+    recovered: bool
+    """False while risk still waits for the order actor: everything but cancels is denied"""
+    cash: Decimal
+    equity: Decimal
+    day_start_equity: Decimal
+    positions: tuple[PositionReport, ...]
+    open_orders: tuple[OpenOrder, ...]
+    orders_approved: int
+    orders_denied: int
+    fills: int
+    ts_event: int
