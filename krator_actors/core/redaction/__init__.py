@@ -1,0 +1,5 @@
+"""Redaction: what may leave the process as text. Pure, linear in its input, deterministic."""
+
+from krator_actors.core.redaction.redactor import MAX_BYTES, Redactor
+
+__all__ = ["MAX_BYTES", "Redactor"]
