@@ -125,6 +125,8 @@ class Redactor:
         if b"://" in data:
             for pattern in rules.USER_INFO:
                 data = pattern.sub(_user_info, data)
+        data = rules.IBAN.sub(_iban, data)
+        data = rules.CONTEXT.sub(_context, data)
         data = rules.HEADER.sub(_header, data)
         if b"</" in data:
             data = rules.XML.sub(_element, data)
@@ -134,10 +136,8 @@ class Redactor:
         data = rules.SCHEME.sub(_scheme, data)
         for rule in rules.TOKENS:
             data = rule.pattern.sub(_by(rule), data)
-        data = rules.IBAN.sub(_iban, data)
         for rule in rules.NUMBERS:
             data = rule.pattern.sub(_by(rule), data)
-        data = rules.CONTEXT.sub(_context, data)
         return rules.CANDIDATE.sub(_candidate, data)
 
     def _cut(self, data: bytes) -> bytes:
@@ -212,7 +212,7 @@ def _name_forms(names: Iterable[str]) -> Iterator[bytes]:
 def _user_info(match: Any) -> bytes:
     before, value = match.group(1, 2)
     port, slash, _ = value.partition(b"/")
-    if (slash and port.isdigit()) or _DONE.match(value) is not None:
+    if (slash and port.isdigit()) or _is_done(value):
         return match.group()  # type: ignore[no-any-return] # re2 has no types
     return before + b"<password>@"  # type: ignore[no-any-return]
 
@@ -221,7 +221,7 @@ def _assigned(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
     whole: bytes = match.group()
     field = field_of(name)
-    if field is None or _DONE.match(value) is not None:
+    if field is None or _is_done(value):
         return whole
     opening, inner, closing = _inner(value)
     doubt = field.doubt
@@ -230,6 +230,12 @@ def _assigned(match: Any) -> bytes:
     if is_left_alone(inner, doubt):
         return whole
     return name + between + opening + field.kind + closing  # type: ignore[no-any-return]
+
+
+def _is_done(value: bytes) -> bool:
+    """True for a placeholder of ours, with or without quotes, that nothing is glued to."""
+    done = _DONE.match(value)
+    return done is not None and (len(value) == done.end() or not value[done.end() :][:1].isalnum())
 
 
 def _element(match: Any) -> bytes:
@@ -255,7 +261,7 @@ def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _header(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
-    if _DONE.match(value) is not None or len(value) < _MIN_ENCODED_CHARS:
+    if _is_done(value) or len(value) < _MIN_ENCODED_CHARS:
         return match.group()  # type: ignore[no-any-return]
     kind = b"<session>" if b"ookie" in name.lower() else b"<token>"
     return name + between + kind  # type: ignore[no-any-return]

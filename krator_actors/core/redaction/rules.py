@@ -19,6 +19,7 @@ from krator_actors.core.redaction.checks import (
 )
 
 _MAX_DFA_BYTES = 32 << 20
+_PHONE_DIGITS = range(9, 16)
 
 
 def compiled(pattern: bytes, *, any_case: bool = False) -> Any:
@@ -104,7 +105,8 @@ XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)([^<>]+)</")
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
 
 FLAG: Final = compiled(
-    rb"(--?" + _NAME + rb")(\s+)(\"[^\"\n]*(?:\"|\n|$)|'[^'\n]*(?:'|\n|$)|[^\s\"'`-][^\s\"'`]*)"
+    rb"((?:^|[\s\"'(\[,])--?" + _NAME + rb")((?:\s|\\?[\"'],)\s*)"
+    rb"(\"[^\"\n]*(?:\"|\n|$)|'[^'\n]*(?:'|\n|$)|[^\s\"'`=:-][^\s\"'`]*)"
 )
 
 HEADER: Final = compiled(
@@ -115,8 +117,8 @@ HEADER: Final = compiled(
 
 SCHEME: Final = compiled(
     rb"\b(bearer|basic|digest|negotiate|apikey|api-key|api key|access key|secret key|passphrase|"
-    rb"password|secret|token|signature|listenkey|listen key|key|hmac)"
-    rb"(\s*[:=#(<\[]*\s*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
+    rb"password|secret|token|signature|listenkey|listen key|key|hmac)s?"
+    rb"(\s+|\s*[:=#(<\[]+\s*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
     any_case=True,
 )
 """a word of secrets and then, with no more than a blank between, what may be one"""
@@ -177,6 +179,11 @@ def _has_digit(text: bytes) -> bool:
     return any(48 <= char < 58 for char in text)  # noqa: PLR2004 - ASCII 0 to 9
 
 
+def _is_phone(text: bytes) -> bool:
+    number = text.lower().partition(b"x")[0].partition(b"e")[0]
+    return len(number) - len(number.translate(None, b"0123456789")) in _PHONE_DIGITS
+
+
 def _is_mail(text: bytes) -> bool:
     return not text.endswith((b".service", b".socket", b".timer", b".slice", b".scope", b".mount"))
 
@@ -221,7 +228,8 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"\(?0[0-9]{1,5}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,6}){0,3}\b",
         rb"0[0-9](?:[ .\x2d][0-9]{2}){4}\b|07[0-9]{9}\b|0[0-9]{3} [0-9]{3} [0-9]{3,4}\b",
         rb"\([0-9]{2,5}\) ?[0-9]{3,5}[ \x2d]?[0-9]{3,5}\b|[0-9]{5} [0-9]{5}\b",
-        start=rb"(^|[^0-9A-Za-z.,:/_+-])",
+        start=rb"(^|[^0-9A-Za-z.,:/_+=-])",
+        check=_is_phone,
     ),
     _rule(
         b"<ip>",
@@ -236,7 +244,9 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     ),
 )
 
-IBAN: Final = compiled(_START + rb"([A-Za-z]{2}[0-9]{2}(?:[ .\x2d]?[A-Za-z0-9]){11,30})")
+IBAN: Final = compiled(
+    _START + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:[ .\x2d][A-Z0-9]{4}){2,7}(?:[ .\x2d][A-Z0-9]{1,4}\b)?))"
+)
 
 CONTEXT: Final = compiled(
     rb"\b(passport|driver'?s?[ _-]licen[cs]e|driving[ _-]licen[cs]e|licen[cs]e|\bDL|ssn|social security|"
