@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from krator_actors.core.redaction import Redactor
 from krator_actors.place import DEFAULT_CONFIG
+from supervisors.redaction import redact_with
 
 # numpy starts a thread pool when it is imported, and a process that forks must have one thread.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return exchange(arguments[1:])
     options = _parser().parse_args(arguments)
+    redact_with(Redactor().text)  # until the configuration says more
     command: Command = options.command
     try:
         return command(options)

@@ -225,6 +225,8 @@ class LogConfig(_Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+    max_files: Annotated[int, Field(ge=1, le=1_000)] = 20
+    redact_names: tuple[Annotated[str, Field(min_length=2, max_length=100)], ...] = ()
 
 
 def _default_strategies() -> tuple[StrategyConfig, ...]:

@@ -18,6 +18,7 @@ from krator_actors.messages.orders import (
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EVENT_TYPES = {kind: _WORDS.sub("_", kind.__name__).lower() for kind in get_args(OrderEvent)}
+_MESSAGES = {kind: name.replace("_", " ") for kind, name in _EVENT_TYPES.items()}
 
 
 def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None:
@@ -41,4 +42,4 @@ def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None
     if reason:
         fields["reason"] = reason
     level = "WARNING" if isinstance(event, OrderUnknown | OrderRejected) else "INFO"
-    logger.bind(**fields).log(level, event_type.replace("_", " "))
+    logger.bind(**fields).log(level, _MESSAGES[type(event)])

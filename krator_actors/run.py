@@ -119,14 +119,8 @@ class _Run:
             self._log,
             level=config.log.level,
             max_bytes=config.log.max_bytes,
-            secrets=[
-                os.environ.get(name, "")
-                for name in (
-                    config.venue.api_secret_env,
-                    config.venue.api_key_env,
-                    config.redis.url_env,
-                )
-            ],
+            max_files=config.log.max_files,
+            redactor=telemetry.protect(config),
             component="krator",
         )
         code = EXIT_FAILED

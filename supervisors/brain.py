@@ -19,6 +19,7 @@ from supervisors.lane import Lanes
 from supervisors.listener import Listener
 from supervisors.messages import ActorError, Message
 from supervisors.outbox import Counters
+from supervisors.redaction import redacted
 from supervisors.sockets import RuntimeFolder
 
 if TYPE_CHECKING:
@@ -321,9 +322,14 @@ class Brain:
         count = self._counters.refused
         # The first, second, fourth, eighth: a peer that repeats itself must not flood the log.
         if count & (count - 1) == 0:
-            text = "{} refused message {} of {} ({} so far): {}"
-            logger.warning(text, self._name, seq, origin.sender, count, error)
-        origin.refuse(seq, str(error))
+            logger.bind(
+                event_type="message_refused",
+                seq=seq,
+                sender=origin.sender,
+                count=count,
+                reason=str(error),
+            ).warning("a message was refused")
+        origin.refuse(seq, redacted(str(error)))
 
     async def _handle_own(self, actor: Actor, kind: int, body: Any) -> None:
         if kind == UNDELIVERED:

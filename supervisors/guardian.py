@@ -23,6 +23,7 @@ from supervisors import launch, thespian_engine
 from supervisors.actor import Brain, NotNeededError
 from supervisors.control import Channel, Crash, Hello, Ignored, Ready, Statistics, Stop, Stopped
 from supervisors.process import CrashFile, crash_path, default_signals
+from supervisors.redaction import redacted
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
 
@@ -166,8 +167,8 @@ def end_crashed(
 ) -> NoReturn:
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
-        text = "".join(traceback.format_exception(error))
-        channel.send(Crash.of(type(error).__name__, str(error), text, child))
+        text = redacted("".join(traceback.format_exception(error)))
+        channel.send(Crash.of(type(error).__name__, redacted(str(error)), text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:
             crash_file.write(text)

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from supervisors.control import Crash
+from supervisors.redaction import redacted
 
 ReasonKind = Literal["signal", "exit", "exception", "hung", "start_timeout", "not_progressing"]
 
@@ -76,6 +77,8 @@ class ReportLog:
         restart_in_secs: float | None = None,
     ) -> None:
         """Append one line, whole or not at all."""
+        if reason is not None:
+            reason = msgspec.structs.replace(reason, detail=redacted(reason.detail))
         line = msgspec.json.encode(
             SupervisorReport(
                 ts_ns=time.time_ns(),

@@ -25,6 +25,7 @@ from krator_actors.core.chain import (
 from krator_actors.core.log_frames import RawRecord
 from krator_actors.messages import CATALOGUE
 from supervisors.messages import Message
+from supervisors.redaction import redacted
 
 CONNECT_TIMEOUT_SECS = 5.0
 COMMAND_TIMEOUT_SECS = 15.0
@@ -378,4 +379,5 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except (OSError, asyncpg.PostgresError, *_CLIENT_ERRORS) as error:
-        raise JournalUnavailableError(f"{type(error).__name__}: {error}") from error
+        # A server repeats the row it refused, and a client the DSN it could not reach.
+        raise JournalUnavailableError(redacted(f"{type(error).__name__}: {error}")) from error

@@ -28,9 +28,9 @@ _MIN_SHORT_ID: Final = 6
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
 _HARMLESS_ENDS: Final = frozenset(
-    b"count counts env len length size type types limit limits ttl expires expiry expired expiration"
-    b" at ms secs sec seconds ns us age path file dir attempts attempt failed failures valid"
-    b" invalid bucket rate status state version policy required present ok enabled disabled"
+    b"count counts env len length size type types limit limits ttl expires expiry expired"
+    b" expiration at ms secs sec seconds ns us age path file dir attempts attempt failed failures"
+    b" valid invalid bucket rate status state version policy required present ok enabled disabled"
     b" used left max min per name names prefix method algorithm alg kind format encoding"
     b" window interval timeout delay error errors code index idx usage available"
     b" created updated rotation rotated remaining missing ratio total step steps level changed"
@@ -41,62 +41,74 @@ _HARMLESS_KEYS: Final = frozenset(
     b" duplicate lookup group order config ordering object map dict index composite natural"
     b" surrogate range hash shard lock any press hot series metric label message event".split()
 )
-# (the words that the name holds side by side, what stands in it); the first that fits decides.
-_TABLE: Final[tuple[tuple[bytes, Field], ...]] = tuple(
-    (phrase, Field(kind, doubt))
-    for kind, doubt, phrases in (
-        (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
-        (b"<password>", "none", b"passwort contrasena motdepasse pgpassword keypass storepass"),
-        (b"<password>", "word", b"pass pw psw"),
-        (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
-        (b"<pin>", "digits", b"pin otp totp mfa_code tfa_code cvv cvc cvv2 csc verification_code"),
-        (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code"),
-        (b"<secret>", "none", b"secret secrets secretkey"),
-        (b"<signature>", "word", b"signature sig sign api_sign hmac digest_auth x_amz_signature"),
-        (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
-        (b"<session>", "word", b"phpsessid sid listen_key listenkey cookie cookies set_cookie"),
-        (b"<session>", "random", b"session"),
-        (b"<token>", "word", b"token tokens accesstoken authtoken refreshtoken bearer jwt csrf"),
-        (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
-        (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken"),
-        (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
-        (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
-        (b"<key>", "word", b"auth_key account_key client_key consumer_key listen_key service_key"),
-        (b"<key>", "word", b"storage_key shared_key app_key license_key licence_key deploy_key"),
-        (b"<key>", "word", b"ssh_key hmac_key aes_key venue_key broker_key exchange_key user_key"),
-        (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),
-        (b"<key>", "word", b"application_key integration_key write_key read_key server_key"),
-        (b"<key>", "word", b"key_id keyid key_pair keypair access_id accesskeyid mbx_apikey"),
-        (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
-        (b"<account>", "word", b"account_id account_no account_number account_num acct account"),
-        (b"<account>", "word", b"acct_id acct_no accountid customer_id customer_no client_number"),
-        (b"<account>", "word", b"sub_account subaccount subaccount_id sub_account_id routing_number"),
-        (b"<account>", "word", b"sort_code bic bank_account portfolio_uuid portfolio_id"),
-        (b"<account>", "digits", b"uid user_id userid member_id trade_uid"),
-        (b"<account>", "random", b"client_id app_id application_id tenant_id project_id"),
-        (b"<wallet>", "word", b"withdrawal_address deposit_address wallet wallet_address xpub"),
-        (b"<wallet>", "word", b"address_tag to_address from_address btc_address eth_address"),
-        (b"<iban>", "word", b"iban"),
-        (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
-        (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
-        (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein"),
-        (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
-        (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
-        (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
-        (b"<phone>", "digits", b"phone telephone tel mobile fax cell phone_number msisdn gsm"),
-        (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp"),
-        (b"<email>", "word", b"email e_mail mail email_address"),
-        (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
-        (b"<name>", "none", b"firstname lastname fullname surname given_name family_name"),
-        (b"<name>", "none", b"beneficiary beneficiary_name cardholder card_holder owner_name"),
-        (b"<name>", "none", b"middle_name maiden_name mothers_maiden_name real_name legal_name"),
-        (b"<birth>", "digits", b"dob birth_date date_of_birth birthday birthdate"),
-        (b"<address>", "none", b"street street_address home_address postal_address mailing_address"),
-        (b"<address>", "none", b"address_line1 address_line2 residential_address zip_code postcode"),
-    )
-    for phrase in phrases.split()
+_KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
+    (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
+    (b"<password>", "none", b"passwort contrasena motdepasse pgpassword keypass storepass"),
+    (b"<password>", "word", b"pass pw psw"),
+    (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
+    (b"<pin>", "digits", b"pin otp totp mfa_code tfa_code cvv cvc cvv2 csc verification_code"),
+    (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code"),
+    (b"<secret>", "none", b"secret secrets secretkey"),
+    (b"<signature>", "word", b"signature sig sign api_sign hmac digest_auth x_amz_signature"),
+    (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
+    (b"<session>", "word", b"phpsessid sid listen_key listenkey cookie cookies set_cookie"),
+    (b"<session>", "random", b"session"),
+    (b"<token>", "word", b"token tokens accesstoken authtoken refreshtoken bearer jwt csrf"),
+    (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
+    (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken"),
+    (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
+    (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
+    (b"<key>", "word", b"auth_key account_key client_key consumer_key listen_key service_key"),
+    (b"<key>", "word", b"storage_key shared_key app_key license_key licence_key deploy_key"),
+    (b"<key>", "word", b"ssh_key hmac_key aes_key venue_key broker_key exchange_key user_key"),
+    (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),
+    (b"<key>", "word", b"application_key integration_key write_key read_key server_key"),
+    (b"<key>", "word", b"key_id keyid key_pair keypair access_id accesskeyid mbx_apikey"),
+    (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
+    (b"<account>", "word", b"account_id account_no account_number account_num acct account"),
+    (b"<account>", "word", b"acct_id acct_no accountid customer_id customer_no client_number"),
+    (
+        b"<account>",
+        "word",
+        b"sub_account subaccount subaccount_id sub_account_id routing_number",
+    ),
+    (b"<account>", "word", b"sort_code bic bank_account portfolio_uuid portfolio_id"),
+    (b"<account>", "digits", b"uid user_id userid member_id trade_uid"),
+    (b"<account>", "random", b"client_id app_id application_id tenant_id project_id"),
+    (b"<wallet>", "word", b"withdrawal_address deposit_address wallet wallet_address xpub"),
+    (b"<wallet>", "word", b"address_tag to_address from_address btc_address eth_address"),
+    (b"<iban>", "word", b"iban"),
+    (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
+    (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
+    (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein"),
+    (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
+    (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
+    (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
+    (b"<phone>", "digits", b"phone telephone tel mobile fax cell phone_number msisdn gsm"),
+    (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp"),
+    (b"<email>", "word", b"email e_mail mail email_address"),
+    (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
+    (b"<name>", "none", b"firstname lastname fullname surname given_name family_name"),
+    (b"<name>", "none", b"beneficiary beneficiary_name cardholder card_holder owner_name"),
+    (b"<name>", "none", b"middle_name maiden_name mothers_maiden_name real_name legal_name"),
+    (b"<birth>", "digits", b"dob birth_date date_of_birth birthday birthdate"),
+    (
+        b"<address>",
+        "none",
+        b"street street_address home_address postal_address mailing_address",
+    ),
+    (
+        b"<address>",
+        "none",
+        b"address_line1 address_line2 residential_address zip_code postcode",
+    ),
 )
-_OF_WORDS: Final = {tuple(phrase.split(b"_")): field for phrase, field in _TABLE}
+"""kind, doubt, and the words that a name holds side by side"""
+_OF_WORDS: Final = {
+    tuple(phrase.split(b"_")): Field(kind, doubt)
+    for kind, doubt, phrases in _KINDS
+    for phrase in phrases.split()
+}
 _LONGEST: Final = max(map(len, _OF_WORDS))
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
@@ -118,6 +130,12 @@ def field_of(name: bytes) -> Field | None:
     if words[-1] in {b"key", b"keys"} and not _HARMLESS_KEYS & set(words):
         return _ANY_KEY
     return None
+
+
+@lru_cache(maxsize=4_096)
+def is_telling(name: str) -> bool:
+    """True when a field of this name may hold something secret, whatever its value looks like."""
+    return field_of(name.encode("utf-8", "replace")) is not None
 
 
 def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:

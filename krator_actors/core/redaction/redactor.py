@@ -25,7 +25,9 @@ _MIN_RANDOM = 20
 _MAX_DEPTH = 12
 _FIRST_CARD = 10**11
 _DONE: Final = rules.compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
-_QUOTES: Final = rules.compiled(rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;)(.*?)(\]|\\*[\"'`]|&quot;|\n|\\*)")
+_QUOTES: Final = rules.compiled(
+    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;)(.*?)(\]|\\*[\"'`]|&quot;|\n|\\*)"
+)
 _NEXT_FIELD: Final = rules.compiled(
     rb"[,;&|][A-Za-z_][A-Za-z0-9_.-]*[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
 )
@@ -49,9 +51,19 @@ class Redactor:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._max_bytes = max(max_bytes, _CUT_ROOM * 2)
-        self._exact = _any_of(_secret_forms(secrets))
-        self._long = _any_of(_encoded_forms(secrets), any_case=True)
-        self._names = _any_of(_name_forms(names), any_case=True, quoted=False)
+        secrets = tuple(secrets)
+        of_secrets = _any_of(_secret_forms(secrets))
+        of_encoded = _any_of(_encoded_forms(secrets), any_case=True)
+        of_names = _any_of(_name_forms(names), any_case=True, quoted=False)
+        self._registered = [
+            (pattern, kind)
+            for pattern, kind in (
+                (of_encoded, b"<secret>"),
+                (of_secrets, b"<secret>"),
+                (of_names, b"<name>"),
+            )
+            if pattern is not None
+        ]
 
     def text(self, text: str) -> str:
         """Return ``text`` redacted; never raises, whatever is in it."""
@@ -110,16 +122,13 @@ class Redactor:
         return self.text(value) if isinstance(value, str) else value
 
     def exact(self, data: bytes) -> bytes:
-        """Return ``data`` without the registered secrets; the patterns are not tried."""
-        for pattern in (self._exact, self._long):
-            if pattern is not None:
-                data = pattern.sub(b"<secret>", data)
+        """Return ``data`` without the registered secrets and names; no pattern is tried."""
+        for pattern, kind in self._registered:
+            data = pattern.sub(kind, data)
         return data
 
     def _round(self, data: bytes) -> bytes:
         data = self.exact(data)
-        if self._names is not None:
-            data = self._names.sub(b"<name>", data)
         if b"-----BEGIN" in data:
             data = rules.PEM.sub(b"<pem>", data)
         if b"://" in data:
@@ -213,8 +222,8 @@ def _user_info(match: Any) -> bytes:
     before, value = match.group(1, 2)
     port, slash, _ = value.partition(b"/")
     if (slash and port.isdigit()) or _is_done(value):
-        return match.group()  # type: ignore[no-any-return] # re2 has no types
-    return before + b"<password>@"  # type: ignore[no-any-return]
+        return bytes(match.group())
+    return bytes(before + b"<password>@")
 
 
 def _assigned(match: Any) -> bytes:
@@ -229,7 +238,7 @@ def _assigned(match: Any) -> bytes:
         doubt = "word"  # "the password, please"
     if is_left_alone(inner, doubt):
         return whole
-    return name + between + opening + field.kind + closing  # type: ignore[no-any-return]
+    return bytes(name + between + opening + field.kind + closing)
 
 
 def _is_done(value: bytes) -> bool:
@@ -242,8 +251,8 @@ def _element(match: Any) -> bytes:
     name, rest, content = match.group(1, 2, 3)
     field = field_of(name)
     if field is None or is_left_alone(content, field.doubt):
-        return match.group()  # type: ignore[no-any-return]
-    return b"<" + name + rest + field.kind + b"</"  # type: ignore[no-any-return]
+        return bytes(match.group())
+    return bytes(b"<" + name + rest + field.kind + b"</")
 
 
 def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
@@ -262,9 +271,9 @@ def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
 def _header(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
     if _is_done(value) or len(value) < _MIN_ENCODED_CHARS:
-        return match.group()  # type: ignore[no-any-return]
+        return bytes(match.group())
     kind = b"<session>" if b"ookie" in name.lower() else b"<token>"
-    return name + between + kind  # type: ignore[no-any-return]
+    return bytes(name + between + kind)
 
 
 def _scheme(match: Any) -> bytes:
@@ -280,7 +289,7 @@ def _scheme(match: Any) -> bytes:
         return whole
     if value[:1] == b"k" and is_operational(value):
         return whole
-    return word + between + b"<token>" + kept  # type: ignore[no-any-return]
+    return bytes(word + between + b"<token>" + kept)
 
 
 def _by(rule: rules.Rule) -> Callable[[Any], bytes]:
@@ -289,8 +298,8 @@ def _by(rule: rules.Rule) -> Callable[[Any], bytes]:
     def replaced(match: Any) -> bytes:
         before, value = match.group(1, 2)
         if check is not None and not check(value):
-            return match.group()  # type: ignore[no-any-return]
-        return before + kind  # type: ignore[no-any-return]
+            return bytes(match.group())
+        return bytes(before + kind)
 
     return replaced
 
@@ -298,7 +307,7 @@ def _by(rule: rules.Rule) -> Callable[[Any], bytes]:
 def _iban(match: Any) -> bytes:
     before, value = match.group(1, 2)
     length = iban_within(value)
-    return before + b"<iban>" + value[length:] if length else match.group()  # type: ignore[no-any-return]
+    return bytes(before + b"<iban>" + value[length:] if length else match.group())
 
 
 _CONTEXT_KIND: Final = {b"ph": b"<phone>", b"te": b"<phone>", b"mo": b"<phone>", b"ca": b"<phone>"}
@@ -310,9 +319,9 @@ def _context(match: Any) -> bytes:
     lowered = word.lower()
     is_short = lowered in {b"pin", b"otp", b"cvv"}
     if digits < (3 if is_short else 6):
-        return match.group()  # type: ignore[no-any-return]
+        return bytes(match.group())
     kind = _CONTEXT_KIND.get(lowered[:2], b"<account>" if b"acc" in lowered else b"<id>")
-    return word + between + kind  # type: ignore[no-any-return]
+    return bytes(word + between + kind)
 
 
 def _candidate(match: Any) -> bytes:

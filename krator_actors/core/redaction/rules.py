@@ -5,6 +5,7 @@ consumes what it has looked at, because a branch that is given up after looking 
 storm of its beginnings quadratic, even in RE2.
 """
 
+# ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -79,9 +80,7 @@ _VALUE_WORD = (
 )
 _NAME = rb"(?:[A-Za-z0-9_.$-]*(?i:" + _VALUE_WORD + rb")[A-Za-z0-9_.$\[\]-]*)"
 _CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
-_EQUALS = (
-    rb"\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*"
-)
+_EQUALS = rb"\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*"
 _SAID = rb"\s+(?:is|was|are|of|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
 _WRAP = rb"(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
 _QUOTED = (
@@ -245,7 +244,8 @@ NUMBERS: Final[tuple[Rule, ...]] = (
 )
 
 IBAN: Final = compiled(
-    _START + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:[ .\x2d][A-Z0-9]{4}){2,7}(?:[ .\x2d][A-Z0-9]{1,4}\b)?))"
+    _START
+    + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:[ .\x2d][A-Z0-9]{4}){2,7}(?:[ .\x2d][A-Z0-9]{1,4}\b)?))"
 )
 
 CONTEXT: Final = compiled(
