@@ -10,13 +10,13 @@ import re2
 
 _MIN_MIXED_CHARS = 16
 _LONG_CHARS = 24
-_MIN_CHANGES = 0.36
+_MANY_DIGITS = 3
+_MIN_CHANGES = 0.3
 _MIN_CHANGES_SHORT = 0.42
 _MIN_CHANGES_WITHOUT_DIGIT = 0.5
 _MIN_LOWER_CHARS = 25
 _MIN_UPPER_CHARS = 20
-_MIN_CHANGES_ONE_CASE = 0.3
-_MIN_DIGITS_ONE_CASE = 2
+_MIN_CHANGES_ONE_CASE = 0.22
 _MIN_SPLIT_CHARS = 8
 _CARD_DIGITS = range(12, 20)
 _IBAN_CHARS: Final = {
@@ -120,10 +120,10 @@ def is_random(text: bytes) -> bool:
 def _is_mixed(piece: bytes) -> bool:
     if len(piece) < _MIN_MIXED_CHARS or piece.isupper() or piece.islower():
         return False
-    changes = _changes(piece)
-    if piece.isalpha():
-        return len(piece) >= _MIN_UPPER_CHARS and changes >= _MIN_CHANGES_WITHOUT_DIGIT
-    return changes >= (_MIN_CHANGES if len(piece) >= _LONG_CHARS else _MIN_CHANGES_SHORT)
+    changes, digits = _changes(piece), _digits(piece)
+    if digits >= _MANY_DIGITS and len(piece) >= _LONG_CHARS:
+        return changes >= _MIN_CHANGES
+    return changes >= (_MIN_CHANGES_SHORT if digits else _MIN_CHANGES_WITHOUT_DIGIT)
 
 
 def _is_one_case(piece: bytes) -> bool:
@@ -131,8 +131,13 @@ def _is_one_case(piece: bytes) -> bool:
         enough = len(piece) >= _MIN_LOWER_CHARS
     else:
         enough = piece.isupper() and len(piece) >= _MIN_UPPER_CHARS
-    digits = len(piece) - len(piece.translate(None, b"0123456789"))
-    return enough and digits >= _MIN_DIGITS_ONE_CASE and _changes(piece) >= _MIN_CHANGES_ONE_CASE
+    return (
+        enough and _digits(piece) >= _MANY_DIGITS - 1 and _changes(piece) >= _MIN_CHANGES_ONE_CASE
+    )
+
+
+def _digits(piece: bytes) -> int:
+    return len(piece) - len(piece.translate(None, b"0123456789"))
 
 
 def _changes(piece: bytes) -> float:

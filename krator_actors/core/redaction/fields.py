@@ -120,6 +120,9 @@ _HARMLESS_NAMES: Final = frozenset(
 def field_of(name: bytes) -> Field | None:
     """Return what stands in a field of this name, in any case and style; None for anything."""
     words = tuple(word.lower() for word in _WORDS.findall(name))
+    whole = _OF_WORDS.get(words)
+    if whole is not None:
+        return whole
     if not words or words[-1] in _HARMLESS_ENDS or b"_".join(words) in _HARMLESS_NAMES:
         return None
     for size in range(min(_LONGEST, len(words)), 0, -1):
@@ -148,7 +151,7 @@ def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:
 
 def is_left_alone(value: bytes, doubt: Doubt) -> bool:
     """True when ``value`` cannot be what its field's name announces."""
-    plain = value.strip()
+    plain = value.strip(b" \t\r\n\"'\\")
     if not plain or _FLAG.fullmatch(plain) is not None:
         return True
     match doubt:

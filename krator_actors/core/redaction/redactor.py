@@ -29,7 +29,7 @@ _QUOTES: Final = rules.compiled(
     rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;)(.*?)(\]|\\*[\"'`]|&quot;|\n|\\*)"
 )
 _NEXT_FIELD: Final = rules.compiled(
-    rb"[,;&|][A-Za-z_][A-Za-z0-9_.-]*[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
+    rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
 )
 _TAIL: Final = b")]},;.>\\"
 
@@ -139,6 +139,7 @@ class Redactor:
         data = rules.HEADER.sub(_header, data)
         if b"</" in data:
             data = rules.XML.sub(_element, data)
+        data = rules.PERSON.sub(_person, data)
         data = rules.ASSIGNED.sub(_assigned, data)
         if b"-" in data:
             data = rules.FLAG.sub(_assigned, data)
@@ -234,11 +235,19 @@ def _assigned(match: Any) -> bytes:
         return whole
     opening, inner, closing = _inner(value)
     doubt = field.doubt
-    if doubt == "none" and between.strip() in {b",", b""} and not opening:
+    if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
         doubt = "word"  # "the password, please"
-    if is_left_alone(inner, doubt):
+    if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
         return whole
     return bytes(name + between + opening + field.kind + closing)
+
+
+def _person(match: Any) -> bytes:
+    name, between = match.group(1, 2)
+    field = field_of(name)
+    if field is None or field.kind not in {b"<name>", b"<address>"}:
+        return bytes(match.group())
+    return bytes(name + between + field.kind)
 
 
 def _is_done(value: bytes) -> bool:

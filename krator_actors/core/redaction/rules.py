@@ -80,8 +80,11 @@ _VALUE_WORD = (
 )
 _NAME = rb"(?:[A-Za-z0-9_.$-]*(?i:" + _VALUE_WORD + rb")[A-Za-z0-9_.$\[\]-]*)"
 _CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
-_EQUALS = rb"\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*"
-_SAID = rb"\s+(?:is|was|are|of|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
+_EQUALS = (
+    rb"\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*"
+    rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
+)
+_SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
 _WRAP = rb"(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
 _QUOTED = (
     rb"\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)"
@@ -92,16 +95,25 @@ _QUOTED = (
     rb"|&quot;[^&\n]*(?:&quot;)?"
 )
 _DEEP = rb"\\{3}\"(?:[^\"\\\n]|\\{1,2}[^\"\\\n]|\\{4,}[^\"\n]?)*(?:\\{3}\"|\n|\\{0,3}$|\\{0,2}\"|\\{4,}\")"
+_LIST = (
+    rb"\[(?:[^\]\"'\n]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$))*(?:\]|\n|$)"
+)
 _BARE = rb"[^\s\"'`]+"
 
 ASSIGNED: Final = compiled(
     rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
-    rb"(" + _WRAP + rb"(?:" + _DEEP + rb"|" + _QUOTED + rb")|\[[^\]\n]*(?:\]|\n|$)|" + _BARE + rb")"
+    rb"(" + _WRAP + rb"(?:" + _DEEP + rb"|" + _QUOTED + rb")|" + _LIST + rb"|" + _BARE + rb")"
 )
 """name, what stands between, value with its quotes"""
 
-XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)([^<>]+)</")
+XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</")
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
+
+PERSON: Final = compiled(
+    rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
+    rb"([A-Z\x80-\xff][A-Za-z\x80-\xff'.-]*(?: [A-Z\x80-\xff][A-Za-z\x80-\xff'.-]*){1,4})"
+)
+"""name, what stands between, two to five words that begin with a capital"""
 
 FLAG: Final = compiled(
     rb"((?:^|[\s\"'(\[,])--?" + _NAME + rb")((?:\s|\\?[\"'],)\s*)"
@@ -153,6 +165,7 @@ _PREFIXED = (
     rb"organizations/[A-Za-z0-9-]{8,}/apiKeys/[A-Za-z0-9-]{8,}|[a-z0-9]{4}AAAA[a-z0-9]{8,}",
     rb"(?:PK|AK|CK|SK)[A-Z0-9]{16,24}|[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}|AccountKey=[A-Za-z0-9+/=]{20,}",
     rb"[a-z]{2,12}[-_](?:pat|sk|pk|rk|tok|token|secret|key|api|live|test|prod)[-_][A-Za-z0-9]{20,}",
+    rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
     rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2id?|scrypt|pbkdf2[a-z0-9-]*|[156y])\$[A-Za-z0-9./+=,$-]{16,}",
     rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
 )
@@ -215,7 +228,7 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     _rule(
         b"<phone>",
         rb"(?:\+|\(\+|%2[Bb])[0-9]{1,3}\)?(?:[ ./()\x2d]{0,3}[0-9]){6,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
-        start=rb"(^|[^0-9A-Za-z.+])",
+        start=rb"(^|[^0-9A-Za-z.+]|\\[nrt])",
     ),
     _rule(
         b"<phone>",
@@ -227,15 +240,20 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"\(?0[0-9]{1,5}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,6}){0,3}\b",
         rb"0[0-9](?:[ .\x2d][0-9]{2}){4}\b|07[0-9]{9}\b|0[0-9]{3} [0-9]{3} [0-9]{3,4}\b",
         rb"\([0-9]{2,5}\) ?[0-9]{3,5}[ \x2d]?[0-9]{3,5}\b|[0-9]{5} [0-9]{5}\b",
-        start=rb"(^|[^0-9A-Za-z.,:/_+=-])",
+        start=rb"(^|[^0-9A-Za-z.,/_+-]|\\[nrt]|%3[DdAa])",
         check=_is_phone,
     ),
     _rule(
         b"<ip>",
         rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
+        check=is_public_address,
+        start=rb"(^|[^0-9A-Za-z.v_-]|\\[nrt])",
+    ),
+    _rule(
+        b"<ip>",
         rb"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|(?:[0-9A-Fa-f]{1,4}:){1,7}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?",
         check=is_public_address,
-        start=rb"(^|[^0-9A-Za-z.:v_-]|\\[nrt])",
+        start=rb"(^|[^0-9A-Za-z.:v_-]|[A-Za-z_]:|\\[nrt])",
     ),
     _rule(
         b"<mac>",
