@@ -90,7 +90,11 @@ class JsonSink:
     def _line(self, record: Record) -> bytes:
         try:
             read = _fields(record, self._redactor)
-            fields = {name: self._field(name, value) for name, value in read}
+            fields: dict[str, Any] = {
+                "timestamp": record["time"].isoformat(timespec="microseconds"),
+                "level": record["level"].name,
+            }
+            fields |= {name: self._field(name, value) for name, value in read}
             if self.dropped:
                 fields["log_lines_dropped"] = self.dropped
             return self._redactor.exact(_encode(fields)) + b"\n"
@@ -221,8 +225,6 @@ def _secrets(config: Config) -> Iterable[str]:
 
 def _fields(record: Record, redactor: Redactor) -> Iterable[tuple[str, Any]]:
     extra = record["extra"]
-    yield "timestamp", record["time"].isoformat(timespec="microseconds")
-    yield "level", record["level"].name
     yield "component", extra.get("component", record["name"])
     yield "event_type", extra.get("event_type", "log")
     yield "message", record["message"]

@@ -34,6 +34,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     flood_secs: float = 60.0
     bare_flood_secs: float = 10.0
     forks: int = 100
+    log_calls: int = 20_000
+    redact_bytes: int = 4_000_000
     restarts: int = 100
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
@@ -52,6 +54,8 @@ QUICK = Counts(
     flood_secs=10.0,
     bare_flood_secs=4.0,
     forks=30,
+    log_calls=5_000,
+    redact_bytes=1_000_000,
     restarts=30,
     recovery_rounds=2,
     recovery_events=10_000,
@@ -69,6 +73,8 @@ TINY = Counts(
     flood_secs=1.0,
     bare_flood_secs=0.5,
     forks=3,
+    log_calls=100,
+    redact_bytes=20_000,
     restarts=3,
     recovery_rounds=1,
     recovery_events=100,

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from krator_actors.core.redaction import Redactor
-from tests.redaction import corpus
+from tests.redaction import corpus, formats
 
 COUNT = 3_600
 SEEDS = (1, 2, 3)
@@ -36,3 +36,17 @@ def test_secrets_go_and_what_a_person_needs_stays(seed: int) -> None:
     print(f"seed {seed}: recall {recall:.3%} of {planted.total()}, kept {kept / asked:.3%}")
     assert recall >= MIN_RECALL, leaked
     assert kept / asked >= MIN_KEPT
+
+
+def test_more_formats_in_more_shapes_are_found() -> None:
+    redactor = Redactor()
+    count = 0
+    leaked: Counter[str] = Counter()
+
+    for kind, value, line in formats.planted(seed=4, rounds=3):
+        count += 1
+        if corpus.is_leaked(value, redactor.text(line)):
+            leaked[kind] += 1
+
+    print(f"recall {1 - leaked.total() / count:.3%} of {count}; leaked: {leaked}")
+    assert 1 - leaked.total() / count >= MIN_RECALL

@@ -58,7 +58,7 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken"),
     (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
     (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
-    (b"<key>", "word", b"auth_key account_key client_key consumer_key listen_key service_key"),
+    (b"<key>", "word", b"auth_key account_key client_key consumer_key service_key"),
     (b"<key>", "word", b"storage_key shared_key app_key license_key licence_key deploy_key"),
     (b"<key>", "word", b"ssh_key hmac_key aes_key venue_key broker_key exchange_key user_key"),
     (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),

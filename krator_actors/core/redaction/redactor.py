@@ -148,7 +148,7 @@ class Redactor:
             data = rule.pattern.sub(_by(rule), data)
         for rule in rules.NUMBERS:
             data = rule.pattern.sub(_by(rule), data)
-        return rules.CANDIDATE.sub(_candidate, data)
+        return bytes(rules.CANDIDATE.sub(_candidate, data))
 
     def _cut(self, data: bytes) -> bytes:
         """Cut at a blank, so that no half of a secret is left that no pattern knows."""
