@@ -139,6 +139,7 @@ class Redactor:
         data = rules.HEADER.sub(_header, data)
         if b"</" in data:
             data = rules.XML.sub(_element, data)
+        data = rules.PAIR.sub(_pair, data)
         data = rules.PERSON.sub(_person, data)
         data = rules.ASSIGNED.sub(_assigned, data)
         if b"-" in data:
@@ -229,17 +230,34 @@ def _user_info(match: Any) -> bytes:
 
 def _assigned(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
-    whole: bytes = match.group()
+    if field_of(name) is None:
+        # What its value is says nothing, but something may be assigned within it.
+        return bytes(name + between + rules.ASSIGNED.sub(_assigned_within, value))
+    return _assigned_within(match)
+
+
+def _assigned_within(match: Any) -> bytes:
+    name, between, value = match.group(1, 2, 3)
+    return bytes(name + between + _of_field(name, between, value))
+
+
+def _pair(match: Any) -> bytes:
+    quote_, name, between, value = match.group(1, 2, 3, 4)
+    return bytes(quote_ + name + between + _of_field(name, between, value))
+
+
+def _of_field(name: bytes, between: bytes, value: bytes) -> bytes:
+    """Return the value, with its quotes, as a field of that name may show it."""
     field = field_of(name)
     if field is None or _is_done(value):
-        return whole
+        return value
     opening, inner, closing = _inner(value)
     doubt = field.doubt
     if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
         doubt = "word"  # "the password, please"
     if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
-        return whole
-    return bytes(name + between + opening + field.kind + closing)
+        return value
+    return opening + field.kind + closing
 
 
 def _person(match: Any) -> bytes:

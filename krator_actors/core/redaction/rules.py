@@ -81,7 +81,7 @@ _VALUE_WORD = (
 _NAME = rb"(?:[A-Za-z0-9_.$-]*(?i:" + _VALUE_WORD + rb")[A-Za-z0-9_.$\[\]-]*)"
 _CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
 _EQUALS = (
-    rb"(?:\s*,?\s*\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*|\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
+    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
 )
 _SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
@@ -106,6 +106,15 @@ ASSIGNED: Final = compiled(
 
 XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</")
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
+
+PAIR: Final = compiled(
+    rb"([\"'])("
+    + _NAME
+    + rb")(\\*[\"']\s*,?\s*\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*)("
+    + _QUOTED
+    + rb")"
+)
+"""a quote, a name as a value, what stands between, the named value with its quotes"""
 
 PERSON: Final = compiled(
     rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
