@@ -122,6 +122,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             risk=config.risk,
             venue=config.venue.name,
             symbols=config.symbols,
+            permissions={s.actor_name: (s.symbol,) for s in config.strategies},
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
