@@ -450,7 +450,7 @@ def test_tenth_order_of_a_second_passes_and_the_eleventh_does_not() -> None:
         desk.submit(order(f"k{number}", quantity=f"0.10{number}"))
 
     tenth = desk.submit(order("k9", quantity="0.109"))
-    eleventh = desk.reason(order("k10", quantity="0.1"))
+    eleventh = desk.reason(order("k10", quantity="0.2"))
 
     assert isinstance(tenth, OrderApproved)
     assert eleventh == "ORDER_RATE"
