@@ -8,6 +8,7 @@ from krator_actors.config import RiskConfig, SymbolRiskConfig
 from krator_actors.core.limits import RiskLimits, SymbolLimits
 from krator_actors.core.rates import RateLimits
 from krator_actors.core.trading_hours import parse
+from krator_actors.model import NANOS_PER_SEC
 
 
 def limits_of(
@@ -52,7 +53,8 @@ def _symbol_limits(config: SymbolRiskConfig) -> SymbolLimits:
         price_window_secs=config.price_window_secs,
         max_volume_fraction=config.max_volume_fraction,
         volume_window_secs=config.volume_window_secs,
-        quote_stale_secs=config.quote_stale_secs,
-        duplicate_secs=config.duplicate_secs,
+        quote_stale_ns=int(config.quote_stale_secs * NANOS_PER_SEC),
+        # At least one, because the same order at the same time is always the same.
+        duplicate_ns=max(1, int(config.duplicate_secs * NANOS_PER_SEC)),
         trading_hours=tuple(map(parse, config.trading_hours)),
     )

@@ -81,8 +81,7 @@ class Case:
         self.price = self.market.reference_price(order)
         self.notional = order.quantity * self.price
         self.reduces = order.quantity <= self.room
-        stale_ns = int(self.symbol_limits.quote_stale_secs * NANOS_PER_SEC)
-        self.is_usable = self.market.is_usable(self.now_ns, stale_ns)
+        self.is_usable = self.market.is_usable(self.now_ns, self.symbol_limits.quote_stale_ns)
 
     @property
     def room(self) -> Decimal:
@@ -137,9 +136,9 @@ def _market_data(case: Case) -> Denial | None:
         return Denial(_R.STALE_PRICE, f"feed says {market.status_reason}")
     if market.quoted_ns is None:
         return Denial(_R.STALE_PRICE, "no quote")
-    age = Decimal(case.now_ns - market.quoted_ns) / NANOS_PER_SEC
-    limit = Decimal(str(case.symbol_limits.quote_stale_secs))
-    if age > limit:
+    age_ns, limit_ns = case.now_ns - market.quoted_ns, case.symbol_limits.quote_stale_ns
+    if age_ns > limit_ns:
+        age, limit = _secs(age_ns), _secs(limit_ns)
         return Denial(_R.STALE_PRICE, f"quote {age:.3f} s old exceeds {limit} s", age, limit)
     detail = f"bid {market.bid} not below ask {market.ask}"
     return Denial(_R.CROSSED_MARKET, detail, market.bid, market.ask)
@@ -288,10 +287,10 @@ def _duplicate_order(case: Case) -> Denial | None:
     sent_ns = case.reservations.sent_ns(case.order)
     if sent_ns is None:
         return None
-    age = Decimal(case.now_ns - sent_ns) / NANOS_PER_SEC
-    limit = Decimal(str(case.symbol_limits.duplicate_secs))
-    if age >= limit:
+    age_ns, limit_ns = case.now_ns - sent_ns, case.symbol_limits.duplicate_ns
+    if age_ns >= limit_ns:
         return None
+    age, limit = _secs(age_ns), _secs(limit_ns)
     detail = f"the same order was approved {age:.3f} s ago, less than {limit} s"
     return Denial(_R.DUPLICATE_ORDER, detail, age, limit)
 
@@ -318,6 +317,10 @@ CONTROLS: tuple[Control, ...] = (
     _duplicate_order,
 )
 """Asked in this order after ``Case.measure``; the first no that is not overridden stands."""
+
+
+def _secs(ns: int) -> Decimal:
+    return Decimal(ns) / NANOS_PER_SEC
 
 
 def _above(

@@ -27,8 +27,8 @@ class SymbolLimits(msgspec.Struct, frozen=True, kw_only=True):
     price_window_secs: float
     max_volume_fraction: Decimal
     volume_window_secs: float
-    quote_stale_secs: float
-    duplicate_secs: float
+    quote_stale_ns: int
+    duplicate_ns: int
     trading_hours: tuple[Window, ...]
 
 
