@@ -344,5 +344,6 @@ def test_nothing_is_due_in_new_latches() -> None:
 def test_market_without_a_quote_has_no_price() -> None:
     market = Market(risk_limits().symbols[BTC])
 
-    assert (market.last, market.mid) == (None, 0)
+    assert market.last is None
+    assert market.mid == 0
     assert not market.is_usable(0, SEC)
