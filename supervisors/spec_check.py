@@ -158,6 +158,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_realtime(value: Any) -> bool:
+    return _is_count(value) and 1 <= value <= _MAX_REALTIME
+
+
 def _is_time(value: Any) -> bool:
     return (
         isinstance(value, int | float)
@@ -187,6 +191,7 @@ def _or_none(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or holds(value)
 
 
+_MAX_REALTIME = 99
 _FLAGS = (
     _Rule("strategy", "invalid_strategy", "a Strategy", _is_one_of(Strategy)),
     _Rule("intensity", "invalid_intensity", "an integer from 0", _is_count),
@@ -207,5 +212,6 @@ _OF_WORKERS = (
     _Rule("beat_secs", "invalid_beat", "more than 0", _is_positive),
     _Rule("stall_timeout_secs", "invalid_stall_timeout", "more than 0", _is_positive),
     _Rule("cpu", "invalid_cpu", "an integer from 0, or None", _or_none(_is_count)),
+    _Rule("realtime", "invalid_realtime", "1 to 99, or None", _or_none(_is_realtime)),
     _Rule("inbox_limit", "invalid_inbox_limit", "an integer from 0", _is_count),
 )
