@@ -100,6 +100,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Send the handshake."""
         # A cast, because uvloop's transports are no instances of asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("sslcontext") is None:
+            # Else uvloop holds back what is written until the turn ends. Its TLS transport does so
+            # in any case, and would take a limit of 0 for reached by nothing at all.
+            self._transport.set_write_buffer_limits(high=0)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._websocket.send_request(self._websocket.connect())
         self._flush()
