@@ -7,6 +7,7 @@ with the actor's asyncio loop. A brain that fails ends the process: there is no 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -117,6 +118,8 @@ class Guardian:
         )
 
     def _on_ready(self) -> None:
+        # What the actor holds from its start on is not looked through while it works.
+        gc.freeze()
         self._own.slot.beat()
         self._channel.send(Ready(None if self._brain is None else self._brain.ready_info))
 
