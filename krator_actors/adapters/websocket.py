@@ -1,19 +1,27 @@
 """One WebSocket connection from the TCP handshake to its end; only ``session`` uses it.
 
 ``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``, without compression:
-160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2). The frame that ticks
-come in, a whole unmasked text, is cut out here; all others are the library's (docs/adr/0013).
+160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2). A whole text, which
+is what ticks and orders come in, is cut out and framed here; all else is the library's
+(docs/adr/0013).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import (  # type: ignore[attr-defined] # whose apply_mask may be compiled
+    CloseCode,
+    Frame,
+    Opcode,
+    apply_mask,
+)
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
@@ -23,6 +31,8 @@ _CLOSE_TIMEOUT_SECS = 1.0
 _WHOLE_TEXT = 0x81
 """the first byte of a text message in one frame without extensions: RFC 6455, 5.2"""
 _MASK_BIT = 0x80
+_HEAD_16 = struct.Struct(">BBH")
+_HEAD_64 = struct.Struct(">BBQ")
 _BEATS_PER_HEARTBEAT = 3
 
 
@@ -80,8 +90,8 @@ class WebSocketConnection(asyncio.Protocol):
             raise VenueUnavailableError(f"not connected: {self._reason}")
         if not self._writable:
             raise VenueUnavailableError("the venue does not read what was sent to it")
-        self._websocket.send_text(text)
-        self._flush()
+        assert self._transport is not None
+        self._transport.write(_masked_text(text))
 
     def fail(self, code: CloseCode, reason: str) -> None:
         """End the connection from our side; ``lost`` follows."""
@@ -265,3 +275,16 @@ class WebSocketConnection(asyncio.Protocol):
         if self._abort is None:
             self._transport.close()
             self._abort = self._loop.call_later(_CLOSE_TIMEOUT_SECS, self._transport.abort)
+
+
+def _masked_text(text: bytes) -> bytes:
+    """Return a client's whole text message: RFC 6455, 5.2 and 5.3."""
+    size = len(text)
+    if size < 126:  # noqa: PLR2004 - the length is in seven bits
+        head = bytes((_WHOLE_TEXT, _MASK_BIT | size))
+    elif size < 1 << 16:
+        head = _HEAD_16.pack(_WHOLE_TEXT, _MASK_BIT | 126, size)
+    else:
+        head = _HEAD_64.pack(_WHOLE_TEXT, _MASK_BIT | 127, size)
+    mask = os.urandom(4)
+    return b"".join((head, mask, apply_mask(text, mask)))

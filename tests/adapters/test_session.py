@@ -421,6 +421,19 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])
+async def test_text_of_any_size_arrives_as_it_was_sent(size: int) -> None:
+    async with venue(echo) as url:
+        caller = Caller(url)
+        async with keeping(caller.session):
+            await eventually(lambda: caller.session.connected)
+
+            caller.session.send("ä" * (size // 2) + "x" * (size % 2))
+            await eventually(lambda: len(caller.texts) == 2)
+
+    assert caller.texts == ["hello", "ä" * (size // 2) + "x" * (size % 2)]
+
+
 @given(
     messages=st.lists(st.tuples(TEXTS, st.booleans()), min_size=1, max_size=6),
     cuts=st.lists(st.integers(1, 300), max_size=30),
