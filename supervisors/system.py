@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
+from typing import Any
 
 from thespian.actors import ActorSystemException
 
@@ -75,12 +76,12 @@ def ask_root(
     name: str = "",
     *,
     child: str = "",
-    spec: bytes = b"",
+    argument: Any = None,
     timeout_secs: float = _ANSWER_SECS,
 ) -> AdminAnswer:
     """Return the answer to one request. Raises NotRunningError, or RefusedError."""
     address, key = read_address(runtime)
-    request = AdminRequest(secrets.token_hex(8), verb, name, child, spec)
+    request = AdminRequest(secrets.token_hex(8), verb, name, child, argument)
     thespian_engine.install()
     with thespian_frames.key_in_use(key):
         visitor = _visit(address.admin_port)
