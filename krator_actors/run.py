@@ -24,6 +24,7 @@ from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILED,
+    EXIT_GAVE_UP,
     EXIT_OK,
     EXIT_USAGE,
     fail,
@@ -186,7 +187,7 @@ class _Run:
             self._watch(heart)
         except HeartGaveUpError as error:
             logger.bind(event_type="heart_gave_up").critical("heart gave up")
-            return fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_FAILED)
+            return fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_GAVE_UP)
         finally:
             self._stop_console()
             heart.stop()
