@@ -207,7 +207,7 @@ def _parent(at: _Place, name: str) -> str:
 
 
 def _suggest(name: str, known: Any) -> str:
-    likely = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    likely = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     likely = likely or [each for each in known if name and name in each][:3]
     end = f"; did you mean {' or '.join(likely)}?" if likely else "; see krator admin tree"
     return f"{name}{end}"

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from krator_actors.exchange.main import main as exchange  # noqa: PLC0415 - its own world
 
         return exchange(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: Command = options.command
     try:
         return command(options)
@@ -91,15 +91,16 @@ def _remote(name: str) -> Command:
     return command
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what understands all words but ``exchange``, which has its own."""
+    krator = argparse.ArgumentParser(
         prog="krator",
         description="A real-time algorithmic trading system that heals itself.",
         epilog=__doc__.split("\n\n", 1)[1] if __doc__ else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    words = krator.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = words.add_parser("run", help="run the whole system until Ctrl-C", allow_abbrev=False)
     _add_place(run)
     _add_run(run)
@@ -123,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(check)
     _add_json(check)
     check.set_defaults(command=_remote("config check"))
-    return parser
+    return krator
 
 
 def _add_admin(words: Any) -> None:

@@ -16,9 +16,10 @@ from supervisors.reports import SupervisorReport, one_line
 from supervisors.status import NodeStatus
 
 _COLUMNS = 140
-_NAME_CHARS = 44
-_REASON_CHARS = 40
-_MESSAGE_CHARS = 22
+_NAME_CHARS = 36
+_REASON_CHARS = 24
+_DETAIL_CHARS = 48
+_MESSAGE_CHARS = 16
 _MEGABYTE = 1_000_000
 
 
@@ -57,7 +58,7 @@ def print_alarms(root: NodeStatus) -> None:
             _duration(max(0, now_ns - alarm.since_ns) / NANOS_PER_SEC),
             alarm.kind,
             shortened(name, _NAME_CHARS),
-            shortened(alarm.detail, _REASON_CHARS),
+            shortened(alarm.detail, _DETAIL_CHARS),
         )
         for alarm, name in found
     ]
@@ -105,7 +106,8 @@ def print_reports(reports: Iterable[SupervisorReport]) -> None:
     """Print supervisor reports, one line each."""
     for report in reports:
         stamp = utc_time(report.ts_ns)
-        say(f"{stamp} {one_line(report, max_chars=_COLUMNS - len(stamp) - 1)}")
+        text = f"{stamp} {one_line(report, max_chars=_COLUMNS - len(stamp) - 1)}"
+        say(shortened(text, _COLUMNS))
 
 
 def print_insight(name: str, insight: Insight) -> None:
