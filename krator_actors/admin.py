@@ -106,10 +106,14 @@ def _kill(at: _Place, options: argparse.Namespace) -> int:
 
 
 def _reset_budget(at: _Place, options: argparse.Namespace) -> int:
-    name = _known(at, options.name).name
-    system.reset_quarantine(at.runtime, name)
-    text = f"{name} has its whole budget again, and starts"
-    return _show({"name": name}, options, lambda: say(text))
+    node = _known(at, options.name)
+    if node.budget_limit is None:
+        raise RefusedError(f"{node.name} has no budget: its restarts count for its supervisor")
+    system.reset_budget(at.runtime, node.name)
+    starts = ", and starts" if node.state == "quarantined" else ""
+    text = f"{node.name} has its whole budget again{starts}"
+    answer = {"name": node.name, "was": node.state, "spent": node.budget_spent}
+    return _show(answer, options, lambda: say(text))
 
 
 def _children(at: _Place, options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ _ADMIN = (
     ("suspend", "let one actor's messages wait until it is resumed"),
     ("resume", "have it handle its messages again"),
     ("kill", "SIGKILL one worker or supervisor, to see it healed"),
-    ("reset-budget", "start a quarantined child again, with its whole budget"),
+    ("reset-budget", "give a child its whole budget again; starts a quarantined one"),
     ("children", "the children of one supervisor, the one started last first"),
     ("count-children", "how many there are, by kind"),
     ("spec", "how one child is specified, as JSON"),

@@ -38,7 +38,6 @@ from supervisors.system import (
     NotRunningError,
     RefusedError,
     request_stop,
-    reset_quarantine,
     restart_child,
     status,
 )
@@ -184,10 +183,7 @@ def _restart(runtime: Path, options: argparse.Namespace) -> int:
     if node is None or node is root:
         names = ", ".join(_names(root)[1:])
         return fail(f"there is nothing to restart called {options.name}; there are {names}", 2)
-    if node.state == "quarantined":
-        reset_quarantine(runtime, options.name)
-    else:
-        restart_child(runtime, options.name)
+    restart_child(runtime, options.name)
     if options.json:
         print_json({"name": options.name, "was": node.state, "generation": node.generation})
     else:

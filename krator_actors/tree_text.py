@@ -16,7 +16,7 @@ from supervisors.reports import SupervisorReport, one_line
 from supervisors.status import NodeStatus
 
 _COLUMNS = 140
-_NAME_CHARS = 36
+_NAME_CHARS = 32
 _REASON_CHARS = 24
 _DETAIL_CHARS = 48
 _MESSAGE_CHARS = 16
@@ -69,7 +69,7 @@ def print_top(root: NodeStatus) -> None:
     """Print what every process uses and does, the busiest first."""
     header = (
         *("NAME", "STATE", "CPU%", "RSS", "INBOX", "HANDLED", "STASH"),
-        *("DROPPED", "CONFLATED", "BACK", "IN WORK"),
+        *("DROPPED", "MERGED", "BACK", "IN WORK"),
     )
     nodes = sorted(root.all_nodes(), key=lambda node: (-node.cpu_percent, node.name))
     rows = [
@@ -83,7 +83,7 @@ def print_top(root: NodeStatus) -> None:
         )
         for node in nodes
     ]
-    right = "CPU% RSS INBOX HANDLED STASH DROPPED CONFLATED BACK"
+    right = "CPU% RSS INBOX HANDLED STASH DROPPED MERGED BACK"
     print_table(header, rows, right=right)
 
 
@@ -173,9 +173,9 @@ def _tree_rows(node: NodeStatus, depth: int) -> Iterable[tuple[str, ...]]:
 
 
 def _state(node: NodeStatus) -> str:
-    if node.next_start_secs is None:
+    if node.restart_in_secs is None:
         return node.state
-    return f"{node.state} {node.next_start_secs:.1f} s"
+    return f"{node.state} {node.restart_in_secs:.1f} s"
 
 
 def _counts(node: NodeStatus) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ def _counts(node: NodeStatus) -> tuple[str, ...]:
 def _in_work(node: NodeStatus) -> str:
     if node.in_work is None:
         return "-"
-    return f"{shortened(node.in_work, _MESSAGE_CHARS)} {node.in_work_secs:.1f} s"
+    return f"{shortened(node.in_work, _MESSAGE_CHARS)} {node.in_work_secs:.0f} s"
 
 
 def _micros(secs: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 import msgspec
 
 from supervisors.control import Command
-from supervisors.decisions import Phase
+from supervisors.decisions import BudgetReset, Phase, RestartRequested
 from supervisors.status import NodeStatus
 
 FamilyVerb = Literal[
@@ -24,7 +24,7 @@ FamilyVerb = Literal[
 ActorVerb = Literal["state", "suspend", "resume", "trace"]
 """What a running worker answers itself, beside its inbox: see ``inquiry.Inquiries``."""
 
-Verb = Literal["status", "restart", "kill", "reset-quarantine"] | ActorVerb | FamilyVerb
+Verb = Literal["status", "restart", "kill", "reset-budget"] | ActorVerb | FamilyVerb
 
 
 class Answer(Protocol):
@@ -70,8 +70,8 @@ class Supervising(Protocol):
     def is_running(self) -> bool:
         """True between readiness and the end."""
 
-    def order_restart(self, name: str) -> None:
-        """Stop the child, if it runs, and start it."""
+    def order(self, event: RestartRequested | BudgetReset) -> None:
+        """Have the policy decide about what a person wants."""
 
     def kill(self, name: str) -> bool:
         """SIGKILL the child's process; False when there is none."""
@@ -137,17 +137,15 @@ class Commands:
             return f"the supervisor of {command.name} is starting or stopping"
         match command.verb:
             case "restart":
-                self._supervision.order_restart(command.name)
+                self._supervision.order(RestartRequested(command.name))
+                return None
+            case "reset-budget":
+                self._supervision.order(BudgetReset(command.name))
                 return None
             case "kill" if self._supervision.kill(command.name):
                 return None
             case "kill":
                 return f"{command.name} is not running"
-            case "reset-quarantine" if phase is Phase.QUARANTINED:
-                self._supervision.order_restart(command.name)
-                return None
-            case "reset-quarantine":
-                return f"{command.name} is not quarantined but {phase.value}"
             case _:
                 return f"unknown command {command.verb}"
 

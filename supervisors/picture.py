@@ -123,7 +123,7 @@ def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -
     )
     if child.phase is Phase.BACKOFF:
         waits_secs = max(0.0, child.restarted_at - time.monotonic())
-        node = msgspec.structs.replace(node, next_start_secs=waits_secs)
+        node = msgspec.structs.replace(node, restart_in_secs=waits_secs)
     if child.budget is not None:
         edge = time.monotonic() - child.budget.period_secs
         node = msgspec.structs.replace(

@@ -50,8 +50,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How many of them it has used; one more than ``budget_limit`` quarantined it."""
     uptime_secs: float = 0.0
     """Since it was ready; 0 when it is not."""
-    next_start_secs: float | None = None
-    """Until its next start, in backoff; else None."""
+    restart_in_secs: float | None = None
+    """When the backoff under way is over; None while there is none."""
     cpu_percent: float = 0.0
     """100 is one whole processor, over about the last half second."""
     rss_bytes: int = 0

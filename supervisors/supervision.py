@@ -157,9 +157,9 @@ class Supervision:
         """True between readiness and the end."""
         return self._state.mode is facts.Mode.RUNNING
 
-    def order_restart(self, name: str) -> None:
-        """Stop the child, if it runs, and start it."""
-        self._decide(facts.RestartRequested(name))
+    def order(self, event: facts.RestartRequested | facts.BudgetReset) -> None:
+        """Have the policy decide about what a person wants."""
+        self._decide(event)
 
     def kill(self, name: str) -> bool:
         """SIGKILL the child's process, as an accident would; False when there is none."""

@@ -1,4 +1,4 @@
-"""A running system, spoken to from another process: status, stop, restart, reset-quarantine.
+"""A running system, spoken to from another process: status, stop, restart, reset-budget.
 
 Requests go to the root supervisor over Thespian, in frames that only those can write who may read
 the runtime folder. Each call blocks for at most some seconds.
@@ -25,7 +25,7 @@ __all__ = [
     "RefusedError",
     "ask_root",
     "request_stop",
-    "reset_quarantine",
+    "reset_budget",
     "restart_child",
     "status",
 ]
@@ -65,9 +65,12 @@ def restart_child(runtime: Path, name: str) -> None:
     ask_root(runtime, "restart", name)
 
 
-def reset_quarantine(runtime: Path, name: str) -> None:
-    """Start a quarantined child again. Raises NotRunningError, or RefusedError with the reason."""
-    ask_root(runtime, "reset-quarantine", name)
+def reset_budget(runtime: Path, name: str) -> None:
+    """Give a child its whole budget again, and start it if it is quarantined.
+
+    Raises NotRunningError, or RefusedError with the reason.
+    """
+    ask_root(runtime, "reset-budget", name)
 
 
 def ask_root(

@@ -124,7 +124,7 @@ def test_quarantined_child_says_what_to_do(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_child_in_backoff_says_when_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    tree_text.print_tree(root(worker(name="a", state="backoff", next_start_secs=2.34)))
+    tree_text.print_tree(root(worker(name="a", state="backoff", restart_in_secs=2.34)))
 
     assert "backoff 2.3 s" in capsys.readouterr().out
 

@@ -195,12 +195,12 @@ def test_failing_actor_raises_backoff_storm_and_quarantine(house: HouseBuilder) 
 
     system.kill("a")
     system.eventually(lambda: "backoff" in alarms(system, "a"))
-    assert 0 < (system.node("a").next_start_secs or 0) <= 1.2
+    assert 0 < (system.node("a").restart_in_secs or 0) <= 1.2
     system.eventually(lambda: "quarantined" in alarms(system, "a"))
 
     assert "restart_storm" in alarms(system, "a")
     assert "backoff" not in alarms(system, "a")
-    assert system.node("a").next_start_secs is None
+    assert system.node("a").restart_in_secs is None
     assert alarms(system, "b") == {}
 
 

@@ -103,6 +103,8 @@ def test_person_looks_into_a_running_system_and_changes_its_children(
     answer(ask, "start-child", ETH)
     assert answer(ask, "count-children", "strategies")["workers"] == 3
 
+    eventually(lambda: answer(ask, "reset-budget", ETH), 10, "the budget is whole again")
+
     # What cannot be done says why, with a code that a script can act on.
     for arguments, text in (
         (("state", "risky"), "did you mean risk"),
@@ -110,7 +112,7 @@ def test_person_looks_into_a_running_system_and_changes_its_children(
         (("start-child", "strategy:DOGE-USDT.SIM/sma_cross"), "the configuration has no"),
         (("suspend", "strategies"), "is a supervisor"),
         (("terminate-child", "root"), "nobody's child"),
-        (("reset-budget", ETH), "not quarantined"),
+        (("reset-budget", "risk"), "has no budget"),
     ):
         code, _, err = ask(*arguments)
         assert (code, text in err) == (2, True), err
