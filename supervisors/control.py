@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from supervisors.secrecy import without_secrets
 from supervisors.status import NodeStatus
 
 _MAX_PACKET_BYTES = 512 * 1024
@@ -55,7 +56,11 @@ class Crash(Packet, frozen=True):
 
     @classmethod
     def of(cls, exception: str, detail: str, traceback: str, child: str | None = None) -> Crash:
-        """Return a crash whose texts fit one packet: the end of a traceback says most."""
+        """Return a crash whose texts fit one packet: the end of a traceback says most.
+
+        They hold no secret, because they are written to files.
+        """
+        detail, traceback = without_secrets(detail), without_secrets(traceback)
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
 
 
@@ -164,7 +169,7 @@ class Channel:
             self.fd = -1
 
 
-class Statistics(msgspec.Struct, frozen=True):
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """What a guardian last wrote about its brain."""
 
     inbox: int = 0

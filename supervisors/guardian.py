@@ -35,6 +35,7 @@ from supervisors.control import (
 )
 from supervisors.inquiry import Inquiries
 from supervisors.process import CrashFile, crash_path, default_signals
+from supervisors.secrecy import without_secrets
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
 from supervisors.usage import Meter
@@ -197,7 +198,7 @@ def end_crashed(
 ) -> NoReturn:
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
-        text = "".join(traceback.format_exception(error))
+        text = without_secrets("".join(traceback.format_exception(error)))
         channel.send(Crash.of(type(error).__name__, str(error), text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:

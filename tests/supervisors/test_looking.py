@@ -233,3 +233,22 @@ def test_report_of_a_death_names_the_offender_as_sasl_does(house: HouseBuilder) 
         "shutdown_secs": 5.0,
     }
     assert report["offender"] == expected
+
+
+def test_every_death_leaves_a_file_and_a_crash_loop_keeps_the_last_ones(
+    house: HouseBuilder,
+) -> None:
+    budget = Budget(max_restarts=100, backoff=Backoff(initial_secs=0.001, max_secs=0.001))
+    system = house(supervisor("root", worker("a", budget=budget))).start()
+
+    for generation in range(2, 25):
+        system.kill("a")
+        system.eventually_runs("a", generation)
+
+    files = {path.name: path.read_text() for path in system.crash_dir.glob("a-*.txt")}
+    dead = {name: text for name, text in files.items() if text}
+    assert sorted(dead) == sorted(f"a-{n}.txt" for n in range(4, 24))
+    assert "a, generation 23, pid" in dead["a-23.txt"]
+    assert "signal SIGKILL" in dead["a-23.txt"]
+    last = system.reports("child_terminated", "a")[-1]
+    assert last["crash_file"].endswith("a-23.txt")
