@@ -52,11 +52,29 @@ class Crash(Packet, frozen=True):
     traceback: str
     child: str | None = None
     """For a supervisor that could not start: which of its children failed."""
+    bases: tuple[str, ...] = ()
+    """The names of the exception's base classes, the nearest first."""
 
     @classmethod
     def of(cls, exception: str, detail: str, traceback: str, child: str | None = None) -> Crash:
         """Return a crash whose texts fit one packet: the end of a traceback says most."""
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
+
+    @classmethod
+    def by(cls, error: BaseException, traceback: str, child: str | None = None) -> Crash:
+        """Return the crash that this exception is."""
+        kind = type(error)
+        bases = tuple(base.__name__ for base in kind.__mro__[1:-1])
+        crash = cls.of(kind.__name__, str(error), traceback, child)
+        return msgspec.structs.replace(crash, bases=bases)
+
+
+class Warm(Packet, frozen=True):
+    """A spare has done all that can be done before it has a name."""
+
+
+class Take(Packet, frozen=True):
+    """To a spare: your predecessor is dead, the name is yours."""
 
 
 class Stopped(Packet, frozen=True):
@@ -98,7 +116,9 @@ class CommandDone(Packet, frozen=True):
     """What was asked for, in builtin types."""
 
 
-AnyPacket = Hello | Ready | Ignored | Crash | Stopped | Told | Stop | Command | CommandDone
+AnyPacket = (
+    Hello | Ready | Ignored | Crash | Warm | Take | Stopped | Told | Stop | Command | CommandDone
+)
 
 
 class Channel:

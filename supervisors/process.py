@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import hashlib
+import mmap
 import os
 import resource
 import select
@@ -17,9 +18,11 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _MAX_NAME_CHARS = 60
+_MAX_COMMAND_CHARS = 200
 
 DUMP_SIGNAL = signal.SIGUSR1
 """Makes a process of the tree write the stacks of all its threads into its crash file."""
@@ -34,6 +37,18 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent_pid:
         os._exit(0)
+
+
+def adopt_orphans(*, wanted: bool = True) -> None:
+    """Become the parent of every descendant whose own parent ends, instead of init; or not."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def children_of_this_process() -> list[int]:
+    """Return the ids of all children, also of adopted and of dead ones that nobody has reaped."""
+    tasks = _list(Path("/proc/self/task"))
+    return [int(pid) for task in tasks for pid in _read(task / "children").split()]
 
 
 def name_process(name: str) -> None:
@@ -172,9 +187,27 @@ def process_state(pid: int) -> str:
     return _state(Path(f"/proc/{pid}"))
 
 
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of the process is resident; 0 when it is gone."""
+    pages = _read(Path(f"/proc/{pid}/statm")).split(" ")[1:2]
+    return int(pages[0]) * mmap.PAGESIZE if pages else 0
+
+
 def forked_processes(marker: Path) -> Iterator[int]:
     """Yield other live processes that hold the marker file open: all that the tree forked."""
-    return (pid for pid in _live_processes() if _holds(Path(f"/proc/{pid}"), str(marker)))
+    return (pid for pid in _live_processes() if holds_open(pid, marker))
+
+
+def holds_open(pid: int, path: Path) -> bool:
+    """True when the process has the file open, also after its removal."""
+    return _holds(Path(f"/proc/{pid}"), str(path))
+
+
+def command_line(pid: int) -> str:
+    """Return with what the process was started, for people; its name when that is empty."""
+    words = _read_bytes(Path(f"/proc/{pid}/cmdline")).split(b"\0")
+    text = b" ".join(words).decode(errors="replace").strip()
+    return text[:_MAX_COMMAND_CHARS] or _read(Path(f"/proc/{pid}/comm"))
 
 
 def executed_processes(variable: str) -> Iterator[int]:

@@ -13,7 +13,9 @@ import msgspec
 
 from supervisors.control import Crash
 
-ReasonKind = Literal["signal", "exit", "exception", "hung", "start_timeout", "not_progressing"]
+ReasonKind = Literal[
+    "signal", "exit", "exception", "hung", "start_timeout", "not_progressing", "memory", "orphan"
+]
 
 
 class Reason(msgspec.Struct, frozen=True):

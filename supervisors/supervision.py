@@ -26,27 +26,31 @@ from supervisors.control import (
     Ready,
     Stop,
     Stopped,
+    Take,
     Told,
+    Warm,
 )
 from supervisors.family import Family
 from supervisors.guardian import end_crashed
 from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
+from supervisors.names import NameRoll
+from supervisors.orphans import Orphans
 from supervisors.picture import Ended, child_holding, paint
 from supervisors.policy import State, decide, initial_state
 from supervisors.process import CrashFile, crash_path
 from supervisors.reports import Reason, ReportLog
-from supervisors.spec import SupervisorSpec
+from supervisors.spares import Spares
+from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
 from supervisors.timers import Timers
+from supervisors.watchdog import Watchdog
 
 TELL_SECS = 0.5
 """How often a supervisor tells its parent how it and its children are, beside every change."""
 
 _BEAT_SECS = 0.25
-_DUMP_SECS = 0.1
-_CLOSED_SECS = 1.0
 
 
 class Supervision:
@@ -65,6 +69,17 @@ class Supervision:
         self._ended: dict[str, Ended] = {}
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
+        self._watchdog = Watchdog(
+            self._timers, is_current=self._is_current, must_beat=self._must_beat
+        )
+        self._spares = Spares(
+            fork=lambda spec: self._incarnation(spec, is_spare=True),
+            timers=self._timers,
+            watchdog=self._watchdog,
+            reports=self._reports,
+        )
+        self._orphans = Orphans(self._is_child, own.settings.marker, self._reports)
+        self._names = NameRoll(own.settings.runtime, own.spec.name)
         self._commands = Commands(self)
         self._family = Family(self)
         self._started_at = time.monotonic()
@@ -94,6 +109,7 @@ class Supervision:
         fds = [self._own.channel.fd]
         for child in self._alive.values():
             fds += (child.channel.fd, child.pidfd)
+        fds += self._spares.watched()
         return [fd for fd in fds if fd >= 0]
 
     def on_readable(self) -> None:
@@ -105,6 +121,7 @@ class Supervision:
                 events += self._hear(child)
             if child.pidfd in readable:
                 events.append(self._child_died(child))
+        self._spares.hear(readable)
         if self._own.channel.fd in readable:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
@@ -187,11 +204,8 @@ class Supervision:
     def _hear(self, child: Incarnation) -> Iterator[facts.Event]:
         packets = child.channel.receive()
         if packets is None:
-            # A process that ends closes its channel an instant before its pidfd tells; one that
-            # lives on without it can neither be stopped nor report.
             child.channel.close()
-            lost = Reason("hung", "closed its control channel")
-            self._timers.call_after(_CLOSED_SECS, lambda: self._end_by_force(child, lost))
+            self._watchdog.expect_end(child)
         for packet in packets or ():
             yield from self._child_said(child, packet)
 
@@ -205,10 +219,12 @@ class Supervision:
                     pid=child.pid,
                     generation=child.generation,
                 )
-                self._watch_beats(child)
+                self._watchdog.expect_beats(child)
                 yield facts.ChildReady(child.spec.name, info)
             case Crash():
                 child.crash = packet
+            case Warm():
+                child.is_warm = True
             case Ignored():
                 child.said_ignored = True
             case Stopped():
@@ -218,7 +234,7 @@ class Supervision:
                 self._news = self._news or news
             case CommandDone(id=command_id, error=error, result=result):
                 self._commands.answered(command_id, error, result)
-            case Hello() | Stop() | Command():
+            case Hello() | Stop() | Take() | Command():
                 return
             case _:
                 assert_never(packet)
@@ -235,9 +251,14 @@ class Supervision:
             crash=child.crash,
         )
         self._commands.child_died(name)
+        self._orphans.look()
         if child.said_ignored:
             return facts.ChildIgnored(name)
-        return facts.ChildEnded(name, clean, str(reason))
+        crash = child.crash
+        # What it said last does not count when it had to be killed.
+        is_crash = crash is not None and child.verdict is None
+        exceptions = (crash.exception, *crash.bases) if crash is not None and is_crash else ()
+        return facts.ChildEnded(name, clean, str(reason), exceptions)
 
     def _parent_said(self, packets: list[AnyPacket] | None) -> None:
         if packets is None:
@@ -272,6 +293,8 @@ class Supervision:
             for action in actions:
                 self._carry_out(action)
         self._deciding = False
+        self._names.settle(self._state)
+        self._spares.settle(self._state)
         if self._news:
             self._tell_parent(news=True)
 
@@ -298,31 +321,37 @@ class Supervision:
 
     def _start(self, name: str) -> None:
         spec = self._state.by_name[name].spec
-        private = [fd for fd in self.watched() if fd != self._own.channel.fd]
         try:
-            child = Incarnation(spec, self._own.settings, private, self._fork)
+            child = self._spares.take(spec) or self._incarnation(spec)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
             self._ended[spec.name] = Ended(reason=reason)
             self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
             return
         self._alive[spec.name] = child
-        self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
+        self._watchdog.expect_ready(child)
+
+    def _incarnation(
+        self, spec: ChildSpec | SupervisorSpec, *, is_spare: bool = False
+    ) -> Incarnation:
+        private = [fd for fd in self.watched() if fd != self._own.channel.fd]
+        return Incarnation(spec, self._own.settings, private, self._fork, is_spare=is_spare)
 
     def _stop(self, name: str, shutdown_secs: float | None) -> None:
         child = self._alive.get(name)
-        if child is None:
-            return  # it has just died, and the policy is about to hear of it
-        if shutdown_secs == 0:
-            child.kill()
-            return
-        child.channel.send(Stop())
-        if shutdown_secs is not None:
-            reason = Reason("hung", f"did not stop within {shutdown_secs} s")
-            self._timers.call_after(shutdown_secs, lambda: self._end_by_force(child, reason))
+        # None when it has just died, and the policy is about to hear of it.
+        if child is not None:
+            self._watchdog.stop(child, shutdown_secs)
 
     def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
+        self._spares.end_all()
         self._tell_parent(news=True)
+        if outcome is facts.Outcome.ESCALATED:
+            assert culprit is not None
+            crash = self._ended[culprit].crash
+            assert crash is not None
+            self._own.channel.send(crash)
+            os._exit(os.EX_SOFTWARE)
         if outcome is facts.Outcome.START_FAILED:
             assert culprit is not None
             self._own.channel.send(self._ended[culprit].as_start_failure(culprit))
@@ -344,42 +373,22 @@ class Supervision:
 
     # -- timers --
 
-    def _check_started(self, child: Incarnation) -> None:
-        if child.ready_at is None:
-            limit_secs = child.spec.start_timeout_secs
-            reason = Reason("start_timeout", f"not ready after {limit_secs} s")
-            self._end_by_force(child, reason)
-
-    def _watch_beats(self, child: Incarnation) -> None:
-        self._timers.call_after(child.beat_secs, lambda: self._check_beats(child))
-
-    def _check_beats(self, child: Incarnation) -> None:
-        phase = self.phase_of(child.spec.name)
-        # A supervisor that stops for as long as its children need goes on beating meanwhile.
-        beats = phase is facts.Phase.RUNNING or isinstance(child.spec, SupervisorSpec)
-        if not beats or not self._is_current(child):
-            return
-        if child.misses_beats():
-            self._end_by_force(child, child.hang_reason())
-            return
-        self._watch_beats(child)
-
-    def _end_by_force(self, child: Incarnation, reason: Reason) -> None:
-        """Have its stacks written, then kill it, unless it has ended meanwhile."""
-        if not self._is_current(child) or child.verdict is not None:
-            return
-        delay_secs = _DUMP_SECS if child.dump(reason) else 0.0
-        self._timers.call_after(delay_secs, lambda: self._kill(child))
-
-    def _kill(self, child: Incarnation) -> None:
-        if self._is_current(child):
-            child.kill()
-
     def _is_current(self, child: Incarnation) -> bool:
-        return self._alive.get(child.spec.name) is child
+        return self._alive.get(child.spec.name) is child or self._spares.holds(child)
+
+    def _must_beat(self, child: Incarnation) -> bool:
+        # A supervisor that stops for as long as its children need goes on beating meanwhile.
+        running = self.phase_of(child.spec.name) is facts.Phase.RUNNING
+        return running or isinstance(child.spec, SupervisorSpec) or self._spares.holds(child)
+
+    def _is_child(self, pid: int) -> bool:
+        return self._spares.has_process(pid) or any(
+            child.pid == pid for child in self._alive.values()
+        )
 
     def _beat(self) -> None:
         self._own.slot.beat()
+        self._orphans.look()
         self._timers.call_after(_BEAT_SECS, self._beat)
 
     def _tell(self) -> None:
