@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -52,10 +52,14 @@ def paint(
     state: State,
     alive: Mapping[str, Incarnation],
     ended: Mapping[str, Ended],
+    spare_pid: Callable[[str], int | None],
 ) -> NodeStatus:
     """Return the supervisor's own node, with its children in start order."""
     children = [
-        _paint_child(child, alive.get(child.name), ended.get(child.name))
+        msgspec.structs.replace(
+            _paint_child(child, alive.get(child.name), ended.get(child.name)),
+            spare_pid=spare_pid(child.name),
+        )
         for child in state.children
     ]
     return NodeStatus(
@@ -78,6 +82,9 @@ def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -
         generation=ended.generation if ended is not None else 0,
         restarts=max(0, child.starts - 1),
         last_reason=str(ended.reason) if ended is not None else None,
+        restart_in_secs=(
+            None if child.starts_at is None else max(0.0, child.starts_at - time.monotonic())
+        ),
     )
     if child.budget is not None:
         edge = time.monotonic() - child.budget.period_secs

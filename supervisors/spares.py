@@ -20,6 +20,7 @@ from supervisors.timers import Timers
 from supervisors.watchdog import Watchdog
 
 _END_SECS = 1.0
+_DOWN = frozenset({Phase.STOPPED, Phase.QUARANTINED})
 _PACE = Budget()
 """Only its backoff counts: a spare is tried for ever."""
 
@@ -64,8 +65,9 @@ class Spares:
         """Return the descriptors that must lead to ``hear``."""
         return [fd for each in self._by_name.values() for fd in (each.channel.fd, each.pidfd)]
 
-    def hear(self, readable: set[int]) -> None:
-        """Take what the spares said, and note which of them ended."""
+    def hear(self, readable: set[int]) -> bool:
+        """Take what the spares said and note which ended; true when that is news."""
+        heard = False
         for name, spare in list(self._by_name.items()):
             if spare.channel.fd in readable:
                 for packet in spare.channel.receive() or ():
@@ -77,6 +79,8 @@ class Spares:
                         spare.crash = packet
             if spare.pidfd in readable:
                 self._ended(name, spare)
+            heard = heard or bool(readable & {spare.channel.fd, spare.pidfd})
+        return heard
 
     def settle(self, state: State) -> None:
         """Have a spare for each running child that wants one, and none for any other."""
@@ -84,8 +88,9 @@ class Spares:
         wanted: dict[str, ChildSpec] = {}
         if state.mode in {Mode.BOOTING, Mode.RUNNING}:
             for child in state.by_name.values():
-                if _has_spare(child.spec) and child.phase not in {Phase.STOPPED, Phase.QUARANTINED}:
-                    wanted[child.name] = child.spec
+                spec = child.spec
+                if isinstance(spec, ChildSpec) and spec.spare and child.phase not in _DOWN:
+                    wanted[child.name] = spec
         for name, spare in list(self._by_name.items()):
             if wanted.get(name) is not spare.spec:
                 self._end(name)
@@ -154,7 +159,3 @@ class Spares:
         wait_ended(spare.pidfd, _END_SECS)
         spare.bury()
         spare.crash_file()
-
-
-def _has_spare(spec: ChildSpec | SupervisorSpec) -> bool:
-    return isinstance(spec, ChildSpec) and spec.spare

@@ -29,6 +29,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     budget_period_secs: float = 0.0
     budget_spent: int = 0
     """How many of them it has used; one more than ``budget_limit`` quarantined it."""
+    restart_in_secs: float | None = None
+    """When the backoff under way is over; None while there is none."""
+    spare_pid: int | None = None
+    """Of the warm spare that would take the name over; None while there is none."""
     uptime_secs: float = 0.0
     """Since it was ready; 0 when it is not."""
     inbox: int = 0

@@ -121,7 +121,7 @@ class Supervision:
                 events += self._hear(child)
             if child.pidfd in readable:
                 events.append(self._child_died(child))
-        self._spares.hear(readable)
+        self._news |= self._spares.hear(readable)
         if self._own.channel.fd in readable:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
@@ -169,6 +169,7 @@ class Supervision:
             state=self._state,
             alive=self._alive,
             ended=self._ended,
+            spare_pid=self._spares.pid_of,
         )
 
     def phase_of(self, name: str) -> facts.Phase | None:
