@@ -35,6 +35,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     bare_flood_secs: float = 10.0
     forks: int = 100
     restarts: int = 100
+    breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
     recovery_events: int = 100_000
@@ -53,6 +54,7 @@ QUICK = Counts(
     bare_flood_secs=4.0,
     forks=30,
     restarts=30,
+    breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
 )
@@ -70,6 +72,7 @@ TINY = Counts(
     bare_flood_secs=0.5,
     forks=3,
     restarts=3,
+    breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
 )

@@ -14,33 +14,28 @@ from conftest import HouseBuilder
 from trial_house import LIMIT_SECS, House, supervisor, worker
 
 from supervisors.ground import Ground
-from supervisors.process import executed_processes, forked_processes, process_state
+from supervisors.process import executed_processes, process_state
 
 FORKED, EXECUTED = "escape fork", "escape execute"
 
 
-def outsiders(system: House) -> set[int]:
-    """What lives of the tree and is in no supervisor's books."""
-    known = {node.pid for node in system.heart.status().workers()}
-    forked = {pid for pid in system.processes() if not _is_listed(pid)}
-    executed = set(executed_processes(f"KRATOR_RUNTIME={system.runtime}"))
-    return (forked | executed) - known
-
-
-def _is_listed(pid: int) -> bool:
-    return os.getsid(pid) == os.getsid(0)
+def members(system: House) -> set[int]:
+    """All live processes of the tree."""
+    return system.processes() | set(executed_processes(f"KRATOR_RUNTIME={system.runtime}"))
 
 
 @pytest.mark.parametrize("how", [FORKED, EXECUTED])
 def test_escapee_with_its_own_session_is_found_and_ended(house: HouseBuilder, how: str) -> None:
     system = house(supervisor("root", worker("a"))).start()
+    before = members(system)
 
     system.ask("a", how)
 
-    system.eventually(lambda: system.reports("orphan_found") != [] and outsiders(system) == set())
+    system.eventually(lambda: system.reports("orphan_found") != [])
+    system.eventually(lambda: members(system) == before)
     assert system.node("a").restarts == 0
     [report] = system.reports("orphan_found")
-    assert process_state(report["pid"]) == ""  # reaped, too
+    system.eventually(lambda: process_state(report["pid"]) == "")  # reaped, too
 
 
 @pytest.mark.parametrize("victim", ["a", "s", "root"])
@@ -84,22 +79,23 @@ def test_killed_admin_leaves_no_escapee(house: HouseBuilder) -> None:
 
 def test_stopped_system_leaves_no_zombie(house: HouseBuilder) -> None:
     system = house(supervisor("root", worker("a"), supervisor("s", worker("b")))).start()
-    members = system.processes()
+    before = members(system)
 
     system.heart.stop()
 
-    assert [pid for pid in members if process_state(pid) != ""] == []
+    assert [pid for pid in before if process_state(pid) != ""] == []
 
 
 HEART = """
-import os, sys, time
+import sys, time
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from trial_house import House, supervisor, worker
 system = House(supervisor("root", supervisor("s", worker("a"), worker("b"))), Path({base!r}))
 system.start()
+print(*system.processes(), flush=True)
 system.tell("a", {how!r})
-print("ready", flush=True)
+print("told", flush=True)
 time.sleep(600)
 """
 
@@ -109,24 +105,19 @@ def test_killed_heart_takes_the_tree_along_and_its_successor_sweeps_the_rest(
     short_dir: Path, how: str
 ) -> None:
     script = HEART.format(tests=str(Path(__file__).parent), base=str(short_dir), how=how)
-    heart = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    try:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as heart:
         assert heart.stdout is not None
-        assert heart.stdout.readline() == b"ready\n"
-        members = set(forked_processes(short_dir / "run" / "alive"))
-        assert len(members) >= 5  # admin, logger, root, s, a, b
-    finally:
+        tree = [int(word) for word in heart.stdout.readline().split()]
+        assert heart.stdout.readline() == b"told\n"
         heart.kill()
-        heart.wait()
-        heart.stdout.close()
 
-    own = {pid for pid in members if pid and process_state(pid) and os.getsid(pid) == os.getsid(0)}
     deadline = time.monotonic() + LIMIT_SECS
-    while any(process_state(pid) not in {"", "Z"} for pid in own):
+    while any(process_state(pid) not in {"", "Z"} for pid in tree):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     ground = Ground(short_dir / "run", short_dir / "state", short_dir / "crash")
     ground.sweep_forked()
     ground.sweep_executed()
+    assert len(tree) == 6  # admin, logger, root, s, a, b
     assert ground.members() == set()
     ground.leave()
