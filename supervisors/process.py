@@ -10,6 +10,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -60,6 +61,11 @@ def open_descriptors() -> list[int]:
     """Return the numbers of all open descriptors of this process."""
     listed = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
     return [fd for fd in listed if _is_open(fd)]
+
+
+def open_pipes() -> set[int]:
+    """Return the descriptors of this process that are ends of pipes."""
+    return {fd for fd in open_descriptors() if stat.S_ISFIFO(os.fstat(fd).st_mode)}
 
 
 def drop_descriptors(keep: Collection[int], *, close: Collection[int] = ()) -> None:

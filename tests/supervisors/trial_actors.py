@@ -73,6 +73,8 @@ class Trial(Actor):
                 os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
+            case ["raise-lookup"]:
+                raise KeyError("as told")
             case ["raise-after-first"] if self.generation > 1:
                 raise TrialError("not again")
             case ["raise-while", path] if Path(path).exists():
