@@ -35,17 +35,15 @@ from supervisors.guardian import end_crashed
 from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
 from supervisors.names import NameRoll
-from supervisors.orphans import Orphans
+from supervisors.nursery import Nursery
 from supervisors.picture import Ended, child_holding, paint
 from supervisors.policy import State, decide, initial_state
 from supervisors.process import CrashFile, crash_path
 from supervisors.reports import Reason, ReportLog
-from supervisors.spares import Spares
-from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
 from supervisors.timers import Timers
-from supervisors.watchdog import Watchdog
 
 TELL_SECS = 0.5
 """How often a supervisor tells its parent how it and its children are, beside every change."""
@@ -63,22 +61,14 @@ class Supervision:
         self._own = own
         self._spec = own.spec
         self._port = port
-        self._fork = fork
         self._state = initial_state(own.spec)
-        self._alive: dict[str, Incarnation] = {}
         self._ended: dict[str, Ended] = {}
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
-        self._watchdog = Watchdog(
-            self._timers, is_current=self._is_current, must_beat=self._must_beat
+        self._nursery = Nursery(
+            own, fork=fork, timers=self._timers, reports=self._reports, phase_of=self.phase_of
         )
-        self._spares = Spares(
-            fork=lambda spec: self._incarnation(spec, is_spare=True),
-            timers=self._timers,
-            watchdog=self._watchdog,
-            reports=self._reports,
-        )
-        self._orphans = Orphans(self._is_child, own.settings.marker, self._reports)
+        self._alive = self._nursery.alive
         self._names = NameRoll(own.settings.runtime, own.spec.name)
         self._commands = Commands(self)
         self._family = Family(self)
@@ -106,11 +96,7 @@ class Supervision:
 
     def watched(self) -> list[int]:
         """Return the descriptors that must lead to ``on_readable``."""
-        fds = [self._own.channel.fd]
-        for child in self._alive.values():
-            fds += (child.channel.fd, child.pidfd)
-        fds += self._spares.watched()
-        return [fd for fd in fds if fd >= 0]
+        return [fd for fd in (self._own.channel.fd, *self._nursery.watched()) if fd >= 0]
 
     def on_readable(self) -> None:
         """Take everything that is readable, then decide once: no death waits behind a fork."""
@@ -121,7 +107,7 @@ class Supervision:
                 events += self._hear(child)
             if child.pidfd in readable:
                 events.append(self._child_died(child))
-        self._news |= self._spares.hear(readable)
+        self._news |= self._nursery.spares.hear(readable)
         if self._own.channel.fd in readable:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
@@ -169,7 +155,7 @@ class Supervision:
             state=self._state,
             alive=self._alive,
             ended=self._ended,
-            spare_pid=self._spares.pid_of,
+            spare_pid=self._nursery.spares.pid_of,
         )
 
     def phase_of(self, name: str) -> facts.Phase | None:
@@ -206,7 +192,7 @@ class Supervision:
         packets = child.channel.receive()
         if packets is None:
             child.channel.close()
-            self._watchdog.expect_end(child)
+            self._nursery.watchdog.expect_end(child)
         for packet in packets or ():
             yield from self._child_said(child, packet)
 
@@ -220,7 +206,7 @@ class Supervision:
                     pid=child.pid,
                     generation=child.generation,
                 )
-                self._watchdog.expect_beats(child)
+                self._nursery.watchdog.expect_beats(child)
                 yield facts.ChildReady(child.spec.name, info)
             case Crash():
                 child.crash = packet
@@ -242,8 +228,8 @@ class Supervision:
 
     def _child_died(self, child: Incarnation) -> facts.Event:
         name = child.spec.name
-        del self._alive[name]
         reason, clean = child.bury()
+        self._nursery.bury(child)
         self._ended[name] = Ended(
             reason=reason,
             pid=child.pid,
@@ -252,7 +238,6 @@ class Supervision:
             crash=child.crash,
         )
         self._commands.child_died(name)
-        self._orphans.look()
         if child.said_ignored:
             return facts.ChildIgnored(name)
         crash = child.crash
@@ -295,7 +280,7 @@ class Supervision:
                 self._carry_out(action)
         self._deciding = False
         self._names.settle(self._state)
-        self._spares.settle(self._state)
+        self._nursery.settle(self._state)
         if self._news:
             self._tell_parent(news=True)
 
@@ -304,7 +289,7 @@ class Supervision:
             case facts.StartChild(name):
                 self._start(name)
             case facts.StopChild(name, shutdown_secs):
-                self._stop(name, shutdown_secs)
+                self._nursery.stop(name, shutdown_secs)
             case facts.SetTimer(name, token, delay_secs):
                 event = facts.TimerFired(name, token)
                 self._timers.call_after(delay_secs, lambda: self._decide(event))
@@ -323,29 +308,14 @@ class Supervision:
     def _start(self, name: str) -> None:
         spec = self._state.by_name[name].spec
         try:
-            child = self._spares.take(spec) or self._incarnation(spec)
+            self._nursery.start(spec)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
             self._ended[spec.name] = Ended(reason=reason)
             self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
-            return
-        self._alive[spec.name] = child
-        self._watchdog.expect_ready(child)
-
-    def _incarnation(
-        self, spec: ChildSpec | SupervisorSpec, *, is_spare: bool = False
-    ) -> Incarnation:
-        private = [fd for fd in self.watched() if fd != self._own.channel.fd]
-        return Incarnation(spec, self._own.settings, private, self._fork, is_spare=is_spare)
-
-    def _stop(self, name: str, shutdown_secs: float | None) -> None:
-        child = self._alive.get(name)
-        # None when it has just died, and the policy is about to hear of it.
-        if child is not None:
-            self._watchdog.stop(child, shutdown_secs)
 
     def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
-        self._spares.end_all()
+        self._nursery.spares.end_all()
         self._tell_parent(news=True)
         if outcome is facts.Outcome.ESCALATED:
             assert culprit is not None
@@ -374,22 +344,9 @@ class Supervision:
 
     # -- timers --
 
-    def _is_current(self, child: Incarnation) -> bool:
-        return self._alive.get(child.spec.name) is child or self._spares.holds(child)
-
-    def _must_beat(self, child: Incarnation) -> bool:
-        # A supervisor that stops for as long as its children need goes on beating meanwhile.
-        running = self.phase_of(child.spec.name) is facts.Phase.RUNNING
-        return running or isinstance(child.spec, SupervisorSpec) or self._spares.holds(child)
-
-    def _is_child(self, pid: int) -> bool:
-        return self._spares.has_process(pid) or any(
-            child.pid == pid for child in self._alive.values()
-        )
-
     def _beat(self) -> None:
         self._own.slot.beat()
-        self._orphans.look()
+        self._nursery.orphans.look()
         self._timers.call_after(_BEAT_SECS, self._beat)
 
     def _tell(self) -> None:

@@ -23,7 +23,7 @@ def test_child_that_grows_over_its_limit_is_restarted_with_that_reason(
     house: HouseBuilder, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
-    eater = worker("a", max_rss_bytes=LIMIT, beat_secs=0.1, config={"diary": str(diary)})
+    eater = worker("a", max_rss_bytes=LIMIT, beat_secs=0.5, config={"diary": str(diary)})
     system = house(supervisor("root", eater, worker("b"))).start()
     sibling = system.pid("b")
 
@@ -52,7 +52,7 @@ def test_child_below_its_limit_is_left_alone(house: HouseBuilder) -> None:
 @pytest.mark.parametrize("on_stop", ["never", "block"])
 def test_too_large_child_that_does_not_stop_is_killed(house: HouseBuilder, on_stop: str) -> None:
     eater = worker(
-        "a", max_rss_bytes=LIMIT, beat_secs=0.1, shutdown_secs=0.3, config={"stop": on_stop}
+        "a", max_rss_bytes=LIMIT, beat_secs=0.5, shutdown_secs=0.3, config={"stop": on_stop}
     )
     system = house(supervisor("root", eater)).start()
 
