@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from krator_actors.adapters.redis_store import check_url
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
@@ -53,7 +55,7 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
     """Return the whole tree. ``venue_url`` is the venue's HTTP base; empty for a real venue."""
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
-    return SupervisorSpec(
+    root = SupervisorSpec(
         name="root",
         intensity=3,
         period_secs=60.0,
@@ -66,6 +68,18 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             _operations(config),
         ),
     )
+    limited = _with_memory_limit(root, config.supervision.max_rss_bytes)
+    assert isinstance(limited, SupervisorSpec)
+    return limited
+
+
+def _with_memory_limit(
+    spec: ChildSpec | SupervisorSpec, max_rss_bytes: int
+) -> ChildSpec | SupervisorSpec:
+    if isinstance(spec, ChildSpec):
+        return msgspec.structs.replace(spec, max_rss_bytes=max_rss_bytes)
+    children = tuple(_with_memory_limit(child, max_rss_bytes) for child in spec.children)
+    return msgspec.structs.replace(spec, children=children)
 
 
 def _budget(config: Config) -> Budget:
@@ -93,6 +107,7 @@ def _storage(config: Config) -> ChildSpec:
         config=StorageConfig(data_dir=config.system.data_dir),
         start_timeout_secs=_STORAGE_START_SECS,
         shutdown_secs=15.0,
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -109,6 +124,7 @@ def _journal(config: Config) -> ChildSpec:
             batch_limit=config.postgres.batch_limit,
         ),
         shutdown_secs=_JOURNAL_STOP_SECS,
+        fenced=True,
         beat_secs=config.supervision.critical_beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -139,6 +155,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             durability=config.system.durability,
             dry_run=config.system.dry_run,
         ),
+        fenced=True,
         beat_secs=config.supervision.critical_beat_secs,
         cpu=_hot_cpu(config),
     )
@@ -205,6 +222,7 @@ def _redis(config: Config) -> ChildSpec:
         config=RedisServerConfig(
             data_dir=config.system.data_dir, max_memory_bytes=config.redis.max_memory_bytes
         ),
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )
