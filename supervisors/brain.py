@@ -114,6 +114,8 @@ class Brain:
         self._progress = progress
         self._counters = Counters()
         self._inbox = Inbox(inbox_limit)
+        # Made before run for a spare, else by it.
+        self._actor: Actor | None = None
         # These are set by run.
         self._loop: asyncio.AbstractEventLoop
         self._outgoing: Outgoing | None = None
@@ -132,6 +134,10 @@ class Brain:
         # Class name and start (monotonic seconds) of the message in work.
         self._in_work: tuple[str, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def prepare(self) -> None:
+        """Make the actor and what decodes its messages before ``run``, for a spare."""
+        self._actor = self._make_actor()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the actor; returns after a requested stop, raises what the actor raised.
@@ -236,7 +242,7 @@ class Brain:
                 await asyncio.gather(listener.close(CLOSE_SECS), lanes.close(CLOSE_SECS))
 
     async def _live(self, on_ready: Callable[[], None]) -> None:
-        actor = self._make_actor()
+        actor = self._actor or self._make_actor()
         assert self._end is not None
         work = self._loop.create_task(self._work(actor, on_ready), name=self._name)
         work.add_done_callback(self._on_work_done)

@@ -110,8 +110,9 @@ class Guardian:
         if self._on_name is not None:
             self._on_name()
 
-    async def _stand_by(self) -> None:
+    async def _stand_by(self, brain: Brain) -> None:
         """Wait in the brain's thread, beating, until the name is free."""
+        brain.prepare()
         loop, named = asyncio.get_running_loop(), asyncio.Event()
         self._on_name = lambda: loop.call_soon_threadsafe(named.set)
         self._channel.send(Warm())
@@ -126,7 +127,7 @@ class Guardian:
         # of which one may never return.
         try:
             if self._own.is_spare:
-                await self._stand_by()
+                await self._stand_by(brain)
             await brain.run(self._on_ready)
         except NotNeededError:
             self._channel.send(Ignored())

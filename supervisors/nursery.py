@@ -63,9 +63,8 @@ class Nursery:
             self.watchdog.stop(child, shutdown_secs)
 
     def bury(self, child: Incarnation) -> None:
-        """Forget a child whose process has ended, and end what it has left behind."""
+        """Forget a child whose process has ended; ``orphans`` has to look what it has left."""
         del self.alive[child.spec.name]
-        self.orphans.look()
 
     def settle(self, state: State) -> None:
         """Have the spares that the state asks for."""

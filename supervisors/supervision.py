@@ -38,7 +38,7 @@ from supervisors.names import NameRoll
 from supervisors.nursery import Nursery
 from supervisors.picture import Ended, child_holding, paint
 from supervisors.policy import State, decide, initial_state
-from supervisors.process import CrashFile, crash_path
+from supervisors.process import CrashFile, crash_path, wait_ended
 from supervisors.reports import Reason, ReportLog
 from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
@@ -49,6 +49,7 @@ TELL_SECS = 0.5
 """How often a supervisor tells its parent how it and its children are, beside every change."""
 
 _BEAT_SECS = 0.25
+_INSTANT_SECS = 0.005
 
 
 class Supervision:
@@ -103,14 +104,20 @@ class Supervision:
         readable = self._readable()
         events: list[facts.Event] = []
         for child in list(self._alive.values()):
-            if child.channel.fd in readable or child.pidfd in readable:
+            has_ended = child.pidfd in readable
+            if child.channel.fd in readable or has_ended:
                 events += self._hear(child)
-            if child.pidfd in readable:
+                # A process that ends closes its channel an instant before its pidfd tells.
+                is_lost = child.channel.fd < 0
+                has_ended = has_ended or (is_lost and wait_ended(child.pidfd, _INSTANT_SECS))
+            if has_ended:
                 events.append(self._child_died(child))
         self._news |= self._nursery.spares.hear(readable)
         if self._own.channel.fd in readable:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
+        # After the decision, because a replacement need not wait for it.
+        self._nursery.orphans.look()
 
     def on_wake(self) -> None:
         """Do what is due."""

@@ -63,8 +63,7 @@ class Watchdog:
     def expect_end(self, child: Incarnation) -> None:
         """End by force a child that has closed its channel, unless it is ending already.
 
-        A process that ends closes its channel an instant before its pidfd tells; one that lives
-        on without it can neither be stopped nor report.
+        One that lives on without it can neither be stopped nor report.
         """
         reason = Reason("hung", "closed its control channel")
         self._timers.call_after(_CLOSED_SECS, lambda: self._end_by_force(child, reason))
