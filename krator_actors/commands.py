@@ -8,7 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from krator_actors import emergency_commands, place, report_text, tree
+import msgspec
+
+from krator_actors import admin, emergency_commands, place, report_text, tree, tree_text
 from krator_actors.adapters.embedded_postgres import (
     EmbeddedPostgresError,
     embedded_dsn,
@@ -18,6 +20,7 @@ from krator_actors.adapters.postgres import JournalStore, JournalUnavailableErro
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
 from krator_actors.messages.risk import Halt, Resume, TradingStateChanged
+from krator_actors.services import ask_services
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_NO_ANSWER,
@@ -35,7 +38,6 @@ from supervisors.system import (
     NotRunningError,
     RefusedError,
     request_stop,
-    reset_quarantine,
     restart_child,
     status,
 )
@@ -56,6 +58,8 @@ def main(name: str, options: argparse.Namespace) -> int:
         match name:
             case "status":
                 return _status(runtime, options)
+            case "admin":
+                return admin.main(config, data_dir, runtime, options)
             case "report":
                 return _report(data_dir, runtime, config, options)
             case "stop":
@@ -74,7 +78,7 @@ def main(name: str, options: argparse.Namespace) -> int:
             EXIT_NOT_RUNNING,
         )
     except RefusedError as error:
-        return fail(str(error), EXIT_USAGE)
+        return admin.refused(error)
     except (EmbeddedPostgresError, JournalUnavailableError) as error:
         return fail(f"the journal cannot be read: {error}", EXIT_FAILED)
     except PermissionError as error:
@@ -95,10 +99,15 @@ def _config_check(options: argparse.Namespace) -> int:
 
 def _status(runtime: Path, options: argparse.Namespace) -> int:
     node = status(runtime)
+    services = ask_services(runtime)
     if options.json:
-        print_json(node)
-    else:
-        report_text.print_tree(node)
+        print_json(msgspec.to_builtins(node) | {"services": services})
+        return EXIT_OK
+    tree_text.print_tree(node)
+    tree_text.print_services(services)
+    if any(each.alarms for each in node.all_nodes()):
+        say("")
+        tree_text.print_alarms(node)
     return EXIT_OK
 
 
@@ -174,10 +183,7 @@ def _restart(runtime: Path, options: argparse.Namespace) -> int:
     if node is None or node is root:
         names = ", ".join(_names(root)[1:])
         return fail(f"there is nothing to restart called {options.name}; there are {names}", 2)
-    if node.state == "quarantined":
-        reset_quarantine(runtime, options.name)
-    else:
-        restart_child(runtime, options.name)
+    restart_child(runtime, options.name)
     if options.json:
         print_json({"name": options.name, "was": node.state, "generation": node.generation})
     else:

@@ -26,7 +26,13 @@ from krator_actors.clock import monotonic_ns, utc_ns
 from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
-from supervisors.breaker import BreakerOpenError, BreakerSettings, CircuitBreaker
+from supervisors.breaker import (
+    BreakerChanged,
+    BreakerOpenError,
+    BreakerSettings,
+    BreakerState,
+    CircuitBreaker,
+)
 from supervisors.messages import Message
 
 _POLL_SECS = 0.05
@@ -73,7 +79,12 @@ class JournalActor(Actor):
         self._seq = 0
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
-        self._breaker = CircuitBreaker("postgresql", _BREAKER, failures=(JournalUnavailableError,))
+        self._breaker = CircuitBreaker(
+            "postgresql",
+            _BREAKER,
+            failures=(JournalUnavailableError,),
+            listener=self._breaker_changed,
+        )
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -161,6 +172,12 @@ class JournalActor(Actor):
         if self._store is not None:
             self._store.terminate()
             self._store = None
+
+    def _breaker_changed(self, change: BreakerChanged) -> None:
+        if change.after is BreakerState.CLOSED:
+            self.clear_alarm("breaker_open")
+        elif change.before is BreakerState.CLOSED:
+            self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
 
     def _report_outage(self, error: JournalUnavailableError) -> None:
         if self._outage_began is None:

@@ -26,7 +26,13 @@ from krator_actors.messages.operations import PublisherStatus, PublisherStatusRe
 from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
-from supervisors.breaker import BreakerOpenError, BreakerSettings, CircuitBreaker
+from supervisors.breaker import (
+    BreakerChanged,
+    BreakerOpenError,
+    BreakerSettings,
+    BreakerState,
+    CircuitBreaker,
+)
 from supervisors.messages import ActorError, Message
 
 _POLL_SECS = 0.05
@@ -87,7 +93,9 @@ class PublisherActor(Actor):
         # Why Redis is away, and since when (monotonic ns); empty and None while it is not.
         self._reason = ""
         self._outage_began: int | None = None
-        self._breaker = CircuitBreaker("redis", _BREAKER, failures=(RedisUnavailableError,))
+        self._breaker = CircuitBreaker(
+            "redis", _BREAKER, failures=(RedisUnavailableError,), listener=self._breaker_changed
+        )
         self._quiet_until_ns = clock.monotonic_ns() + int(_GRACE_SECS * NANOS_PER_SEC)
         self.every(self.config.cache_interval_secs, CacheDue())
         self.start_task(self._run(), name="publish")
@@ -190,6 +198,12 @@ class PublisherActor(Actor):
         if self._store is not None:
             await self._store.close()
             self._store = None
+
+    def _breaker_changed(self, change: BreakerChanged) -> None:
+        if change.after is BreakerState.CLOSED:
+            self.clear_alarm("breaker_open")
+        elif change.before is BreakerState.CLOSED:
+            self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
 
     def _report_outage(self, reason: str) -> None:
         self._reason = reason

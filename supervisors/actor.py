@@ -6,15 +6,15 @@ Everything here happens on one event loop in the brain's thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from supervisors.brain import Brain, BrainStatistics
+from supervisors.brain import Brain
 from supervisors.messages import Message, Terminated
 from supervisors.names import gone
 
-__all__ = ["Actor", "Brain", "BrainStatistics", "NotNeededError", "Surroundings"]
+__all__ = ["Actor", "Brain", "NotNeededError", "Surroundings"]
 
 
 class Surroundings(Protocol):
@@ -34,6 +34,9 @@ class Surroundings(Protocol):
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See ``Actor.start_task``."""
+
+    def alarm(self, kind: str, detail: str | None) -> None:
+        """See ``Actor.raise_alarm``; None takes it back."""
 
 
 class NotNeededError(Exception):
@@ -95,6 +98,25 @@ class Actor:
 
         The lane broke, or the receiver refused it. It will not be sent again by itself.
         """
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return what a person may see of this actor, between two messages; must be quick.
+
+        Leave out secrets and whatever is not for operators' eyes. What is returned is cut to a
+        bounded depth and size; what is no builtin type shows as its class alone.
+        """
+        return {}
+
+    def raise_alarm(self, kind: str, detail: str) -> None:
+        """Say what is wrong, e.g. ``breaker_open``, until ``clear_alarm`` or this process ends.
+
+        It stands in the status with the time since; both are written to ``reports.jsonl``.
+        """
+        self.surroundings.alarm(kind, detail)
+
+    def clear_alarm(self, kind: str) -> None:
+        """Take an alarm back; nothing happens when there is none."""
+        self.surroundings.alarm(kind, None)
 
     async def tell(self, receiver: str, message: Message) -> None:
         """Send; at most once, in order per receiver. Returns before it arrives.

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from supervisors.secrecy import without_secrets
 from supervisors.status import NodeStatus
 
 _MAX_PACKET_BYTES = 512 * 1024
@@ -57,7 +58,11 @@ class Crash(Packet, frozen=True):
 
     @classmethod
     def of(cls, exception: str, detail: str, traceback: str, child: str | None = None) -> Crash:
-        """Return a crash whose texts fit one packet: the end of a traceback says most."""
+        """Return a crash whose texts fit one packet: the end of a traceback says most.
+
+        They hold no secret, because they are written to files.
+        """
+        detail, traceback = without_secrets(detail), without_secrets(traceback)
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
 
     @classmethod
@@ -93,8 +98,16 @@ class Stop(Packet, frozen=True):
     """To the child: end within your shutdown time."""
 
 
+class AlarmTold(Packet, frozen=True):
+    """A worker raises an alarm about itself, or takes it back."""
+
+    kind: str
+    detail: str | None
+    """None: it is over."""
+
+
 class Command(Packet, frozen=True):
-    """To a supervisor: what a person wants of one of its descendants."""
+    """What a person wants of a descendant: to the supervisors on the way, and to a worker."""
 
     id: str
     verb: str
@@ -103,8 +116,9 @@ class Command(Packet, frozen=True):
     """Of the descendant; for what Erlang asks of a supervisor, of that supervisor."""
     child: str = ""
     """Which of the supervisor's children is meant, when one is."""
-    spec: bytes = b""
-    """For ``start_child``: the pickled specification, read by that supervisor alone."""
+    argument: Any = None
+    """For ``start_child`` the pickled specification, read by that supervisor alone; for ``trace``
+    its limits."""
 
 
 class CommandDone(Packet, frozen=True):
@@ -117,7 +131,18 @@ class CommandDone(Packet, frozen=True):
 
 
 AnyPacket = (
-    Hello | Ready | Ignored | Crash | Warm | Take | Stopped | Told | Stop | Command | CommandDone
+    Hello
+    | Ready
+    | Ignored
+    | Crash
+    | Warm
+    | Take
+    | Stopped
+    | Told
+    | AlarmTold
+    | Stop
+    | Command
+    | CommandDone
 )
 
 
@@ -173,13 +198,18 @@ class Channel:
             self.fd = -1
 
 
-class Statistics(msgspec.Struct, frozen=True):
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """What a guardian last wrote about its brain."""
 
     inbox: int = 0
     handled: int = 0
     stash: int = 0
     dropped: int = 0
+    conflated: int = 0
+    undelivered: int = 0
+    is_suspended: bool = False
+    rss_bytes: int = 0
+    cpu_percent: float = 0.0
     in_work_secs: float = 0.0
     in_work: str | None = None
     """The class of the message in work; None between two messages."""
@@ -193,7 +223,7 @@ class Slot:
     """
 
     _COUNTER = struct.Struct("<Q")
-    _STATISTICS = struct.Struct("<QQQQd64p")
+    _STATISTICS = struct.Struct("<QQQQQQ?Qdd64p")
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -218,12 +248,10 @@ class Slot:
     @property
     def statistics(self) -> Statistics:
         """What the child wrote last. Read by the parent."""
-        inbox, handled, stash, dropped, secs, text = self._STATISTICS.unpack_from(
-            self._memory, self._COUNTER.size
-        )
-        return Statistics(
-            inbox, handled, stash, dropped, secs, text.decode(errors="replace") or None
-        )
+        values = self._STATISTICS.unpack_from(self._memory, self._COUNTER.size)
+        found = dict(zip(Statistics.__struct_fields__, values, strict=True))
+        found["in_work"] = found["in_work"].decode(errors="replace") or None
+        return Statistics(**found)
 
     def close(self) -> None:
         """Give the memory back; the child keeps its own view of it. Idempotent."""

@@ -101,6 +101,12 @@ class RestartRequested(msgspec.Struct, frozen=True):
     name: str
 
 
+class BudgetReset(msgspec.Struct, frozen=True):
+    """A person gives this child its whole budget again; a quarantined one is started."""
+
+    name: str
+
+
 class StartChildRequested(msgspec.Struct, frozen=True):
     """Add this child, as the last one, and start it: Erlang's ``start_child``."""
 
@@ -226,6 +232,7 @@ Event = (
     | TimerFired
     | StopRequested
     | RestartRequested
+    | BudgetReset
     | Request
 )
 Action = StartChild | StopChild | SetTimer | Report | AllReady | Finish | Answer

@@ -23,7 +23,9 @@ from thespian.actors import Actor, ActorExitRequest, ThespianWatch, WakeupMessag
 from supervisors import launch, thespian_engine
 from supervisors.actor import Brain, NotNeededError
 from supervisors.control import (
+    AlarmTold,
     Channel,
+    Command,
     Crash,
     Hello,
     Ignored,
@@ -34,9 +36,12 @@ from supervisors.control import (
     Take,
     Warm,
 )
+from supervisors.inquiry import Inquiries
 from supervisors.process import CrashFile, crash_path, default_signals
+from supervisors.secrecy import without_secrets
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
+from supervisors.usage import Meter
 
 _EXIT_CRASHED = 1
 _STATISTICS_SECS = 0.5
@@ -58,6 +63,8 @@ class Guardian:
         self._has_name = not own.is_spare
         # How the brain's thread is told that it has the name; None while it does not wait for it.
         self._on_name: Callable[[], object] | None = None
+        self._inquiries = Inquiries(own.channel)
+        self._meter = Meter()
 
     def start(self, port: int) -> None:
         """Say hello and start the brain's thread. Called once, in the main thread."""
@@ -81,17 +88,32 @@ class Guardian:
                 self._end_cleanly()
             else:
                 brain.request_stop()
+        for packet in packets:
+            if isinstance(packet, Command):
+                self._inquiries.handle(packet, self._brain)
 
     def write_statistics(self) -> float:
         """Write what the brain does for all to see; return after how many seconds again.
 
         In the main thread, because a brain that hangs would not say in what.
         """
+        self._inquiries.expire()
         if self._brain is not None:
             now = self._brain.statistics()
+            usage = self._meter.read()
             self._own.slot.write(
                 Statistics(
-                    now.inbox, now.handled, now.stash, now.dropped, now.in_work_secs, now.in_work
+                    inbox=now.inbox,
+                    handled=now.handled,
+                    stash=now.stash,
+                    dropped=now.dropped,
+                    conflated=now.conflated,
+                    undelivered=now.undelivered,
+                    is_suspended=now.is_suspended,
+                    rss_bytes=usage.rss_bytes,
+                    cpu_percent=usage.cpu_percent,
+                    in_work_secs=now.in_work_secs,
+                    in_work=now.in_work,
                 )
             )
         return min(_STATISTICS_SECS, self._spec.beat_secs)
@@ -150,6 +172,7 @@ class Guardian:
             stall_timeout_secs=spec.stall_timeout_secs,
             beat_secs=spec.beat_secs,
             progress=self._own.slot.beat,
+            tell_alarm=lambda kind, detail: self._channel.send(AlarmTold(kind, detail)),
         )
 
     def _on_ready(self) -> None:
@@ -205,7 +228,7 @@ def end_crashed(
 ) -> NoReturn:
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
-        text = "".join(traceback.format_exception(error))
+        text = without_secrets("".join(traceback.format_exception(error)))
         channel.send(Crash.by(error, text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Collection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,6 +28,9 @@ Forker = Callable[[Launch], BaseProcess]
 
 MAX_MISSED_BEATS = 3
 SUPERVISOR_BEAT_SECS = 1.0
+
+_CRASH_FILES_KEPT = 20
+"""Of each name; older ones are removed, because a crash loop must not fill the disk."""
 
 
 class Incarnation:
@@ -148,10 +152,29 @@ class Incarnation:
         exitcode = self._process.exitcode
         reason = reason_of_end(exitcode, crash=self.crash, verdict=self.verdict)
         clean = self.said_stopped and exitcode == 0 and self.verdict is None
+        if not clean and not self.said_ignored:
+            self._write_obituary(reason)
         os.close(self.pidfd)
         self.channel.close()
         self.slot.close()
         return reason, clean
+
+    def _write_obituary(self, reason: Reason) -> None:
+        """Add to its last words what it was doing: a killed process could say nothing itself."""
+        now = self.slot.statistics
+        uptime_secs = 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+        ended_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        text = (
+            f"{self.spec.name}, generation {self.generation}, pid {self.pid}: {reason}\n"
+            f"ended {ended_at}, {uptime_secs:.1f} s after it was ready\n"
+            f"when last seen: in work {now.in_work or 'nothing'} for {now.in_work_secs:.1f} s, "
+            f"inbox {now.inbox}, handled {now.handled}, stash {now.stash}, "
+            f"dropped {now.dropped}, resident {now.rss_bytes} bytes\n"
+        )
+        with contextlib.suppress(OSError), self._crash_path.open("a") as file:
+            file.write(text)
+        outdated = self.generation - _CRASH_FILES_KEPT
+        crash_path(self._crash_path.parent, self.spec.name, outdated).unlink(missing_ok=True)
 
     def crash_file(self) -> Path | None:
         """Return where its last words are; an empty file is removed. For after the end."""

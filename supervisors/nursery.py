@@ -27,13 +27,19 @@ class Nursery:
         timers: Timers,
         reports: ReportLog,
         phase_of: Callable[[str], Phase | None],
+        on_verdict: Callable[[], None],
     ) -> None:
         self._own = own
         self._fork = fork
         self._phase_of = phase_of
         # By name, until the end of the process is known.
         self.alive: dict[str, Incarnation] = {}
-        self.watchdog = Watchdog(timers, is_current=self._is_current, must_beat=self._must_beat)
+        self.watchdog = Watchdog(
+            timers,
+            is_current=self._is_current,
+            must_beat=self._must_beat,
+            on_verdict=on_verdict,
+        )
         self.spares = Spares(
             fork=lambda spec: self._incarnation(spec, is_spare=True),
             timers=timers,

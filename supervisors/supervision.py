@@ -17,6 +17,7 @@ from typing import NoReturn, assert_never
 from supervisors import decisions as facts
 from supervisors.commands import Answer, Commands
 from supervisors.control import (
+    AlarmTold,
     AnyPacket,
     Command,
     CommandDone,
@@ -36,10 +37,10 @@ from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
 from supervisors.names import NameRoll
 from supervisors.nursery import Nursery
-from supervisors.picture import Ended, child_holding, paint
+from supervisors.picture import Ended, Picture, child_holding
 from supervisors.policy import State, decide, initial_state
 from supervisors.process import CrashFile, crash_path, wait_ended
-from supervisors.reports import Reason, ReportLog
+from supervisors.reports import Offender, Reason, ReportLog
 from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
@@ -67,13 +68,19 @@ class Supervision:
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
         self._nursery = Nursery(
-            own, fork=fork, timers=self._timers, reports=self._reports, phase_of=self.phase_of
+            own,
+            fork=fork,
+            timers=self._timers,
+            reports=self._reports,
+            phase_of=self.phase_of,
+            # So that an alarm stands while it is still there.
+            on_verdict=lambda: self._tell_parent(news=True),
         )
         self._alive = self._nursery.alive
         self._names = NameRoll(own.settings.runtime, own.spec.name)
         self._commands = Commands(self)
         self._family = Family(self)
-        self._started_at = time.monotonic()
+        self._picture = Picture(own, self._reports)
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
@@ -155,14 +162,8 @@ class Supervision:
 
     def status(self) -> NodeStatus:
         """Return this supervisor and all that is below it, as far as it is known now."""
-        return paint(
-            self._spec,
-            generation=self._own.generation,
-            uptime_secs=time.monotonic() - self._started_at,
-            state=self._state,
-            alive=self._alive,
-            ended=self._ended,
-            spare_pid=self._nursery.spares.pid_of,
+        return self._picture.draw(
+            self._state, self._alive, self._ended, self._nursery.spares.pid_of
         )
 
     def phase_of(self, name: str) -> facts.Phase | None:
@@ -174,9 +175,16 @@ class Supervision:
         """True between readiness and the end."""
         return self._state.mode is facts.Mode.RUNNING
 
-    def order_restart(self, name: str) -> None:
-        """Stop the child, if it runs, and start it."""
-        self._decide(facts.RestartRequested(name))
+    def order(self, event: facts.RestartRequested | facts.BudgetReset) -> None:
+        """Have the policy decide about what a person wants."""
+        self._decide(event)
+
+    def kill(self, name: str) -> bool:
+        """SIGKILL the child's process, as an accident would; False when there is none."""
+        child = self._alive.get(name)
+        if child is not None:
+            child.kill()
+        return child is not None
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
@@ -226,6 +234,9 @@ class Supervision:
             case Told(node, news):
                 child.told = node
                 self._news = self._news or news
+            case AlarmTold():
+                self._picture.alarm_told(child.spec.name, packet)
+                self._news = True
             case CommandDone(id=command_id, error=error, result=result):
                 self._commands.answered(command_id, error, result)
             case Hello() | Stop() | Take() | Command():
@@ -243,8 +254,10 @@ class Supervision:
             generation=child.generation,
             crash_file=child.crash_file(),
             crash=child.crash,
+            offender=Offender.of(child.spec),
         )
         self._commands.child_died(name)
+        self._picture.child_died(name)
         if child.said_ignored:
             return facts.ChildIgnored(name)
         crash = child.crash
@@ -318,7 +331,7 @@ class Supervision:
             self._nursery.start(spec)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
-            self._ended[spec.name] = Ended(reason=reason)
+            self._ended[spec.name] = Ended(reason=reason, offender=Offender.of(spec))
             self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
 
     def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
@@ -347,6 +360,7 @@ class Supervision:
             reason=ended.reason,
             crash_file=None if ended.crash_file is None else str(ended.crash_file),
             restart_in_secs=report.restart_in_secs,
+            offender=ended.offender,
         )
 
     # -- timers --

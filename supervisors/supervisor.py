@@ -68,7 +68,7 @@ class SupervisorActor(Actor):  # type: ignore[misc] # Thespian has no types
             self.send(sender, AdminAnswer(request.id, node=self._supervision.status()))
             return
         self._supervision.commands.handle(
-            Command(request.id, request.verb, request.name, request.child, request.spec),
+            Command(request.id, request.verb, request.name, request.child, request.argument),
             lambda error, result=None: self.send(
                 sender, AdminAnswer(request.id, error, result=result)
             ),

@@ -20,7 +20,8 @@ class Watchdog:
     """Looks after all children of one supervisor.
 
     ``is_current`` is false for a child whose end is known, ``must_beat`` for one that need not make
-    progress any more, because it was told to stop.
+    progress any more, because it was told to stop. ``on_verdict`` is called when one is about to be
+    killed.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Watchdog:
         *,
         is_current: Callable[[Incarnation], bool],
         must_beat: Callable[[Incarnation], bool],
+        on_verdict: Callable[[], None],
     ) -> None:
         self._timers = timers
         self._is_current = is_current
         self._must_beat = must_beat
+        self._on_verdict = on_verdict
 
     def expect_ready(self, child: Incarnation) -> None:
         """End it by force when it is not ready within its start time."""
@@ -95,6 +98,7 @@ class Watchdog:
         if not self._is_current(child) or child.is_condemned:
             return
         delay_secs = _DUMP_SECS if child.dump(reason) else 0.0
+        self._on_verdict()
         self._timers.call_after(delay_secs, lambda: self._kill(child))
 
     def _kill(self, child: Incarnation) -> None:

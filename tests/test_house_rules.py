@@ -26,10 +26,14 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.admin": "tests/system/test_admin.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
     "krator_actors.run": "tests/system/test_run.py",
+    "supervisors.inquiry": "tests/supervisors/test_looking.py",
+    "supervisors.tickers": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.usage": "tests/supervisors/test_looking.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
     "supervisors.nursery": "tests/supervisors/test_supervisor.py",

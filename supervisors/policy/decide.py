@@ -8,6 +8,7 @@ from supervisors.decisions import (
     Action,
     Answer,
     Boot,
+    BudgetReset,
     ChildEnded,
     ChildIgnored,
     ChildReady,
@@ -69,7 +70,11 @@ def _handle(turn: Turn, event: Event) -> None:
             end(turn, Outcome.STOPPED, None)
         case TimerFired(name, token):
             _timer_fired(turn, name, token)
-        case RestartRequested(name):
+        case BudgetReset(name) if not _is_quarantined(turn, name):
+            child = turn.child(name)
+            if child is not None:
+                turn.change(child, spent=(), backoffs=0)
+        case RestartRequested(name) | BudgetReset(name):
             if turn.mode in {Mode.ENDING, Mode.ENDED}:
                 return
             if turn.plan is not None:
@@ -90,6 +95,11 @@ def _handle(turn: Turn, event: Event) -> None:
                 handle_request(turn, event)
         case _:
             assert_never(event)
+
+
+def _is_quarantined(turn: Turn, name: str) -> bool:
+    child = turn.child(name)
+    return child is not None and child.phase is Phase.QUARANTINED
 
 
 def _child_ignored(turn: Turn, name: str) -> None:

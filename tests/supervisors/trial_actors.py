@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ class Trial(Actor):
         await self._do(self._option("stop"))
         self._note("stop")
 
+    def describe_state(self) -> Mapping[str, Any]:
+        return {"generation": self.generation, "password": "abc"}
+
     def _option(self, name: str) -> str:
         options: dict[str, Any] = self.config or {}
         return str(options.get(name, "nothing"))
@@ -67,6 +71,10 @@ class Trial(Actor):
                 return
             case ["not-needed"]:
                 raise NotNeededError
+            case ["raise-alarm", kind]:
+                self.raise_alarm(kind, "as told")
+            case ["clear-alarm", kind]:
+                self.clear_alarm(kind)
             case ["end-cleanly"]:
                 self._note("stop")
                 launch.loaded().channel.send(Stopped())
