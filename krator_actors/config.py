@@ -265,6 +265,7 @@ class SupervisionConfig(_Section):
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
     heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+    max_rss_bytes: Annotated[int, Field(gt=0)] = 2_147_483_648
     pin_hot_path: bool = False
 
 

@@ -73,7 +73,7 @@ def _journal(status: JournalStatus | None) -> tuple[str, str]:
         return "-", "no answer"
     waiting = f"{status.lag_records} records not committed yet"
     if not status.connected:
-        return "warn", f"PostgreSQL does not answer; {waiting}"
+        return "warn", f"PostgreSQL does not answer; {waiting}; breaker {status.breaker}"
     return "ok", f"at number {status.seq}, {waiting}"
 
 
@@ -82,7 +82,8 @@ def _publisher(status: PublisherStatus | None) -> tuple[str, str]:
         return "-", "no answer"
     counts = f"published {status.published}, waiting {status.waiting}, left out {status.left_out}"
     if not status.connected:
-        return "warn", f"Redis is not reached ({status.reason or 'no reason known'}); {counts}"
+        reason = status.reason or "no reason known"
+        return "warn", f"Redis is not reached ({reason}); {counts}; breaker {status.breaker}"
     return "ok", counts
 
 

@@ -57,7 +57,7 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
     """Return the whole tree. ``venue_url`` is the venue's HTTP base; empty for a real venue."""
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
-    return SupervisorSpec(
+    root = SupervisorSpec(
         name="root",
         intensity=3,
         period_secs=60.0,
@@ -70,6 +70,18 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             _operations(config),
         ),
     )
+    limited = _with_memory_limit(root, config.supervision.max_rss_bytes)
+    assert isinstance(limited, SupervisorSpec)
+    return limited
+
+
+def _with_memory_limit(
+    spec: ChildSpec | SupervisorSpec, max_rss_bytes: int
+) -> ChildSpec | SupervisorSpec:
+    if isinstance(spec, ChildSpec):
+        return msgspec.structs.replace(spec, max_rss_bytes=max_rss_bytes)
+    children = tuple(_with_memory_limit(child, max_rss_bytes) for child in spec.children)
+    return msgspec.structs.replace(spec, children=children)
 
 
 def _budget(config: Config) -> Budget:
@@ -104,6 +116,7 @@ def _storage(config: Config) -> ChildSpec:
         config=StorageConfig(data_dir=config.system.data_dir),
         start_timeout_secs=_STORAGE_START_SECS,
         shutdown_secs=15.0,
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -120,6 +133,7 @@ def _journal(config: Config) -> ChildSpec:
             batch_limit=config.postgres.batch_limit,
         ),
         shutdown_secs=_JOURNAL_STOP_SECS,
+        fenced=True,
         beat_secs=config.supervision.critical_beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -150,6 +164,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             durability=config.system.durability,
             dry_run=config.system.dry_run,
         ),
+        fenced=True,
         beat_secs=config.supervision.critical_beat_secs,
     )
     return SupervisorSpec(
@@ -216,6 +231,7 @@ def _redis(config: Config) -> ChildSpec:
         config=RedisServerConfig(
             data_dir=config.system.data_dir, max_memory_bytes=config.redis.max_memory_bytes
         ),
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from supervisors.brain import Brain
-from supervisors.messages import Message
+from supervisors.messages import Message, Terminated
+from supervisors.names import gone
 
 __all__ = ["Actor", "Brain", "NotNeededError", "Surroundings"]
 
@@ -161,6 +162,21 @@ class Actor:
         A period that passes while the previous message still waits is skipped.
         """
         self.surroundings.every(period_secs, message)
+
+    def watch(self, name: str) -> None:
+        """Tell itself ``Terminated`` once, when ``name`` is gone for good; at once if it is.
+
+        Watching it again before that changes nothing, afterwards it begins anew.
+        """
+        watched: set[str] = vars(self).setdefault("_watched", set())
+        if name not in watched:
+            watched.add(name)
+            self.start_task(self._tell_when_gone(name, watched), name=f"watch {name}")
+
+    async def _tell_when_gone(self, name: str, watched: set[str]) -> None:
+        await gone(self.runtime, name)
+        watched.discard(name)
+        self.tell_self(Terminated(name=name))
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run a background loop. If it raises, the actor crashes; it is canceled at stop."""

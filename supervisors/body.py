@@ -16,6 +16,7 @@ from supervisors import launch, thespian_engine, thespian_frames
 from supervisors.control import AnyPacket, Channel, Crash, Hello, Ready, Slot, Stop, Told
 from supervisors.ground import Address, Ground
 from supervisors.incarnation import MAX_MISSED_BEATS, SUPERVISOR_BEAT_SECS
+from supervisors.names import NameRoll
 from supervisors.process import (
     DUMP_SIGNAL,
     crash_path,
@@ -75,6 +76,7 @@ class Body:
         thespian_engine.install()
         thespian_frames.use_key(self._ground.new_key())
         settings = self._ground.settings
+        NameRoll(settings.runtime, "").enter(self.spec.name)
         launch.load(
             launch.Launch(
                 spec=self.spec,

@@ -109,7 +109,11 @@ class Brain:
         # Done when a person resumes; None while messages are handled.
         self._suspension: asyncio.Future[None] | None = None
         self.actor: Actor | None = None
-        """None until the loop has made it; to be touched in the loop only."""
+        """None until it is made, by ``prepare`` or ``run``; to be touched in the loop only."""
+
+    def prepare(self) -> None:
+        """Make the actor and what decodes its messages before ``run``, for a spare."""
+        self._make_actor()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the actor; returns after a requested stop, raises what the actor raised.
@@ -256,7 +260,7 @@ class Brain:
                 await asyncio.gather(listener.close(CLOSE_SECS), lanes.close(CLOSE_SECS))
 
     async def _live(self, on_ready: Callable[[], None]) -> None:
-        actor = self._make_actor()
+        actor = self.actor or self._make_actor()
         assert self._end is not None
         work = self._loop.create_task(self._work(actor, on_ready), name=self._name)
         work.add_done_callback(self._on_work_done)

@@ -53,6 +53,8 @@ class Crash(Packet, frozen=True):
     traceback: str
     child: str | None = None
     """For a supervisor that could not start: which of its children failed."""
+    bases: tuple[str, ...] = ()
+    """The names of the exception's base classes, the nearest first."""
 
     @classmethod
     def of(cls, exception: str, detail: str, traceback: str, child: str | None = None) -> Crash:
@@ -62,6 +64,22 @@ class Crash(Packet, frozen=True):
         """
         detail, traceback = without_secrets(detail), without_secrets(traceback)
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
+
+    @classmethod
+    def by(cls, error: BaseException, traceback: str, child: str | None = None) -> Crash:
+        """Return the crash that this exception is."""
+        kind = type(error)
+        bases = tuple(base.__name__ for base in kind.__mro__[1:-1])
+        crash = cls.of(kind.__name__, str(error), traceback, child)
+        return msgspec.structs.replace(crash, bases=bases)
+
+
+class Warm(Packet, frozen=True):
+    """A spare has done all that can be done before it has a name."""
+
+
+class Take(Packet, frozen=True):
+    """To a spare: your predecessor is dead, the name is yours."""
 
 
 class Stopped(Packet, frozen=True):
@@ -113,7 +131,18 @@ class CommandDone(Packet, frozen=True):
 
 
 AnyPacket = (
-    Hello | Ready | Ignored | Crash | Stopped | Told | AlarmTold | Stop | Command | CommandDone
+    Hello
+    | Ready
+    | Ignored
+    | Crash
+    | Warm
+    | Take
+    | Stopped
+    | Told
+    | AlarmTold
+    | Stop
+    | Command
+    | CommandDone
 )
 
 

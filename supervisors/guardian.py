@@ -7,6 +7,7 @@ with the actor's asyncio loop. A brain that fails ends the process: there is no 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -33,6 +34,8 @@ from supervisors.control import (
     Statistics,
     Stop,
     Stopped,
+    Take,
+    Warm,
 )
 from supervisors.inquiry import Inquiries
 from supervisors.process import CrashFile, crash_path, default_signals
@@ -57,6 +60,10 @@ class Guardian:
             crash_path(own.settings.crash_dir, own.spec.name, own.generation)
         )
         self._brain: Brain | None = None
+        # False while this process is a spare.
+        self._has_name = not own.is_spare
+        # How the brain's thread is told that it has the name; None while it does not wait for it.
+        self._on_name: Callable[[], object] | None = None
         self._inquiries = Inquiries(own.channel)
         self._meter = Meter()
 
@@ -74,6 +81,8 @@ class Guardian:
         packets = self._channel.receive()
         if packets is None:
             os._exit(0)  # the supervisor is gone; nobody would stop or restart this process
+        if any(isinstance(packet, Take) for packet in packets):
+            self._take_name()
         if any(isinstance(packet, Stop) for packet in packets):
             brain = self._brain
             if brain is None:
@@ -120,10 +129,30 @@ class Guardian:
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
             end_crashed(self._channel, self.crash_file, error)
 
+    def _take_name(self) -> None:
+        launch.hold_name(self._own.settings, self._spec.name)
+        self._has_name = True
+        if self._on_name is not None:
+            self._on_name()
+
+    async def _stand_by(self, brain: Brain) -> None:
+        """Wait in the brain's thread, beating, until the name is free."""
+        brain.prepare()
+        loop, named = asyncio.get_running_loop(), asyncio.Event()
+        self._on_name = lambda: loop.call_soon_threadsafe(named.set)
+        self._channel.send(Warm())
+        while not self._has_name:
+            self._own.slot.beat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._spec.beat_secs / 3):
+                    await named.wait()
+
     async def _live(self, brain: Brain) -> NoReturn:
         # The process ends in here, because closing the loop would wait for its worker threads,
         # of which one may never return.
         try:
+            if self._own.is_spare:
+                await self._stand_by(brain)
             await brain.run(self._on_ready)
         except NotNeededError:
             self._channel.send(Ignored())
@@ -170,7 +199,8 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
         self._channel = own.channel
         try:
             default_signals()
-            launch.hold_name(own.settings, own.spec.name)
+            if not own.is_spare:
+                launch.hold_name(own.settings, own.spec.name)
             self._guardian = Guardian(own)
             self._guardian.start(thespian_engine.listening_port(self))
             self._write_statistics()
@@ -213,7 +243,7 @@ def end_crashed(
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
         text = without_secrets("".join(traceback.format_exception(error)))
-        channel.send(Crash.of(type(error).__name__, str(error), text, child))
+        channel.send(Crash.by(error, text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:
             crash_file.write(text)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from supervisors.body import Body, SystemFailedError
 from supervisors.ground import Ground
+from supervisors.orphans import Orphans
 from supervisors.picture import stopped_tree
 from supervisors.policy import backoff_delay_secs
-from supervisors.process import is_single_threaded
+from supervisors.process import adopt_orphans, is_single_threaded
 from supervisors.reports import Reason, ReportLog
 from supervisors.spec import Budget, SupervisorSpec
 from supervisors.spec_check import check_spec, import_actors
@@ -59,6 +60,9 @@ class Heart:
         self._waiting = waiting
         self._reports = ReportLog(crash_dir, "heart")
         self._ground: Ground | None = None
+        # What a system that failed has left behind: its processes, adopted by this one.
+        self._left: set[int] = set()
+        self._orphans: Orphans | None = None
         # None between a failure and the next build.
         self._body: Body | None = None
         self._spent: list[float] = []
@@ -78,6 +82,10 @@ class Heart:
             raise RuntimeError("the heart's process has more than one thread: forks are not safe")
         import_actors(self._spec)
         self._ground = Ground(self._runtime, self._state_dir, self._crash_dir)
+        self._orphans = Orphans(
+            lambda pid: pid not in self._left, self._ground.settings.marker, self._reports
+        )
+        adopt_orphans()
         try:
             orphans = self._ground.sweep_forked() + self._ground.sweep_executed()
             if orphans:
@@ -95,6 +103,7 @@ class Heart:
         """
         if self._ground is None:
             return []
+        self._look_after_orphans()
         if self._body is not None:
             try:
                 self._body.probe()
@@ -189,8 +198,11 @@ class Heart:
         return delay_secs
 
     def _clear(self, body: Body, ground: Ground) -> None:
+        # Asked before, because a dead process shows no more to whom it belonged.
+        self._left.update(ground.members())
         body.destroy()
         ground.sweep_forked()
+        self._look_after_orphans()
         ground.remove_empty_crash_files()
         ground.forget_address()
 
@@ -205,10 +217,18 @@ class Heart:
         if self._body is not None:
             self._clear(self._body, self._ground)
             self._body = None
+        self._left.update(self._ground.members())
         self._ground.sweep_forked()
         self._ground.sweep_executed()
+        self._look_after_orphans()
+        self._left.clear()
+        adopt_orphans(wanted=False)
         self._ground.leave()
         self._ground = None
+
+    def _look_after_orphans(self) -> None:
+        if self._left and self._orphans is not None:
+            self._orphans.look()
 
     def _report(
         self,

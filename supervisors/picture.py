@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -61,11 +61,18 @@ class Picture:
         self._alarms = Alarms()
 
     def draw(
-        self, state: State, alive: Mapping[str, Incarnation], ended: Mapping[str, Ended]
+        self,
+        state: State,
+        alive: Mapping[str, Incarnation],
+        ended: Mapping[str, Ended],
+        spare_pid: Callable[[str], int | None],
     ) -> NodeStatus:
         """Return the supervisor's own node, with its children in start order."""
         children = [
-            _paint_child(child, alive.get(child.name), ended.get(child.name))
+            msgspec.structs.replace(
+                _paint_child(child, alive.get(child.name), ended.get(child.name)),
+                spare_pid=spare_pid(child.name),
+            )
             for child in state.children
         ]
         self._judge(children, alive)
@@ -120,10 +127,10 @@ def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -
         generation=ended.generation if ended is not None else 0,
         restarts=max(0, child.starts - 1),
         last_reason=str(ended.reason) if ended is not None else None,
+        restart_in_secs=(
+            None if child.starts_at is None else max(0.0, child.starts_at - time.monotonic())
+        ),
     )
-    if child.phase is Phase.BACKOFF:
-        waits_secs = max(0.0, child.restarted_at - time.monotonic())
-        node = msgspec.structs.replace(node, restart_in_secs=waits_secs)
     if child.budget is not None:
         edge = time.monotonic() - child.budget.period_secs
         node = msgspec.structs.replace(

@@ -15,7 +15,9 @@ from supervisors.control import Crash
 from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.status import Alarm
 
-ReasonKind = Literal["signal", "exit", "exception", "hung", "start_timeout", "not_progressing"]
+ReasonKind = Literal[
+    "signal", "exit", "exception", "hung", "start_timeout", "not_progressing", "memory", "orphan"
+]
 
 _MAX_DETAIL_CHARS = 2000
 _MAX_LINE_BYTES = 4096

@@ -48,6 +48,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     budget_period_secs: float = 0.0
     budget_spent: int = 0
     """How many of them it has used; one more than ``budget_limit`` quarantined it."""
+    spare_pid: int | None = None
+    """Of the warm spare that would take the name over; None while there is none."""
     uptime_secs: float = 0.0
     """Since it was ready; 0 when it is not."""
     restart_in_secs: float | None = None

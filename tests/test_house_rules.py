@@ -37,6 +37,10 @@ TESTED_THROUGH = {
     "supervisors.usage": "tests/supervisors/test_looking.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.nursery": "tests/supervisors/test_supervisor.py",
+    "supervisors.orphans": "tests/supervisors/test_orphans.py",
+    "supervisors.spares": "tests/supervisors/test_spares.py",
+    "supervisors.watchdog": "tests/supervisors/test_supervisor.py",
 }
 """Modules that no test imports, because another module or a command stands in front of them."""
 

@@ -145,9 +145,17 @@ def test_no_alarm_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_services_are_told_in_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     services = Services(
-        journal=JournalStatus(connected=False, seq=41, lag_records=7, watermarks={}),
+        journal=JournalStatus(
+            connected=False, breaker="open", seq=41, lag_records=7, watermarks={}
+        ),
         publisher=PublisherStatus(
-            connected=True, waiting=1, published=2, left_out=3, outages=0, reason=""
+            connected=True,
+            breaker="closed",
+            waiting=1,
+            published=2,
+            left_out=3,
+            outages=0,
+            reason="",
         ),
         jobs=JobsStatus(
             jobs=(
@@ -167,7 +175,7 @@ def test_services_are_told_in_a_line_each(capsys: pytest.CaptureFixture[str]) ->
     tree_text.print_services(services)
 
     text = capsys.readouterr().out
-    assert "PostgreSQL does not answer; 7 records not committed yet" in text
+    assert "PostgreSQL does not answer; 7 records not committed yet; breaker open" in text
     assert "published 2, waiting 1, left out 3" in text
     assert "daily_close failed 2 times: disk full" in text
 
@@ -183,9 +191,17 @@ def test_service_in_order_is_ok() -> None:
         name="retention", running=True, done_due_ns=0, next_ns=0, failures=0, left_out=0, reason=""
     )
     fine = Services(
-        journal=JournalStatus(connected=True, seq=41, lag_records=0, watermarks={}),
+        journal=JournalStatus(
+            connected=True, breaker="closed", seq=41, lag_records=0, watermarks={}
+        ),
         publisher=PublisherStatus(
-            connected=False, waiting=1, published=2, left_out=3, outages=1, reason="full"
+            connected=False,
+            breaker="half_open",
+            waiting=1,
+            published=2,
+            left_out=3,
+            outages=1,
+            reason="full",
         ),
         jobs=JobsStatus(jobs=(report,)),
     )
@@ -195,7 +211,7 @@ def test_service_in_order_is_ok() -> None:
         (
             "publisher",
             "warn",
-            "Redis is not reached (full); published 2, waiting 1, left out 3",
+            "Redis is not reached (full); published 2, waiting 1, left out 3; breaker half_open",
         ),
         ("jobs", "ok", "retention (running)"),
     ]

@@ -48,7 +48,7 @@ def decide(state: State, event: Event, now: float, dice: float) -> tuple[State, 
         event, *rest = turn.deferred
         turn.deferred = tuple(rest)
         if isinstance(event, ChildEnded):
-            restarts.ended(turn, turn.children[event.name], clean=event.clean)
+            restarts.ended(turn, turn.children[event.name], event)
         else:
             _handle(turn, event)
     return turn.state(), tuple(turn.actions)
@@ -121,7 +121,7 @@ def _child_ended(turn: Turn, event: ChildEnded) -> None:
             stopped(turn, child, clean=event.clean)
             advance(turn)
         case Phase.STARTING:
-            restarts.start_failed(turn, child, event.detail)
+            restarts.start_failed(turn, child, event)
         case Phase.RUNNING if turn.mode is Mode.ENDING or _is_to_stop(turn, event.name):
             stopped(turn, child, clean=event.clean)
             advance(turn)
@@ -129,7 +129,7 @@ def _child_ended(turn: Turn, event: ChildEnded) -> None:
             turn.change(child, phase=Phase.ENDED)
             turn.defer(event)
         case Phase.RUNNING:
-            restarts.ended(turn, child, clean=event.clean)
+            restarts.ended(turn, child, event)
         case Phase.WAITING | Phase.ENDED | Phase.BACKOFF | Phase.STOPPED | Phase.QUARANTINED:
             return
         case _:

@@ -36,6 +36,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     indicator_values: int = 10_000
     forks: int = 100
     restarts: int = 100
+    breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
     recovery_events: int = 100_000
@@ -54,6 +55,7 @@ QUICK = Counts(
     bare_flood_secs=4.0,
     forks=30,
     restarts=30,
+    breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
 )
@@ -72,6 +74,7 @@ TINY = Counts(
     indicator_values=1_000,
     forks=3,
     restarts=3,
+    breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
 )

@@ -28,6 +28,9 @@ KEYS = (
     "ticks_per_second_bare",
     "restart_p50_ms",
     "restart_p99_ms",
+    "spare_p50_ms",
+    "spare_p99_ms",
+    "breaker_call_us",
     "trading_again_p50_ms",
     "bare_fork_p50_ms",
     "redis_publish_p99_ms",
@@ -89,6 +92,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     ),
     "restart_p50_ms": (_most(20),),
     "restart_p99_ms": (_most(60),),
+    "spare_p50_ms": (_most(2),),
     "trading_again_p50_ms": (_most(250),),
     "indicator_values_per_second": (
         Limit(

@@ -15,7 +15,7 @@ from typing import Any
 from supervisors import launch
 from supervisors.actor import Actor, NotNeededError
 from supervisors.control import Stopped
-from supervisors.messages import Message
+from supervisors.messages import Message, Terminated
 
 
 class Do(Message):
@@ -33,7 +33,7 @@ class TrialError(Exception):
 class Trial(Actor):
     """``config`` maps "start" and "stop" to what to do then, and "diary" to a file of notes."""
 
-    inbox = Do
+    inbox = Do | Terminated
 
     async def on_start(self) -> None:
         self.ready_info = (self.config or {}).get("info")
@@ -41,6 +41,9 @@ class Trial(Actor):
         self._note("start")
 
     async def receive(self, message: Message, _sender: str) -> Message | None:
+        if isinstance(message, Terminated):
+            self._note(f"terminated {message.name} for")
+            return None
         assert isinstance(message, Do)
         await self._do(message.what)
         return Done(generation=self.generation)
@@ -78,6 +81,8 @@ class Trial(Actor):
                 os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
+            case ["raise-lookup"]:
+                raise KeyError("as told")
             case ["raise-after-first"] if self.generation > 1:
                 raise TrialError("not again")
             case ["raise-while", path] if Path(path).exists():
@@ -103,7 +108,28 @@ class Trial(Actor):
                     print("x" * 100)
             case ["close-channel"]:
                 os.close(launch.loaded().channel.fd)
+            case ["watch", name]:
+                self.watch(name)
+            case ["grow", mega_bytes]:
+                self.ballast = bytearray(os.urandom(1024)) * (int(mega_bytes) * 1024)
+            case ["escape", how]:
+                escape(how)
             case ["execute"]:
                 subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
             case ["kill-self", name]:
                 os.kill(os.getpid(), getattr(signal, name))
+
+
+def escape(how: str) -> None:
+    """Leave a grandchild behind that has a session of its own and no parent."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    if how == "execute":
+        os.execv("/bin/sleep", ["/bin/sleep", "600"])
+    while True:
+        time.sleep(600)
