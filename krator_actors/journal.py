@@ -17,6 +17,7 @@ import msgspec
 from loguru import logger
 
 from krator_actors.adapters.embedded_postgres import embedded_dsn
+from krator_actors.adapters.local_log import write_committed
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.postgres import (
     JournalStore,
@@ -33,6 +34,7 @@ _POLL_SECS = 0.05
 _MAX_BACKOFF_SECS = 5.0
 _FIRST_BACKOFF_SECS = 0.05
 _DRAIN_SECS = 3.0
+_TELL_EVERY_NS = NANOS_PER_SEC
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,11 @@ class JournalActor(Actor):
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
         self._backoff_secs = _FIRST_BACKOFF_SECS
+        # When the writers were told last what is committed, monotonic ns, and what it was.
+        self._told_at_ns = 0
+        self._told: dict[str, int] = {}
+        # Nothing is committed before this database says so: it may be another than before.
+        self._tell_writers({})
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -87,6 +94,7 @@ class JournalActor(Actor):
                 while more:
                     more = await self._commit() > 0 or self._follower.catching_up
                     await asyncio.sleep(0)
+                self._tell_writers(self._follower.watermarks())
         except (JournalUnavailableError, StaleJournalError, TimeoutError) as error:
             logger.bind(
                 event_type="journal_not_drained",
@@ -113,6 +121,8 @@ class JournalActor(Actor):
         while True:
             self._grew.clear()
             written = await self._commit()
+            if monotonic_ns() - self._told_at_ns > _TELL_EVERY_NS:
+                self._tell_writers(self._follower.watermarks())
             if written == self.config.batch_limit or (not written and self._follower.catching_up):
                 await asyncio.sleep(0)
                 continue
@@ -134,6 +144,7 @@ class JournalActor(Actor):
                 outage_secs=round(outage_ns / NANOS_PER_SEC, 3),
                 lag_records=self._follower.lag(),
             ).info("the journal continues")
+        self._tell_writers(self._follower.watermarks())
         self._outage_began = None
         self._backoff_secs = _FIRST_BACKOFF_SECS
 
@@ -145,6 +156,20 @@ class JournalActor(Actor):
             self._seq = await self._store.append(batch, ts_written=utc_ns())
             self._follower.committed(batch)
         return len(batch)
+
+    def _tell_writers(self, committed: dict[str, int]) -> None:
+        """Say which records are in the database for good: their segments may be removed."""
+        self._told_at_ns = monotonic_ns()
+        if committed and committed == self._told:
+            return
+        try:
+            write_committed(self.config.data_dir, committed)
+        except OSError as error:
+            logger.bind(event_type="committed_not_told", reason=str(error)).warning(
+                "the logs are not told what the journal has; they keep everything"
+            )
+        else:
+            self._told = committed
 
     def _disconnect(self) -> None:
         if self._store is not None:

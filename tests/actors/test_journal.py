@@ -13,6 +13,7 @@ from loguru import logger
 
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_dsn
 from krator_actors.adapters.local_log import LocalLog, log_path
+from krator_actors.adapters.log_segments import committed_number
 from krator_actors.adapters.postgres import JournalStore, StaleJournalError
 from krator_actors.journal import JournalActor, JournalConfig
 from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
@@ -126,6 +127,43 @@ async def test_next_incarnation_continues_where_the_last_one_was(
             await until(harness, {WRITERS[0]: log.last_number})
 
     assert await stored(postgres_dsn) == {WRITERS[0]: list(range(1, 176))}
+
+
+async def test_segments_go_when_the_journal_and_their_writer_are_done_with_them(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    path = log_path(short_dir / "data", WRITERS[0])
+    with LocalLog.open(
+        path, writer=WRITERS[0], generation=1, durability="process", segment_bytes=2_000
+    ) as log:
+        append(log, 200)
+        before = log.size_bytes
+        log.release(200)
+        assert log.size_bytes == before
+        async with journal(short_dir, postgres_dsn) as harness:
+            await until(harness, {WRITERS[0]: 200})
+            await harness.stop()
+        log.release(200)
+        assert log.size_bytes < before
+        append(log, 100)
+
+    async with journal(short_dir, postgres_dsn, generation=2) as harness:
+        await until(harness, {WRITERS[0]: 300})
+    assert await stored(postgres_dsn) == {WRITERS[0]: list(range(1, 301))}
+
+
+async def test_new_database_is_told_before_anything_is_removed(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    path = log_path(short_dir / "data", WRITERS[0])
+    with log_of(short_dir) as log:
+        append(log, 3)
+        async with journal(short_dir, postgres_dsn) as harness:
+            await until(harness, {WRITERS[0]: 3})
+        assert committed_number(path) == 3
+
+        async with journal(short_dir, None, generation=2):
+            assert committed_number(path) == 0
 
 
 async def test_stop_writes_what_the_logs_still_have(short_dir: Path, postgres_dsn: str) -> None:
