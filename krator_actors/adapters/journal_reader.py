@@ -167,19 +167,28 @@ class JournalReader:
         rows = [row for row, _ in map(row_from, found) if row.type in _KNOWN_TYPES]
         return [await self._event(row, decode) for row in rows]
 
+    async def correlations(self, prefix: str, *, limit: int) -> list[str]:
+        """Return ids of orders and incidents that begin with ``prefix``, at most ``limit``."""
+        query = (
+            "SELECT DISTINCT coalesce(correlation_id, client_order_id) FROM krator.journal"
+            " WHERE starts_with(coalesce(correlation_id, client_order_id), $1) ORDER BY 1 LIMIT $2"
+        )
+        async with translated():
+            return [row[0] for row in await self._connection.fetch(query, prefix, limit)]
+
     async def verify(self, anchors: Iterable[Anchor] = ()) -> Verdict:
         """Recompute the chain over all rows and compare it with the anchors of this journal.
 
         Needs no key, because the hashes are over what is stored.
         """
         rows = 0
-        async with self._snapshot():
+        async with self.snapshot():
             head = await self.last()
             numbers = {writer: mark.number for writer, mark in (await self.watermarks()).items()}
             known = list(anchors)
             if known and known[-1].journal_id != head.journal_id:
-                fault = ChainFault(1, "the newest anchor is of another journal than this one")
-                return Verdict(fault=fault, rows=0, last_seq=0, anchored_seq=0)
+                foreign = ChainFault(1, "the newest anchor is of another journal than this one")
+                return Verdict(fault=foreign, rows=0, last_seq=0, anchored_seq=0)
             verifier = ChainVerifier(a for a in known if a.journal_id == head.journal_id)
             fault = None
             async for row, stored_hash in self.rows():
@@ -253,12 +262,13 @@ class JournalReader:
             )
 
     @asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[None]:
+    async def snapshot(self) -> AsyncIterator[Any]:
+        """What is read within is of one moment; yields the connection."""
         async with translated():
             transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
             await transaction.start()
             try:
-                yield
+                yield self._connection
             finally:
                 if not self._connection.is_closed():
                     await transaction.rollback()

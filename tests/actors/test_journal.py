@@ -188,11 +188,8 @@ async def test_absent_database_stops_nobody_and_loses_nothing(
         append(log, 20)
         async with journal(short_dir, None) as harness:
             answer = await status(harness)
-            assert (answer.connected, answer.seq, others(answer.watermarks)) == (
-                False,
-                0,
-                {WRITERS[0]: 0},
-            )
+            assert (answer.connected, answer.seq) == (False, 0)
+            assert others(answer.watermarks) == {WRITERS[0]: 0}
             assert answer.lag_records == 21
 
     async with journal(short_dir, postgres_dsn, generation=2) as harness:
