@@ -9,6 +9,11 @@ from __future__ import annotations
 import os
 
 from krator_actors.adapters.redis_store import check_url
+from krator_actors.adapters.tls import (
+    NotVerifiedError,
+    check_verified_redis,
+    verified_postgres,
+)
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
 from krator_actors.jobs import JobsConfig
@@ -30,15 +35,27 @@ _INFRASTRUCTURE_RESTARTS = 20
 
 
 def external_dsn(config: Config) -> str | None:
-    """Return the configured PostgreSQL's URL, or None when it is to be embedded."""
-    return os.environ.get(config.postgres.dsn_env) or None
+    """Return the configured PostgreSQL's URL, or None when it is to be embedded.
+
+    Raises ConfigError when it leads to another host and not by verified TLS.
+    """
+    dsn = os.environ.get(config.postgres.dsn_env) or None
+    if dsn is not None and config.postgres.require_tls:
+        try:
+            return verified_postgres(dsn)
+        except NotVerifiedError as error:
+            raise ConfigError(
+                f"environment variable {config.postgres.dsn_env}: {error}, or set"
+                " postgres.require_tls = false"
+            ) from error
+    return dsn
 
 
 def external_redis(config: Config) -> str | None:
     """Return the configured Redis' URL, or None when it is to be embedded.
 
-    Raises ConfigError when the variable holds no such URL; it may hold a password, so the text
-    does not have it.
+    Raises ConfigError when the variable holds no such URL, or one that leads to another host and
+    not by verified TLS; it may hold a password, so the text does not have it.
     """
     url = os.environ.get(config.redis.url_env) or None
     if url is not None:
@@ -46,6 +63,14 @@ def external_redis(config: Config) -> str | None:
             check_url(url)
         except ValueError as error:
             raise ConfigError(f"environment variable {config.redis.url_env}: {error}") from error
+        if config.redis.require_tls:
+            try:
+                check_verified_redis(url)
+            except NotVerifiedError as error:
+                raise ConfigError(
+                    f"environment variable {config.redis.url_env}: {error}, or set"
+                    " redis.require_tls = false"
+                ) from error
     return url
 
 
@@ -107,6 +132,9 @@ def _journal(config: Config) -> ChildSpec:
             data_dir=config.system.data_dir,
             commit_interval_ms=config.postgres.commit_interval_ms,
             batch_limit=config.postgres.batch_limit,
+            anchor_secs=config.postgres.anchor_secs,
+            keep_days=config.postgres.keep_days,
+            configuration=config.model_dump_json(),
         ),
         shutdown_secs=_JOURNAL_STOP_SECS,
         beat_secs=config.supervision.critical_beat_secs,
