@@ -89,6 +89,7 @@ class PostgresConfig(_Section):
     anchor_secs: Annotated[float, Field(gt=0)] = 60.0
     keep_days: Annotated[int, Field(ge=0)] = 0
     require_tls: bool = True
+    store_ticks: bool = False
 
 
 class RedisConfig(_Section):

@@ -21,6 +21,7 @@ from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
 from krator_actors.publisher import PublisherConfig
 from krator_actors.rca import RcaConfig
+from krator_actors.recorder import RecorderConfig
 from krator_actors.redis_server import RedisServerConfig
 from krator_actors.retention import RetentionLimits
 from krator_actors.risk import RiskActorConfig
@@ -30,6 +31,7 @@ from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
+_RECORDER = "recorder"
 _INFRASTRUCTURE_RESTARTS = 20
 """PostgreSQL, Redis and who writes them may be away for long without harm: they are tried long."""
 
@@ -197,7 +199,10 @@ def _strategies(config: Config) -> SupervisorSpec:
 
 def _market(config: Config, venue_url: str) -> SupervisorSpec:
     routes = {
-        symbol: tuple(s.actor_name for s in config.strategies if s.symbol == symbol)
+        symbol: (
+            *(s.actor_name for s in config.strategies if s.symbol == symbol),
+            *((_RECORDER,) if config.postgres.store_ticks else ()),
+        )
         for symbol in config.symbols
     }
     feed = ChildSpec(
@@ -222,7 +227,22 @@ def _operations(config: Config) -> SupervisorSpec:
     url = external_redis(config)
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
-        name="operations", children=(rca, *redis, _publisher(config, url), _jobs(config))
+        name="operations",
+        children=(rca, *redis, _publisher(config, url), _jobs(config), *_recorder(config)),
+    )
+
+
+def _recorder(config: Config) -> tuple[ChildSpec, ...]:
+    if not config.postgres.store_ticks:
+        return ()
+    return (
+        ChildSpec(
+            name=_RECORDER,
+            actor="krator_actors.recorder:RecorderActor",
+            config=RecorderConfig(data_dir=config.system.data_dir, dsn=external_dsn(config)),
+            beat_secs=config.supervision.beat_secs,
+            budget=_infrastructure_budget(config),
+        ),
     )
 
 

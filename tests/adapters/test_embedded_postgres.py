@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 import pytest
 
-from krator_actors.adapters import embedded_postgres, embedded_postgres_cluster
+from krator_actors.adapters import child_process, embedded_postgres, embedded_postgres_cluster
 from krator_actors.adapters.child_process import ChildProcess
 from krator_actors.adapters.embedded_postgres import (
     Account,
