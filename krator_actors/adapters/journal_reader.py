@@ -19,8 +19,12 @@ CONNECT_TIMEOUT_SECS = 5.0
 COMMAND_TIMEOUT_SECS = 15.0
 COLUMNS: Final = (*JournalRow.__struct_fields__, "hash")
 
-_PAGE_ROWS = 1_000
+_PAGE_ROWS = 2_000
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM krator.journal"  # noqa: S608 - constant names
+_EVENTS = (
+    "SELECT seq, writer, generation, number, ts_logged, ts_written, correlation_id, causation_id,"
+    " type, seal, body FROM krator.journal"
+)
 _CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SETTINGS = {"application_name": "krator", "timezone": "UTC"}
 
@@ -52,7 +56,7 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     """which journal this is: another database has another one"""
 
 
-class JournalEvent(msgspec.Struct, frozen=True, kw_only=True):
+class JournalEvent(msgspec.Struct, frozen=True):
     """One row with its event decoded; times are UTC ns."""
 
     seq: int
@@ -61,8 +65,8 @@ class JournalEvent(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     ts_logged: int
     ts_written: int
-    correlation_id: str | None = None
-    causation_id: str | None = None
+    correlation_id: str | None
+    causation_id: str | None
     event: Message
 
 
@@ -141,16 +145,12 @@ class JournalReader:
         wanted = _classes(types)
         names = [cls.__name__ for cls in wanted]
         decode = msgspec.msgpack.Decoder(typing.Union[tuple(wanted)]).decode  # noqa: UP007 - made at run time
-        query = f"{_SELECT} WHERE seq > $1 AND ($2::text[] IS NULL OR type = ANY($2))"
-        query += " ORDER BY seq LIMIT $3"
-        all_types = names if types is not None else None
+        query = f"{_EVENTS} WHERE seq > $1 AND type = ANY($2) ORDER BY seq LIMIT $3"
         while True:
             async with translated():
-                page = await self._connection.fetch(query, after_seq, all_types, _PAGE_ROWS)
+                page = await self._connection.fetch(query, after_seq, names, _PAGE_ROWS)
             for values in page:
-                row, _ = row_from(values)
-                if types is not None or row.type in _KNOWN_TYPES:
-                    yield await self._event(row, decode)
+                yield await self._event(values, decode)
             if len(page) < _PAGE_ROWS:
                 return
             after_seq = page[-1]["seq"]
@@ -158,14 +158,14 @@ class JournalReader:
     async def story(self, correlation_id: str) -> list[JournalEvent]:
         """Return all that belongs to an order or an incident, in order; [] for nothing."""
         decode = msgspec.msgpack.Decoder(typing.Union[CATALOGUE]).decode  # noqa: UP007 - made at run time
+        names = [cls.__name__ for cls in CATALOGUE]
         query = (
-            f"{_SELECT} WHERE correlation_id = $1 OR (format = 1 AND client_order_id = $1)"
-            " ORDER BY seq"
+            f"{_EVENTS} WHERE (correlation_id = $1 OR (format = 1 AND client_order_id = $1))"
+            " AND type = ANY($2) ORDER BY seq"
         )
         async with translated():
-            found = await self._connection.fetch(query, correlation_id)
-        rows = [row for row, _ in map(row_from, found) if row.type in _KNOWN_TYPES]
-        return [await self._event(row, decode) for row in rows]
+            found = await self._connection.fetch(query, correlation_id, names)
+        return [await self._event(values, decode) for values in found]
 
     async def correlations(self, prefix: str, *, limit: int) -> list[str]:
         """Return ids of orders and incidents that begin with ``prefix``, at most ``limit``."""
@@ -214,42 +214,34 @@ class JournalReader:
             if not page:
                 return
 
-    async def _event(self, row: JournalRow, decode: Any) -> JournalEvent:
-        body = row.body if row.seal is None else await self._unsealed(row, row.seal)
+    async def _event(self, values: Any, decode: Any) -> JournalEvent:
+        *told, kind, seal, body = values
+        seq = told[0]
+        if seal is not None:
+            body = await self._unsealed(seq, seal, body)
         try:
-            event = decode(body)
+            return JournalEvent(*told, event=decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JournalUnavailableError(
-                f"row {row.seq} ({row.type}) cannot be read by this program: {error}"
+                f"row {seq} ({kind}) cannot be read by this program: {error}"
             ) from error
-        return JournalEvent(
-            seq=row.seq,
-            writer=row.writer,
-            generation=row.generation,
-            number=row.number,
-            ts_logged=row.ts_logged,
-            ts_written=row.ts_written,
-            correlation_id=row.correlation_id,
-            causation_id=row.causation_id,
-            event=event,
-        )
 
-    async def _unsealed(self, row: JournalRow, seal: int) -> bytes:
+    async def _unsealed(self, seq: int, seal: int, sealed: bytes) -> bytes:
         if seal not in self._sealers:
             async with translated():
                 found = await self._connection.fetchrow(
                     "SELECT key_id, salt FROM krator.seals WHERE id = $1", seal
                 )
             if found is None:
-                raise JournalUnavailableError(f"row {row.seq} is under a seal that is not there")
+                raise JournalUnavailableError(f"row {seq} is under a seal that is not there")
             try:
                 keys = Keys.of_environment()
                 self._sealers[seal] = keys.sealer(found["key_id"], found["salt"])
             except DataKeyError as error:
-                raise JournalUnavailableError(f"row {row.seq}: {error}") from error
-        body = self._sealers[seal].unseal(row.body)
+                raise JournalUnavailableError(f"row {seq}: {error}") from error
+        body = self._sealers[seal].unseal(sealed)
         if body is None:
-            raise JournalUnavailableError(f"row {row.seq} ({row.type}) is not what was sealed")
+            raise JournalUnavailableError(f"row {seq} is not what was sealed")
         return body
 
     async def _check_schema(self) -> None:
@@ -278,9 +270,6 @@ def row_from(values: Any) -> tuple[JournalRow, bytes]:
     """Return the row and its hash of a record with ``COLUMNS``."""
     *columns, stored_hash = values
     return JournalRow(**dict(zip(COLUMNS, columns, strict=False))), stored_hash
-
-
-_KNOWN_TYPES = frozenset(cls.__name__ for cls in CATALOGUE)
 
 
 def _classes(types: Any) -> tuple[type[Message], ...]:

@@ -6,6 +6,7 @@ This is not the record: what the database does not take is gone.
 from __future__ import annotations
 
 import datetime as dt
+import io
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -46,6 +47,9 @@ _SCHEMA = """
     CREATE INDEX IF NOT EXISTS bars_by_symbol
         ON krator_market.bars (symbol, period_secs, ts_open);
 """
+
+
+_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
 class MarketStore:
@@ -89,10 +93,17 @@ class MarketStore:
             await self._copy("bars", BAR_COLUMNS, bar_rows)
 
     async def _copy(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            await self._connection.copy_records_to_table(
-                table, schema_name="krator_market", columns=columns, records=rows
-            )
+        if not rows:
+            return
+        # As text, because turning decimals into PostgreSQL's binary form takes three times as long.
+        lines = ["\t".join(map(str, row)).translate(_ESCAPED) for row in rows]
+        await self._connection.copy_to_table(
+            table,
+            schema_name="krator_market",
+            columns=columns,
+            source=io.BytesIO("\n".join(lines).encode()),
+            format="text",
+        )
 
     async def _make_days(self, table: str, days: set[int]) -> None:
         for day_ns in sorted(days):
