@@ -21,10 +21,11 @@ COLUMNS: Final = (*JournalRow.__struct_fields__, "hash")
 
 _PAGE_ROWS = 2_000
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM krator.journal"  # noqa: S608 - constant names
-_EVENTS = (
-    "SELECT seq, writer, generation, number, ts_logged, ts_written, correlation_id, causation_id,"
-    " type, seal, body FROM krator.journal"
-)
+_EVENT_COLUMNS = (
+    "seq", "writer", "generation", "number", "ts_logged", "ts_written", "correlation_id",
+    "causation_id", "type", "seal", "body",
+)  # fmt: skip
+_EVENTS = f"SELECT {', '.join(_EVENT_COLUMNS)} FROM krator.journal"  # noqa: S608 - constant names
 _CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SETTINGS = {"application_name": "krator", "timezone": "UTC"}
 
@@ -56,7 +57,7 @@ class JournalHead(msgspec.Struct, frozen=True, kw_only=True):
     """which journal this is: another database has another one"""
 
 
-class JournalEvent(msgspec.Struct, frozen=True):
+class JournalEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One row with its event decoded; times are UTC ns."""
 
     seq: int
@@ -215,12 +216,13 @@ class JournalReader:
                 return
 
     async def _event(self, values: Any, decode: Any) -> JournalEvent:
-        *told, kind, seal, body = values
-        seq = told[0]
+        fields = dict(zip(_EVENT_COLUMNS, values, strict=True))
+        kind, seal, body = fields.pop("type"), fields.pop("seal"), fields.pop("body")
+        seq = fields["seq"]
         if seal is not None:
             body = await self._unsealed(seq, seal, body)
         try:
-            return JournalEvent(*told, event=decode(body))
+            return JournalEvent(**fields, event=decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise JournalUnavailableError(
                 f"row {seq} ({kind}) cannot be read by this program: {error}"
