@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import random
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,13 +36,30 @@ from krator_actors.messages.operations import (
 )
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
+from supervisors.breaker import (
+    BreakerChanged,
+    BreakerOpenError,
+    BreakerSettings,
+    BreakerState,
+    CircuitBreaker,
+)
 from supervisors.messages import Message
 
 _POLL_SECS = 0.05
-_MAX_BACKOFF_SECS = 5.0
-_FIRST_BACKOFF_SECS = 0.05
 _DRAIN_SECS = 3.0
 _TELL_EVERY_NS = NANOS_PER_SEC
+_BREAKER = BreakerSettings(
+    # One failure is enough, because after it there is no connection.
+    window_calls=1,
+    minimum_calls=1,
+    # To connect and to write: a full disk lets everybody connect.
+    half_open_calls=2,
+    # Its time-outs are shorter: a slow PostgreSQL is one that works.
+    slow_call_secs=60.0,
+    open_secs=0.05,
+    max_open_secs=2.5,
+    jitter=1.0,
+)
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +96,19 @@ class JournalActor(Actor):
         self._seq = 0
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
-        self._backoff_secs = _FIRST_BACKOFF_SECS
+        self._breaker = CircuitBreaker(
+            "postgresql",
+            _BREAKER,
+            failures=(JournalUnavailableError,),
+            listener=self._breaker_changed,
+        )
         # When the writers were told last what is committed, monotonic ns, and what it was.
         self._told_at_ns = 0
+        self._told: dict[str, int] = {}
         self._anchors = AnchorBook(self.config.data_dir)
         # When the end of the chain was anchored last, monotonic ns, and which row that was.
         self._anchored_at_ns = 0
         self._anchored_seq = -1
-        self._told: dict[str, int] = {}
         # Nothing is committed before this database says so: it may be another than before.
         self._tell_writers({})
         self._log_start()
@@ -129,24 +150,22 @@ class JournalActor(Actor):
     async def _run(self) -> None:
         while True:
             try:
-                await self._connect()
+                async with self._breaker:
+                    await self._connect()
                 await self._copy()
             except JournalUnavailableError as error:
                 self._disconnect()
                 self._report_outage(error)
-                await asyncio.sleep(random.uniform(0, self._backoff_secs))  # noqa: S311 - full jitter is no secret
-                self._backoff_secs = min(_MAX_BACKOFF_SECS, self._backoff_secs * 2)
+            except BreakerOpenError as refusal:
+                await asyncio.sleep(refusal.retry_in_secs or _POLL_SECS)
 
     async def _copy(self) -> None:
         interval_secs = self.config.commit_interval_ms / 1_000
         while True:
             self._grew.clear()
-            written = await self._commit()
-            if monotonic_ns() - self._told_at_ns > _TELL_EVERY_NS:
-                self._tell_writers(self._follower.watermarks())
-            if monotonic_ns() - self._anchored_at_ns > self.config.anchor_secs * NANOS_PER_SEC:
-                await self._anchor()
-                await self._drop_old()
+            async with self._breaker:
+                written = await self._commit()
+                await self._keep_books()
             if written == self.config.batch_limit or (not written and self._follower.catching_up):
                 await asyncio.sleep(0)
                 continue
@@ -173,7 +192,6 @@ class JournalActor(Actor):
         self._tell_writers(self._follower.watermarks())
         await self._anchor()
         self._outage_began = None
-        self._backoff_secs = _FIRST_BACKOFF_SECS
 
     async def _commit(self) -> int:
         """Write one batch; return how many records it had, 0 when the logs have no more."""
@@ -253,10 +271,24 @@ class JournalActor(Actor):
         else:
             self._told = committed
 
+    async def _keep_books(self) -> None:
+        """Tell the writers, anchor the chain, drop what need not be kept, each when it is due."""
+        if monotonic_ns() - self._told_at_ns > _TELL_EVERY_NS:
+            self._tell_writers(self._follower.watermarks())
+        if monotonic_ns() - self._anchored_at_ns > self.config.anchor_secs * NANOS_PER_SEC:
+            await self._anchor()
+            await self._drop_old()
+
     def _disconnect(self) -> None:
         if self._store is not None:
             self._store.terminate()
             self._store = None
+
+    def _breaker_changed(self, change: BreakerChanged) -> None:
+        if change.after is BreakerState.CLOSED:
+            self.clear_alarm("breaker_open")
+        elif change.before is BreakerState.CLOSED:
+            self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
 
     def _report_outage(self, error: JournalUnavailableError) -> None:
         if self._outage_began is None:
@@ -268,6 +300,7 @@ class JournalActor(Actor):
     def _status(self) -> JournalStatus:
         return JournalStatus(
             connected=self._store is not None,
+            breaker=self._breaker.state.value,
             seq=self._seq,
             lag_records=self._follower.lag(),
             watermarks=self._follower.watermarks(),

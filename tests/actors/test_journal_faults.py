@@ -88,7 +88,6 @@ async def server(
 ) -> AsyncIterator[EmbeddedPostgres]:
     """A server of the test's own; what hangs is given up soon."""
     monkeypatch.setattr(journal_reader, "COMMAND_TIMEOUT_SECS", 1.0)
-    monkeypatch.setattr("krator_actors.journal._MAX_BACKOFF_SECS", 0.2)
     made = EmbeddedPostgres(short_dir / "data", short_dir / "run")
     await made.start(timeout_secs=30)
     await execute(short_dir, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
@@ -342,7 +341,6 @@ def stopped(pid: int) -> list[int]:
 
 
 async def test_server_whose_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("krator_actors.journal._MAX_BACKOFF_SECS", 0.2)
     monkeypatch.setattr(journal_reader, "COMMAND_TIMEOUT_SECS", 2.0)
     logs = Path(tempfile.mkdtemp(prefix="krl", dir="/tmp"))
     (small_disk / "data").mkdir()

@@ -1,4 +1,4 @@
-"""Bad input and hard places: a full disk, no permission, another version, a wrong clock, IPv6."""
+"""Hard places: a full disk, no permission, another version, a wrong clock, IPv6."""
 
 from __future__ import annotations
 
@@ -70,44 +70,6 @@ def fill(disk: Path) -> Path:
     raise AssertionError("the disk does not fill")
 
 
-# -- bad input again, in each hard place -----------------------------------------------------------
-
-
-def long_path(krator: Krator) -> None:
-    krator.data_dir = krator.folder.joinpath(*["x" * 50] * 4, "data")
-
-
-def older_version(krator: Krator) -> None:
-    (krator.data_dir / "log").mkdir(parents=True)
-
-
-def no_permission(krator: Krator) -> None:
-    krator.data_dir.write_text("a file where the folder should be")
-
-
-@pytest.mark.parametrize("hard_place", [long_path, older_version, no_permission])
-def test_bad_input_is_a_clear_error_also_in_a_hard_place(
-    krator: Krator, hard_place: Callable[[Krator], None]
-) -> None:
-    hard_place(krator)
-    krator.config.write_text("[risk]\nmax_orders = 3\n")
-    mistake = krator.command("run")
-    krator.config.unlink()
-    recording = krator.command("run", "--replay", str(krator.folder / "nowhere"))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        krator.config.write_text(f"[exchange]\nport = {port}\n")
-        taken_port = krator.command("run")
-
-    assert [d.returncode for d in (mistake, recording, taken_port)] == [2, 2, 2]
-    assert "risk.max_orders" in mistake.stderr
-    assert "is not a folder" in recording.stderr
-    expected = "--data-dir" if hard_place is no_permission else str(port)
-    assert expected in taken_port.stderr
-    assert "Traceback" not in mistake.stderr + recording.stderr + taken_port.stderr
-    assert krator.leftovers() == []
-
-
 # -- the disk --------------------------------------------------------------------------------------
 
 
@@ -142,8 +104,8 @@ def test_disk_that_fills_up_stops_trading_and_nothing_else(
     filling = fill(disk)
 
     halted = krator.json("halt", "--by", "ada", "--reason", "the disk is full")
-    canceled = krator.command("cancel-all", "--json")
-    flattened = krator.command("flatten", "--by", "ada", "--reason", "x", "--yes")
+    canceled = krator.command("kill", "--by", "ada", "--reason", "x", "--json")
+    flattened = krator.command("kill", "--flatten", "--by", "ada", "--reason", "x", "--yes")
     assert halted["state"] == "HALTED"
     assert json.loads(canceled.stdout)["trading"] == "halted"
     assert flattened.returncode in {0, 5}  # a log may have room in its last page
@@ -162,15 +124,16 @@ def test_disk_that_fills_up_stops_trading_and_nothing_else(
 @only_root
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("run", 2), ("status", 3), ("report", 2), ("stop", 3), ("cancel-all", 6), ("doctor", 5)],
+    [("run", 2), ("status", 3), ("report", 2), ("stop", 3), ("kill", 6), ("doctor", 5)],
 )
 def test_folder_of_somebody_else_is_a_clear_error(krator: Krator, word: str, code: int) -> None:
+    arguments = ["--by", "ada", "--reason", "x"] if word == "kill" else []
     nobody = as_user(NOBODY, krator.folder)
     krator.folder.chmod(0o755)
     krator.data_dir.mkdir(mode=0o700)
 
     done = subprocess.run(
-        [*nobody, *KRATOR, word, "--data-dir", str(krator.data_dir)],
+        [*nobody, *KRATOR, word, *arguments, "--data-dir", str(krator.data_dir)],
         capture_output=True,
         text=True,
         check=False,
@@ -232,7 +195,7 @@ def test_data_folder_of_an_older_version_is_taken_over(krator: Krator) -> None:
 def test_data_folder_may_have_a_path_of_200_characters(
     krator: Krator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long_path(krator)
+    krator.data_dir = krator.folder.joinpath(*["x" * 50] * 4, "data")
     assert len(str(krator.data_dir)) > 200
     krator.data_dir.parent.mkdir(parents=True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(krator.data_dir.parent))
@@ -271,7 +234,7 @@ def test_clock_a_day_off_is_warned_of_and_trading_goes_on(krator: Krator, skew_s
         krator.wait_ready(run)
         eventually(lambda: krator.json("report")["fills"], 60, "a fill")
         findings = {f["check"]: f for f in krator.json("doctor")["findings"]}
-        assert krator.command("cancel-all").returncode == 0
+        assert krator.command("kill", "--by", "ada", "--reason", "x").returncode == 0
         assert krator.command("stop").returncode == 0
         assert run.wait(60) == 0, krator.output()
     finally:
@@ -323,7 +286,7 @@ def test_venue_on_ipv6_is_traded_on(krator: Krator) -> None:
     krator.wait_ready(run)
 
     eventually(lambda: krator.json("report")["fills"], 60, "a fill")
-    canceled = krator.command("cancel-all")
+    canceled = krator.command("kill", "--by", "ada", "--reason", "x")
 
     assert url.startswith("http://[::1]:")
     assert canceled.returncode == 0
