@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 from loguru import logger
 
-from krator_actors.adapters.anchors import AnchorBook, public_key_file, read_anchors
+from krator_actors.adapters.anchors import AnchorBook, AnchorError, public_key_file, read_anchors
 from krator_actors.adapters.embedded_postgres import embedded_dsn
 from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.adapters.local_log import LocalLog, LogError, log_path, write_committed
@@ -109,6 +109,8 @@ class JournalActor(Actor):
         # When the end of the chain was anchored last, monotonic ns, and which row that was.
         self._anchored_at_ns = 0
         self._anchored_seq = -1
+        # Up to when days were dropped last, UTC ns; 0 while none were looked for.
+        self._dropped_before_ns = 0
         # Nothing is committed before this database says so: it may be another than before.
         self._tell_writers({})
         self._log_start()
@@ -230,16 +232,22 @@ class JournalActor(Actor):
             self._anchored_seq = anchor.seq
 
     async def _drop_old(self) -> None:
-        if not self.config.keep_days:
+        """Once a day, drop the days that need not be kept any more."""
+        before_ns = (utc_ns() // DAY_NS - self.config.keep_days) * DAY_NS
+        if not self.config.keep_days or before_ns == self._dropped_before_ns:
             return
         assert self._store is not None
-        previous = [
-            anchor
-            for anchor in read_anchors(self._anchors.path, public_key_file(self.config.data_dir))
-            if anchor.kind == "dropped"
-        ]
-        before_ns = (utc_ns() // DAY_NS - self.config.keep_days) * DAY_NS
-        anchor = await self._store.dropped_by(before_ns, previous[-1] if previous else None)
+        self._dropped_before_ns = before_ns
+        key = public_key_file(self.config.data_dir)
+        try:
+            anchors = await asyncio.to_thread(read_anchors, self._anchors.path, key)
+        except (AnchorError, OSError) as error:
+            logger.bind(event_type="days_not_dropped", reason=str(error)).error(
+                "the anchors are not what was signed; no day of the journal is dropped"
+            )
+            return
+        begun = [anchor for anchor in anchors if anchor.kind == "dropped"]
+        anchor = await self._store.dropped_by(before_ns, begun[-1] if begun else None)
         if anchor is None or not self._write_anchor(anchor):
             return
         dropped = await self._store.drop(anchor)

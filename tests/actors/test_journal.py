@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,15 +9,26 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from loguru import logger
 
+from krator_actors.adapters.anchors import anchors_file, public_key_file, read_anchors
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_dsn
+from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.adapters.log_segments import committed_number
 from krator_actors.adapters.postgres import JournalStore, StaleJournalError
+from krator_actors.clock import utc_ns
+from krator_actors.core.chain import Anchor
+from krator_actors.core.log_frames import RawRecord
 from krator_actors.journal import JournalActor, JournalConfig
-from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.messages.operations import (
+    JournalStatus,
+    JournalStatusRequest,
+    LogGrew,
+    SystemStarted,
+)
 from krator_actors.messages.orders import OrderSubmitted
 from supervisors.testing import ActorHarness, eventually
 
@@ -171,6 +183,74 @@ async def test_new_database_is_told_before_anything_is_removed(
             assert committed_number(path) == 0
 
 
+async def test_days_that_need_not_be_kept_are_dropped_and_what_is_left_is_proven(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    data_dir = short_dir / "data"
+    old_ns = utc_ns() - 5 * DAY_NS
+    store = await JournalStore.connect(postgres_dsn, generation=1, now_ns=old_ns)
+    event = OrderSubmitted(client_order_id="o-1", symbol="BTC-USDT.SIM", ts_event=1)
+    record = RawRecord(1, 1, 1, "OrderSubmitted", msgspec.msgpack.encode(event))
+    await store.append([("gone", record)], ts_written=old_ns)
+    store.terminate()
+    config = JournalConfig(
+        data_dir=data_dir, dsn=postgres_dsn, commit_interval_ms=1, anchor_secs=0.01, keep_days=2
+    )
+    actor = ActorHarness(
+        JournalActor, name="journal", config=config, generation=2, runtime=short_dir / "run"
+    )
+    async with actor as harness:
+        await harness.eventually(lambda: _kinds(data_dir)[-1:] == ["dropped"], timeout_secs=30)
+        with log_of(short_dir) as log:
+            append(log, 3)
+            await until(harness, {WRITERS[0]: 3, "gone": 1})
+
+    reader = await JournalStore.connect_reader(postgres_dsn)
+    verdict = await reader.verify(_anchors(data_dir))
+    assert verdict.fault is None
+    assert "gone" not in [event.writer async for event in reader.events()]
+    await reader.close()
+
+
+def _anchors(data_dir: Path) -> list[Anchor]:
+    return read_anchors(anchors_file(data_dir), public_key_file(data_dir))
+
+
+def _kinds(data_dir: Path) -> list[str]:
+    return sorted(
+        (anchor.kind for anchor in _anchors(data_dir)), key=lambda kind: kind == "dropped"
+    )
+
+
+async def test_configuration_in_force_is_on_record(short_dir: Path, postgres_dsn: str) -> None:
+    async with journal(short_dir, postgres_dsn) as harness:
+        await harness.eventually(lambda: harness.actor._seq > 0, timeout_secs=30)
+
+    reader = await JournalStore.connect_reader(postgres_dsn)
+    (started,) = [event.event async for event in reader.events(types=SystemStarted)]
+    await reader.close()
+
+    assert isinstance(started, SystemStarted)
+    assert started.configuration_sha256 == hashlib.sha256(b"{}").hexdigest()
+
+
+async def test_full_disk_keeps_no_event_out_of_the_database(
+    short_dir: Path, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with log_of(short_dir) as log:
+        append(log, 20)
+    (short_dir / "data" / "keys").mkdir(mode=0o700)
+    monkeypatch.setattr("krator_actors.journal.write_committed", full)
+    monkeypatch.setattr("krator_actors.journal.LocalLog.open", full)
+    monkeypatch.setattr("krator_actors.journal.AnchorBook.write", full)
+
+    async with journal(short_dir, postgres_dsn) as harness:
+        await until(harness, {WRITERS[0]: 20})
+
+
 async def test_stop_writes_what_the_logs_still_have(short_dir: Path, postgres_dsn: str) -> None:
     with log_of(short_dir) as log:
         async with journal(short_dir, postgres_dsn) as harness:
@@ -291,6 +371,9 @@ async def run_and_kill(folder: Path, dsn: str, generation: int) -> None:
     """Run a journal in a process of its own and kill it soon after its first commit."""
     code = f"""
 import asyncio, pathlib
+from krator_actors.clock import utc_ns
+from krator_actors.core.chain import Anchor
+from krator_actors.core.log_frames import RawRecord
 from krator_actors.journal import JournalActor, JournalConfig
 from supervisors.testing import ActorHarness
 async def main():
