@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,9 @@ async def _order(options: argparse.Namespace, config: Config, data_dir: Path) ->
 
 
 def _print_story(story: Story) -> None:
-    head = msgspec.to_builtins(msgspec.structs.replace(story, steps=()), enc_hook=str)
-    for name, value in head.items():
-        if value not in (None, []):
-            say(f"{name:<32} {value}")
+    for name, value in msgspec.structs.asdict(story).items():
+        if name != "steps" and value is not None:
+            say(f"{name:<32} {_plain(value)}")
     say("")
     print_table(
         ("seq", "date and time", "code", "event", "writer", "because of"),
@@ -151,7 +151,11 @@ def _print_story(story: Story) -> None:
 
 
 def _fields(details: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in details.items())
+    return ", ".join(f"{name} {_plain(value)}" for name, value in details.items())
+
+
+def _plain(value: Any) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _anchors(options: argparse.Namespace, data_dir: Path) -> list[Anchor]:

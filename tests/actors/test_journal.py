@@ -217,9 +217,7 @@ def _anchors(data_dir: Path) -> list[Anchor]:
 
 
 def _kinds(data_dir: Path) -> list[str]:
-    return sorted(
-        (anchor.kind for anchor in _anchors(data_dir)), key=lambda kind: kind == "dropped"
-    )
+    return sorted((a.kind for a in _anchors(data_dir)), key=lambda kind: kind == "dropped")
 
 
 async def test_configuration_in_force_is_on_record(short_dir: Path, postgres_dsn: str) -> None:
@@ -237,7 +235,7 @@ async def test_configuration_in_force_is_on_record(short_dir: Path, postgres_dsn
 async def test_full_disk_keeps_no_event_out_of_the_database(
     short_dir: Path, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with log_of(short_dir) as log:
