@@ -107,6 +107,7 @@ class RiskConfig(_Section):
     max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
     max_order_notional: Positive = Decimal(5_000)
     price_collar_fraction: Fraction = Decimal("0.01")
+    max_reconciliation_difference: Annotated[Decimal, Field(ge=0)] = Decimal(10)
     quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
 

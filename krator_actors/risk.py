@@ -15,7 +15,6 @@ from krator_actors.config import RiskConfig
 from krator_actors.core.handshake import Answer, Handshake, Order
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, deny
 from krator_actors.core.rules import DenialReason
 from krator_actors.messages.handshake import (
@@ -105,8 +104,6 @@ class RiskActor(Actor):
         self._order_actor = f"order:{self.config.venue}"
         # True while a SyncDue is on its way.
         self._is_sync_due = False
-        # Of the venue's balances to ours, since this start.
-        self._differences = 0
         self._engine = RiskEngine(
             _limits(self.config.risk), symbols=self.config.symbols, venue=self.config.venue
         )
@@ -207,24 +204,13 @@ class RiskActor(Actor):
         match self._handshake.place(told.number):
             case Order.NEXT:
                 self._progress_ns = clock.monotonic_ns()
-                for difference in self._ledger.absorb(told.event):
-                    self._warn_of_difference(difference)
+                self._ledger.absorb(told.event)
                 await self._record_due()
             case Order.GAP:
                 if not self._handshake.is_pending:
                     await self._sync()
             case Order.KNOWN:
                 pass
-
-    def _warn_of_difference(self, difference: BalanceDifference) -> None:
-        self._differences += 1
-        self._logger.bind(
-            event_type="reconciliation_difference",
-            asset=difference.asset,
-            ours=difference.ours,
-            venue=difference.venue,
-            count=self._differences,
-        ).warning("the venue's balance is not ours")
 
     # -- the handshake --------------------------------------------------------------------------
 
@@ -361,5 +347,6 @@ def _limits(config: RiskConfig) -> RiskLimits:
         max_orders_per_sec=config.max_orders_per_sec,
         max_order_notional=config.max_order_notional,
         price_collar_fraction=config.price_collar_fraction,
+        max_reconciliation_difference=config.max_reconciliation_difference,
         quote_stale_secs=config.quote_stale_secs,
     )

@@ -16,8 +16,7 @@ from krator_actors.adapters.local_log import (
     log_path,
     read_log,
 )
-from krator_actors.adapters.snapshot_file import SnapshotFile
-from krator_actors.core.positions import BalanceDifference
+from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.orders import OrderEvent
 from krator_actors.messages.risk import DayStarted, TradingStateChanged
@@ -25,7 +24,7 @@ from krator_actors.messages.risk import DayStarted, TradingStateChanged
 SNAPSHOT_EVENTS = 1_000
 """After so many events of either log a snapshot is due."""
 
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +104,10 @@ class RiskLedger:
             self._unlogged.append(event)
             self._take_effect(event, 0)
 
-    def absorb(self, event: OrderEvent) -> tuple[BalanceDifference, ...]:
+    def absorb(self, event: OrderEvent) -> None:
         """See ``RiskEngine.absorb``; the order actor has logged it."""
         self._events_since_snapshot += 1
-        return self.engine.absorb(event)
+        self.engine.absorb(event)
 
     def snapshot_if_due(self, watermark: int) -> None:
         """Write a snapshot after ``SNAPSHOT_EVENTS`` events."""
@@ -158,12 +157,15 @@ class RiskLedger:
         return watermark
 
     def _read_snapshot(self) -> _Snapshot | None:
-        payload = self._snapshot.read()
-        if payload is None:
-            return None
         try:
+            payload = self._snapshot.read()
+            if payload is None:
+                return None
             snapshot = msgspec.msgpack.decode(payload, type=_Snapshot)
-        except msgspec.DecodeError:
+        except (SnapshotError, msgspec.DecodeError) as error:
+            logger.bind(event_type="snapshot_ignored", detail=str(error)).warning(
+                "risk's snapshot is not believed; the logs are read"
+            )
             return None
         # A log that is shorter lost its end with the machine: the snapshot knows too much.
         return snapshot if snapshot.own_number <= self._log.last_number else None

@@ -23,6 +23,7 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_orders_per_sec: int
     max_order_notional: Decimal
     price_collar_fraction: Decimal
+    max_reconciliation_difference: Decimal
     quote_stale_secs: float
 
 

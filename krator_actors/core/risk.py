@@ -20,19 +20,22 @@ from krator_actors.core.limits import (
     check_notional,
     check_reducing,
 )
-from krator_actors.core.positions import BalanceDifference, Portfolio, PortfolioState
+from krator_actors.core.positions import Portfolio, PortfolioState
 from krator_actors.core.rates import RateWindow
 from krator_actors.core.reservations import Reservation, Reservations
 from krator_actors.core.rules import Denial, DenialReason, Market, check_instrument, check_market
+from krator_actors.core.unreconciled import RECONCILIATION, Unreconciled, UnreconciledState
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
 from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
 from krator_actors.messages.orders import (
     AccountReport,
+    Difference,
     OrderDenied,
     OrderEvent,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    ReconciliationDifference,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -64,6 +67,8 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     known: tuple[str, ...]
     trading_state: TradingState
     halted_by: str
+    halted_reason: str
+    unreconciled: UnreconciledState
     daily_loss: DailyLossState
     approved: int
     denied: int
@@ -89,6 +94,8 @@ class RiskEngine:
         self.trading_state = TradingState.ACTIVE
         # Who made the trading state what it is; empty while nobody has.
         self.halted_by = ""
+        self.halted_reason = ""
+        self.unreconciled = Unreconciled(limits.max_reconciliation_difference)
         # Set when the order actor's events have been read to their end.
         self.is_recovered = False
         # What the order actor said last.
@@ -136,12 +143,16 @@ class RiskEngine:
         if not self.is_recovered:
             return Denial(DenialReason.RISK_RECOVERING, "risk waits for the order actor")
         if self.trading_state is TradingState.HALTED:
-            by_loss = self.halted_by == RISK
-            reason = DenialReason.DAILY_LOSS if by_loss else DenialReason.TRADING_HALTED
-            return Denial(reason, f"halted by {self.halted_by} until a person resumes")
+            return Denial(self._halt_code(), f"halted by {self.halted_by} until a person resumes")
         if not self.is_venue_reachable:
             return Denial(DenialReason.VENUE_UNREACHABLE, f"no session with {self.portfolio.venue}")
         return None
+
+    def _halt_code(self) -> DenialReason:
+        if self.halted_by != RISK:
+            return DenialReason.TRADING_HALTED
+        by_difference = self.halted_reason.startswith(RECONCILIATION)
+        return DenialReason.RECONCILIATION if by_difference else DenialReason.DAILY_LOSS
 
     def _check_order(self, order: SubmitOrder, now_ns: int) -> Denial | None:
         market = self.markets.get(order.symbol)
@@ -208,6 +219,9 @@ class RiskEngine:
             case TradingStateChanged():
                 self.trading_state = event.state
                 self.halted_by = event.by
+                self.halted_reason = event.reason
+                if event.by == RISK and event.reason.startswith(RECONCILIATION):
+                    self.unreconciled.settle(event.ts_event)
                 if event.loss_base is not None:
                     self.daily_loss.measure_from(event.loss_base)
             case DayStarted():
@@ -215,19 +229,23 @@ class RiskEngine:
             case _:
                 assert_never(event)
 
-    def absorb(self, event: OrderEvent) -> tuple[BalanceDifference, ...]:
+    def absorb(self, event: OrderEvent) -> None:
         """Take an event of the order actor's log; each exactly once and in its order.
 
-        The first AccountReport is the account's opening. A later one changes nothing: the answer is
-        where it differs from what we think, assets with open orders left out, because their fills
-        may still be on the way.
+        The first AccountReport is the account's opening, a later one changes nothing: what it says
+        otherwise than our record comes as a ReconciliationDifference.
         """
         match event:
             case AccountReport():
-                return self._reconcile(event)
+                if not self.portfolio.is_opened:
+                    self.portfolio.open(event.balances)
+                return
+            case ReconciliationDifference():
+                self._differ(event)
+                return
             case OrderFilled():
                 if not self.portfolio.apply_fill(event):
-                    return ()
+                    return
                 symbol = event.symbol
             case OrderInitialized():
                 self._know(event.order.client_order_id)
@@ -239,7 +257,6 @@ class RiskEngine:
                 symbol = event.symbol
         mark = self.portfolio.position(symbol).mark
         self.reservations.apply(event, mark=_ZERO if mark is None else mark)
-        return ()
 
     def on_quote(self, quote: QuoteTick, now_ns: int) -> None:
         """Take the top of a book; ``now_ns``: when it came, by the monotonic clock."""
@@ -270,8 +287,11 @@ class RiskEngine:
     def due_event(self, utc_ns: int) -> DayStarted | TradingStateChanged | None:
         """Return what must be logged and recorded now, or None; ask again until None.
 
-        The day that has begun, or the halt when the day's loss is used up.
+        The halt when the venue's account is not what our record says, the day that has begun, the
+        halt when the day's loss is used up.
         """
+        if self.unreconciled.due is not None:
+            return self.halt(by=RISK, reason=self.unreconciled.due, utc_ns=utc_ns)
         equity = self.portfolio.equity
         if equity is None or not self.is_recovered:
             return None
@@ -345,6 +365,8 @@ class RiskEngine:
             known=tuple(self._known),
             trading_state=self.trading_state,
             halted_by=self.halted_by,
+            halted_reason=self.halted_reason,
+            unreconciled=self.unreconciled.state(),
             daily_loss=self.daily_loss.state(),
             approved=self.approved,
             denied=self.denied,
@@ -359,6 +381,8 @@ class RiskEngine:
         self._known = dict.fromkeys(state.known)
         self.trading_state = state.trading_state
         self.halted_by = state.halted_by
+        self.halted_reason = state.halted_reason
+        self.unreconciled.restore(state.unreconciled)
         self.daily_loss.restore(state.daily_loss)
         self.approved = state.approved
         self.denied = state.denied
@@ -371,12 +395,19 @@ class RiskEngine:
         if len(self._known) > KNOWN_LIMIT:
             del self._known[next(iter(self._known))]
 
-    def _reconcile(self, report: AccountReport) -> tuple[BalanceDifference, ...]:
-        if not self.portfolio.is_opened:
-            self.portfolio.open(report.balances)
-            return ()
-        busy = self.reservations.busy_assets()
-        return tuple(d for d in self.portfolio.differences(report.balances) if d.asset not in busy)
+    def _differ(self, difference: ReconciliationDifference) -> None:
+        amount = difference.venue - difference.ours
+        if difference.what is not Difference.BALANCE:
+            mark = self.portfolio.position(difference.symbol).mark
+            value = None if mark is None else amount * mark
+        else:
+            value = self.portfolio.adjust(difference.subject, amount)
+            if value is None and not self._trades_in(difference.subject):
+                return  # nothing of ours is measured in it
+        self.unreconciled.notice(difference, value)
+
+    def _trades_in(self, asset: str) -> bool:
+        return any(symbol.startswith(f"{asset}-") for symbol in self.markets)
 
 
 def deny(order: SubmitOrder, reason: DenialReason, detail: str, utc_ns: int) -> OrderDenied:

@@ -23,6 +23,8 @@ class DenialReason(enum.StrEnum):
     """a person has halted trading"""
     DAILY_LOSS = "DAILY_LOSS"
     """the day's loss has halted trading"""
+    RECONCILIATION = "RECONCILIATION"
+    """the venue's account was not what our record says, and that has halted trading"""
     TRADING_REDUCING = "TRADING_REDUCING"
     """only orders that make a position smaller"""
     LOG_FULL = "LOG_FULL"

@@ -183,8 +183,15 @@ class FakeVenue:
             "isBuyer": order["side"] == "BUY",
         }
         self.trades.append(trade)
+        sign = 1 if trade["isBuyer"] else -1
+        self.pay("BTC", sign * Decimal(quantity) - Decimal("0.001"))
+        self.pay("USDT", -sign * Decimal(quantity) * 100)
         self._push(order, "TRADE", trade)
         return trade
+
+    def pay(self, asset: str, amount: Decimal | int) -> None:
+        """Put so much more into the account."""
+        self.balances[asset] = str(Decimal(self.balances.get(asset, "0")) + amount)
 
     def end(self, client_order_id: str, status: str) -> None:
         order = self.order(client_order_id)
@@ -272,7 +279,7 @@ class Scene:
 def _order_of(event: OrderEvent) -> str:
     if isinstance(event, OrderInitialized):
         return event.order.client_order_id
-    return "" if isinstance(event, AccountReport) else event.client_order_id
+    return getattr(event, "client_order_id", "")
 
 
 def buy(client_order_id: str) -> SubmitOrder:

@@ -11,7 +11,6 @@ import pytest
 
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import KNOWN_LIMIT, RiskEngine, RiskEvent, RiskState, Verdict
 from krator_actors.messages.handshake import VenueStatus
 from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
@@ -52,6 +51,7 @@ LIMITS = RiskLimits(
     max_orders_per_sec=10,
     max_order_notional=D(5_000),
     price_collar_fraction=D("0.01"),
+    max_reconciliation_difference=Decimal(10),
     quote_stale_secs=5.0,
 )
 
@@ -130,9 +130,9 @@ class Desk:
         for symbol in quoted:
             self.quote(symbol=symbol)
 
-    def open(self, balances: dict[str, str]) -> tuple[BalanceDifference, ...]:
+    def open(self, balances: dict[str, str]) -> None:
         totals = {asset: D(total) for asset, total in balances.items()}
-        return self.engine.absorb(AccountReport(balances=totals, ts_event=1))
+        self.engine.absorb(AccountReport(balances=totals, ts_event=1))
 
     def quote(self, bid: str | D = "99.99", ask: str | D = "100.01", symbol: str = BTC) -> None:
         self.engine.on_quote(quote(bid, ask, symbol), self.now_ns)
@@ -718,27 +718,6 @@ def test_approval_that_the_order_actor_has_open_is_not_lost() -> None:
             desk.number, desk.engine.reservations.open_orders(), generation=1, utc_ns=NOON_NS
         )
         == []
-    )
-
-
-# -- the account's balances ----------------------------------------------------------------------
-
-
-def test_later_account_report_changes_nothing_and_shows_differences() -> None:
-    desk = Desk()
-
-    differences = desk.open({"USDT": "99000"})
-
-    assert differences == (BalanceDifference(asset="USDT", ours=D(100_000), venue=D(99_000)),)
-    assert desk.engine.portfolio.cash == 100_000
-
-
-def test_assets_of_open_orders_are_not_compared() -> None:
-    desk = Desk()
-    desk.submit(order())
-
-    assert desk.open({"USDT": "99000", "BTC": "1", "ETH": "1"}) == (
-        BalanceDifference(asset="ETH", ours=D(0), venue=D(1)),
     )
 
 

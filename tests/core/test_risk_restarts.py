@@ -46,6 +46,7 @@ LIMITS = RiskLimits(
     max_orders_per_sec=1_000,
     max_order_notional=D(10_000),
     price_collar_fraction=D("0.01"),
+    max_reconciliation_difference=Decimal(10),
     quote_stale_secs=5.0,
 )
 PRICE = D(100)
