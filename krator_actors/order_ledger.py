@@ -15,7 +15,7 @@ from krator_actors.adapters.local_log import Durability, LocalLog, log_path, rea
 from krator_actors.clock import utc_ns
 from krator_actors.core.balances import Balances
 from krator_actors.core.differences import busy_assets, doubled, overcounted, vanished
-from krator_actors.core.order_memory import ClosedOrders, OrderMemory, Place, Recent
+from krator_actors.core.order_memory import KEEP_CLOSED, ClosedOrders, OrderMemory, Place, Recent
 from krator_actors.core.orders import Order
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
 from krator_actors.messages.orders import (
@@ -236,7 +236,10 @@ class OrderLedger:
             if self._events_since_snapshot % _FORGET_EVENTS == 0:
                 self._forget()
         if self._events_since_snapshot >= SNAPSHOT_EVENTS:
-            self._snapshot_due.set()
+            # At once, because whoever dies again before the next one would read it all again.
+            number, payload, merge = self._snapshot()
+            if self._write(number, payload, merge) and merge:
+                self._snapshots.read_closed(self.closed, ())
 
     def _fold(self, event: OrderEvent, number: int, ts_ns: int) -> None:
         self.table.apply(event, number)
@@ -250,7 +253,7 @@ class OrderLedger:
         self._events_since_snapshot += 1
 
     def _forget(self) -> None:
-        for order in self.table.forget_closed():
+        for order in self.table.forget_closed(keep=KEEP_CLOSED):
             self.closed.add(order)
 
     def _snapshot(self) -> tuple[int, bytes, Recent]:

@@ -20,9 +20,12 @@ from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.orders import OrderEvent
 from krator_actors.messages.risk import DayStarted, TradingStateChanged
+from krator_actors.model import NANOS_PER_SEC
 
 SNAPSHOT_EVENTS = 1_000
-"""After so many events of either log a snapshot is due."""
+"""After so many events of either log a snapshot is due ..."""
+_SNAPSHOT_NS = NANOS_PER_SEC
+"""... but not sooner after the last one, because it takes as long as thousands of events."""
 
 _SNAPSHOT_VERSION = 2
 
@@ -46,6 +49,8 @@ class RiskLedger:
         self._snapshot = snapshot
         self._generation = generation
         self._events_since_snapshot = 0
+        # Monotonic.
+        self._snapshot_ns = clock.monotonic_ns()
 
     @classmethod
     def open(
@@ -110,8 +115,10 @@ class RiskLedger:
         self.engine.absorb(event)
 
     def snapshot_if_due(self, watermark: int) -> None:
-        """Write a snapshot after ``SNAPSHOT_EVENTS`` events."""
-        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+        """Write a snapshot after ``SNAPSHOT_EVENTS`` events, at most one a second."""
+        if self._events_since_snapshot < SNAPSHOT_EVENTS:
+            return
+        if clock.monotonic_ns() - self._snapshot_ns >= _SNAPSHOT_NS:
             self.snapshot(watermark)
 
     def snapshot(self, watermark: int) -> None:
@@ -120,6 +127,7 @@ class RiskLedger:
         Failing is logged only: the next recovery reads more of the log.
         """
         self._events_since_snapshot = 0
+        self._snapshot_ns = clock.monotonic_ns()
         snapshot = _Snapshot(
             own_number=self._log.last_number,
             watermark=watermark,

@@ -23,6 +23,9 @@ from krator_actors.storage import StorageConfig
 from krator_actors.strategy import StrategyActorConfig
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
+_WHOLE_LOG_SECS = 300.0
+"""Risk and order may take so long to start: without a snapshot they read their whole logs, a million
+records in about ten seconds."""
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
 _INFRASTRUCTURE_RESTARTS = 20
@@ -125,6 +128,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
         cpu=_hot_cpu(config),
     )
@@ -139,6 +143,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             durability=config.system.durability,
             dry_run=config.system.dry_run,
         ),
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
         cpu=_hot_cpu(config),
     )

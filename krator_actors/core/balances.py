@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 
@@ -21,6 +21,8 @@ QUIET_NS = 2 * NANOS_PER_SEC
 may be in the venue's answer and not yet in our record."""
 
 _ZERO = Decimal(0)
+# Wide enough that no sum or product of a fill is rounded.
+_EXACT = Context(prec=96)
 
 
 class BalancesState(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +108,9 @@ class Balances:
             return
         base, quote = fill.symbol.rpartition(".")[0].split("-")
         signed = fill.last_quantity * fill.side.sign
-        moved = ((base, signed), (quote, -signed * fill.last_price), (fill.fee_currency, -fill.fee))
+        paid = _EXACT.multiply(-signed, fill.last_price)
+        moved = ((base, signed), (quote, paid), (fill.fee_currency, -fill.fee))
         for asset, amount in moved:
             if amount:
-                self.totals[asset] = self.totals.get(asset, _ZERO) + amount
+                self.totals[asset] = _EXACT.add(self.totals.get(asset, _ZERO), amount)
                 self._traded_ns[asset] = max(self._traded_ns.get(asset, 0), fill.ts_event)

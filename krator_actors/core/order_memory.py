@@ -44,7 +44,7 @@ class MemoryState(msgspec.Struct, frozen=True, kw_only=True):
 class OrderMemory(OrderTable):
     """An OrderTable of the orders that are open or were closed lately."""
 
-    def forget_closed(self, *, keep: int = KEEP_CLOSED) -> list[Order]:
+    def forget_closed(self, *, keep: int) -> list[Order]:
         """Forget all but the last ``keep`` closed orders, and return those.
 
         Fills stay known: of each symbol the last ones, and all of an order that is in memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -25,12 +26,14 @@ from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
+    Difference,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
     OrderFilled,
     OrderInitialized,
     PlaceOrder,
+    ReconciliationDifference,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -690,4 +693,43 @@ async def test_log_past_its_bound_lets_only_reductions_pass(bench: Bench) -> Non
 # -- reconciliation ------------------------------------------------------------------------------
 
 
-XX
+async def test_difference_above_the_limit_halts_until_a_person_resumes(bench: Bench) -> None:
+    missing = ReconciliationDifference(
+        what=Difference.BALANCE,
+        subject="USDT",
+        symbol="",
+        ours=D(100_000),
+        venue=D(90_000),
+        ts_event=time.time_ns(),
+    )
+    async with bench.start() as harness:
+        await bench.recover()
+        await bench.happen(missing)
+        halted = await bench.portfolio()
+        denied = await bench.reason(order("k1"))
+        await harness.deliver(Resume(by="anna", reason="a withdrawal"), "anna")
+    (bench.data_dir / "log" / "risk.snapshot").unlink()
+    async with bench.start():
+        await bench.recover()
+        resumed = await bench.portfolio()
+
+    assert (halted.state, halted.cash) == (TradingState.HALTED, 90_000)
+    assert denied == "RECONCILIATION"
+    assert (resumed.state, resumed.cash) == (TradingState.ACTIVE, 90_000)
+
+
+async def test_difference_within_the_limit_is_taken_over_and_does_not_halt(bench: Bench) -> None:
+    dust = ReconciliationDifference(
+        what=Difference.BALANCE,
+        subject="USDT",
+        symbol="",
+        ours=D(100_000),
+        venue=D(99_991),
+        ts_event=time.time_ns(),
+    )
+    async with bench.start():
+        await bench.recover()
+        await bench.happen(dust)
+        report = await bench.portfolio()
+
+    assert (report.state, report.cash) == (TradingState.ACTIVE, 99_991)
