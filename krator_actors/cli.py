@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 _REMOTE = (
     ("status", "the tree: name, state, pid, generation, restarts, budget, uptime, inbox"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "stop all trading but cancels, until a person resumes it"),
     ("resume", "lift a halt"),

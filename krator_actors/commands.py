@@ -1,4 +1,4 @@
-"""The commands of a second terminal: status, report, stop, halt, resume, restart, config check."""
+"""The commands of a second terminal: status, report, portfolio, stop, halt, resume, restart, config check."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from typing import TypeVar
 
 from krator_actors import emergency_commands, place, report_text, tree
 from krator_actors.adapters.embedded_postgres import (
@@ -17,7 +18,14 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages.risk import Halt, Resume, TradingStateChanged
+from krator_actors.messages.risk import (
+    Halt,
+    PortfolioReport,
+    PortfolioRequest,
+    Resume,
+    TradingStateChanged,
+)
+from krator_actors.portfolio_text import print_portfolio
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_NO_ANSWER,
@@ -40,6 +48,8 @@ from supervisors.system import (
     status,
 )
 
+_Answer = TypeVar("_Answer", bound=Message)
+
 _ASK_TIMEOUT_SECS = 5.0
 _STOP_TIMEOUT_SECS = 60.0
 _STOP_POLL_SECS = 0.1
@@ -58,6 +68,8 @@ def main(name: str, options: argparse.Namespace) -> int:
                 return _status(runtime, options)
             case "report":
                 return _report(data_dir, runtime, config, options)
+            case "portfolio":
+                return _portfolio(runtime, options)
             case "stop":
                 return _stop(data_dir, runtime, options)
             case "restart":
@@ -200,7 +212,7 @@ def _trading_state(name: str, runtime: Path, options: argparse.Namespace) -> int
         if name == "halt"
         else Resume(by=options.by, reason=options.reason)
     )
-    changed = asyncio.run(_ask_risk(runtime, message))
+    changed = asyncio.run(_ask_risk(runtime, message, TradingStateChanged))
     if options.json:
         print_json(changed)
     else:
@@ -208,9 +220,20 @@ def _trading_state(name: str, runtime: Path, options: argparse.Namespace) -> int
     return EXIT_OK
 
 
-async def _ask_risk(runtime: Path, message: Halt | Resume) -> TradingStateChanged:
+def _portfolio(runtime: Path, options: argparse.Namespace) -> int:
+    if not runtime.is_dir():
+        raise NotRunningError(f"no {runtime}")
+    report = asyncio.run(_ask_risk(runtime, PortfolioRequest(), PortfolioReport))
+    if options.json:
+        print_json(report)
+    else:
+        print_portfolio(report)
+    return EXIT_OK
+
+
+async def _ask_risk(runtime: Path, message: Message, answer_type: type[_Answer]) -> _Answer:
     async with Client(runtime, name="cli") as client:
-        answer: TradingStateChanged = await client.ask(
-            "risk", message, TradingStateChanged, timeout_secs=_ASK_TIMEOUT_SECS
+        answer: _Answer = await client.ask(
+            "risk", message, answer_type, timeout_secs=_ASK_TIMEOUT_SECS
         )
         return answer

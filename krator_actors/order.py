@@ -225,7 +225,7 @@ class OrderActor(Actor):
         await self._tell_again(self._retelling)
 
     async def _tell_again(self, retelling: Retelling) -> None:
-        for told in retelling.piece():
+        for told in await retelling.piece():
             await self.tell("risk", told)
         if not retelling.is_done:
             self.tell_self(retelling.goes_on())

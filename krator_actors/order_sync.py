@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from itertools import islice
 
 from krator_actors.messages.handshake import SyncOrders
 from krator_actors.messages.orders import OrderEventTold
@@ -38,17 +40,22 @@ class Retelling:
         """True when the log has nothing more to tell."""
         return self._number >= self._ledger.last_number
 
-    def piece(self) -> Iterator[OrderEventTold]:
-        """Yield the next records, at most ``PIECE_EVENTS``."""
-        for _ in range(PIECE_EVENTS):
-            told = next(self._records, None)
-            if told is None:
-                if self.is_done:
-                    return
-                self._records = self._ledger.told_after(self._number)
-                told = next(self._records)
-            self._number = told.number
-            yield told
+    async def piece(self) -> list[OrderEventTold]:
+        """Return the next records, at most ``PIECE_EVENTS``; they are read in another thread.
+
+        Because far back in a long log the first of them may take a second to find.
+        """
+        told = await asyncio.to_thread(self._read) if not self.is_done else []
+        if told:
+            self._number = told[-1].number
+        return told
+
+    def _read(self) -> list[OrderEventTold]:
+        told = list(islice(self._records, PIECE_EVENTS))
+        if not told:
+            self._records = self._ledger.told_after(self._number)
+            told = list(islice(self._records, PIECE_EVENTS))
+        return told
 
     def goes_on(self) -> TellOn:
         """Return what the actor tells itself to be called again."""

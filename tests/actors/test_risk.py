@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from krator_actors import clock
+from krator_actors import clock, risk_ledger
 from krator_actors.adapters.local_log import LocalLog, LogFullError, log_path, read_log
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEvent
@@ -539,7 +539,10 @@ async def test_rate_holds_across_a_restart(bench: Bench, monkeypatch: pytest.Mon
     assert (first, second) == ("APPROVED", "ORDER_RATE")
 
 
-async def test_snapshot_is_written_along_the_way(bench: Bench) -> None:
+async def test_snapshot_is_written_along_the_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk_ledger, "_SNAPSHOT_NS", 0)
     async with bench.start():
         await bench.recover()
         for number in range(SNAPSHOT_EVENTS):
