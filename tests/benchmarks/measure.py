@@ -37,8 +37,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 100
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
-    recovery_events: int = 100_000
+    recovery_events: int = 1_000_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    open_orders: int = 1_000
+    """placed one after the other, then all of them reconciled"""
+    reconciliations: int = 5
 
 
 FULL = Counts()
@@ -55,6 +58,7 @@ QUICK = Counts(
     restarts=30,
     recovery_rounds=2,
     recovery_events=10_000,
+    reconciliations=3,
 )
 TINY = Counts(
     hops=50,
@@ -72,6 +76,8 @@ TINY = Counts(
     restarts=3,
     recovery_rounds=1,
     recovery_events=100,
+    open_orders=10,
+    reconciliations=1,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
