@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -51,9 +52,13 @@ class FakeVenue:
         # methods that act and do not answer; that act and then lose the connection
         self.mute: set[str] = set()
         self.lose_after: set[str] = set()
+        # methods that lose the connection before they act; that act, and answer so much later
+        self.lose_before: set[str] = set()
+        self.late_secs: dict[str, float] = {}
         # methods that are answered with this error, without acting
         self.errors: dict[str, tuple[int, int, str]] = {}
         self.error_data: Record = {}
+        self.late_answers = 0
         self.list_trades = True
         self.ahead_ms = 0
         self.report_live = True
@@ -85,6 +90,10 @@ class FakeVenue:
     async def _handle(self, connection: ServerConnection, request: dict[str, Any]) -> None:
         method, params = request["method"], request.get("params", {})
         self.received.append((method, params))
+        if method in self.lose_before:
+            self.lose_before.discard(method)
+            connection.transport.abort()
+            return
         if method in self.errors:
             status, code, text = self.errors[method]
             error = {"code": code, "msg": text, "data": self.error_data}
@@ -95,8 +104,20 @@ class FakeVenue:
             self.lose_after.discard(method)
             connection.transport.abort()
             return
-        if method not in self.mute:
-            await connection.send(json.dumps({"id": request["id"]} | answer))
+        if method in self.mute:
+            return
+        text = json.dumps({"id": request["id"]} | answer)
+        if method in self.late_secs:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.late_secs.pop(method), self._answer_late, connection, text)
+        else:
+            await connection.send(text)
+
+    def _answer_late(self, connection: ServerConnection, text: str) -> None:
+        self.late_answers += 1
+        if connection in self._connections:
+            connection.protocol.send_text(text.encode())
+            connection.send_data()
 
     def _carry_out(
         self, connection: ServerConnection, method: str, params: dict[str, Any]
