@@ -11,7 +11,13 @@ from typing import Self
 import msgspec
 from loguru import logger
 
-from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
+from krator_actors.adapters.local_log import (
+    Durability,
+    LocalLog,
+    LogRemovedError,
+    log_path,
+    read_log,
+)
 from krator_actors.clock import utc_ns
 from krator_actors.core.balances import Balances
 from krator_actors.core.differences import busy_assets, doubled, overcounted, vanished
@@ -288,11 +294,14 @@ class OrderLedger:
 def _read_again(path: Path, place: Place) -> OrderMemory:
     """Fold the one order whose records begin and end at ``place``."""
     table = OrderMemory()
-    for record in read_log(path, after=place.first - 1, types=OrderEvent):
-        if record.number > place.last:
-            break
-        if record.number == place.first or _id_of(record.event) in table.orders:
-            table.apply(record.event, record.number)
+    try:
+        for record in read_log(path, after=place.first - 1, types=OrderEvent):
+            if record.number > place.last:
+                break
+            if record.number == place.first or _id_of(record.event) in table.orders:
+                table.apply(record.event, record.number)
+    except LogRemovedError as error:
+        raise OrderGoneError(str(error)) from error
     if not table.orders:
         raise OrderGoneError(f"record {place.first} is not in {path} any more")
     return table
