@@ -1,4 +1,4 @@
-"""The commands of a second terminal: status, report, portfolio, stop, halt, resume, restart, config check."""
+"""The commands of a second terminal: status, report, portfolio, stop, restart, config check."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
-from typing import TypeVar
 
-from krator_actors import audit_commands, emergency_commands, place, report_text
+import msgspec
+
+from krator_actors import act_commands, audit_commands, emergency_commands, place, report_text
 from krator_actors.adapters.embedded_postgres import (
     EmbeddedPostgresError,
 )
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages.risk import (
-    Halt,
-    PortfolioReport,
-    PortfolioRequest,
-    Resume,
-    TradingStateChanged,
-)
-from krator_actors.portfolio_text import print_portfolio
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_NO_ANSWER,
@@ -33,7 +26,6 @@ from krator_actors.terminal import (
     print_json,
     say,
 )
-from supervisors.client import Client
 from supervisors.messages import ActorError, Message
 from supervisors.status import NodeStatus
 from supervisors.system import (
@@ -45,9 +37,6 @@ from supervisors.system import (
     status,
 )
 
-_Answer = TypeVar("_Answer", bound=Message)
-
-_ASK_TIMEOUT_SECS = 5.0
 _STOP_TIMEOUT_SECS = 60.0
 _STOP_POLL_SECS = 0.1
 
@@ -62,21 +51,21 @@ def main(name: str, options: argparse.Namespace) -> int:
         runtime = place.runtime_dir(data_dir)
         match name:
             case "status":
-                return _status(runtime, options)
+                return _status(data_dir, runtime, options)
             case "report":
                 return _report(data_dir, config, options)
             case "portfolio":
-                return _portfolio(runtime, options)
+                return act_commands.portfolio(runtime, options)
             case "stop":
                 return _stop(data_dir, runtime, options)
             case "restart":
                 return _restart(runtime, options)
             case "audit order" | "audit verify" | "journal backup" | "journal restore":
                 return audit_commands.main(name, options, config, data_dir)
-            case "cancel-all" | "flatten":
-                return emergency_commands.main(name, options, config, data_dir, runtime)
+            case "kill":
+                return emergency_commands.main(options, config, data_dir, runtime)
             case _:
-                return _trading_state(name, runtime, options)
+                return act_commands.main(name, options, config, runtime)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
     except NotRunningError as error:
@@ -104,12 +93,14 @@ def _config_check(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _status(runtime: Path, options: argparse.Namespace) -> int:
+def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
     node = status(runtime)
+    trading = act_commands.trading(data_dir, runtime)
     if options.json:
-        print_json(node)
+        print_json({**msgspec.to_builtins(node), "trading": msgspec.to_builtins(trading)})
     else:
         report_text.print_tree(node)
+        act_commands.print_trading(trading)
     return EXIT_OK
 
 
@@ -186,41 +177,3 @@ def _restart(runtime: Path, options: argparse.Namespace) -> int:
 
 def _names(node: NodeStatus) -> list[str]:
     return [node.name, *(name for child in node.children for name in _names(child))]
-
-
-def _trading_state(name: str, runtime: Path, options: argparse.Namespace) -> int:
-    for option in ("by", "reason"):
-        if not getattr(options, option).strip():
-            return fail(f"--{option} is empty; say who decides this, and why", EXIT_USAGE)
-    if not runtime.is_dir():
-        raise NotRunningError(f"no {runtime}")
-    message = (
-        Halt(by=options.by, reason=options.reason)
-        if name == "halt"
-        else Resume(by=options.by, reason=options.reason)
-    )
-    changed = asyncio.run(_ask_risk(runtime, message, TradingStateChanged))
-    if options.json:
-        print_json(changed)
-    else:
-        say(f"trading is {changed.state.value}, by {changed.by}: {changed.reason}")
-    return EXIT_OK
-
-
-def _portfolio(runtime: Path, options: argparse.Namespace) -> int:
-    if not runtime.is_dir():
-        raise NotRunningError(f"no {runtime}")
-    report = asyncio.run(_ask_risk(runtime, PortfolioRequest(), PortfolioReport))
-    if options.json:
-        print_json(report)
-    else:
-        print_portfolio(report)
-    return EXIT_OK
-
-
-async def _ask_risk(runtime: Path, message: Message, answer_type: type[_Answer]) -> _Answer:
-    async with Client(runtime, name="cli") as client:
-        answer: _Answer = await client.ask(
-            "risk", message, answer_type, timeout_secs=_ASK_TIMEOUT_SECS
-        )
-        return answer

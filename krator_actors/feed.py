@@ -19,7 +19,7 @@ from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.config import ConfigError, VenueConfig
-from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
+from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, Tape, TradeSequence
 from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
 from krator_actors.messages.incidents import StallDetected
@@ -31,6 +31,7 @@ from krator_actors.messages.market import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
+    TradeSummary,
     TradeTick,
 )
 from krator_actors.model import NANOS_PER_SEC, Instrument
@@ -84,6 +85,7 @@ class _Stream:
     strategies: tuple[str, ...]
     trades: TradeSequence
     freshness: Freshness
+    tape: Tape
     # What was last told in a MarketStatus.
     told: str = CONNECTING
 
@@ -222,6 +224,7 @@ class FeedActor(Actor):
         stream.freshness.on_trade(now_ns)
         if stream.trades.is_repeated(trade):
             return
+        stream.tape.on_trade(trade)
         if self._queue.is_full:
             # Not counted in the sequence, so that the next trade that has room declares the gap.
             self._overflowed += 1
@@ -273,6 +276,7 @@ class FeedActor(Actor):
             now_ns = clock.monotonic_ns()
             for symbol, stream in self._streams.items():
                 self._review(symbol, stream, now_ns)
+                self._tell_risk(stream.tape.news(now_ns))
             if all(
                 stream.freshness.silent_ns(now_ns) > silent_limit_ns
                 for stream in self._streams.values()
@@ -307,6 +311,10 @@ class FeedActor(Actor):
         )
         self._put((RCA,), stall)
 
+    def _tell_risk(self, summary: TradeSummary | None) -> None:
+        if summary is not None:
+            self._put((RISK,), summary)
+
     def _status(self, symbol: str) -> MarketStatus:
         told = self._streams[symbol].told
         return MarketStatus(symbol=symbol, fresh=told == LIVE, reason=told, ts_event=clock.utc_ns())
@@ -315,6 +323,8 @@ class FeedActor(Actor):
         for symbol, stream in self._streams.items():
             if sender == RISK or sender in stream.strategies:
                 self._put((sender,), self._status(symbol))
+            if sender == RISK:
+                self._tell_risk(stream.tape.summary(clock.monotonic_ns()))
 
     # -- telling -------------------------------------------------------------------------------
 
@@ -364,6 +374,7 @@ class FeedActor(Actor):
             freshness=Freshness(
                 quote_stale_secs=venue.quote_stale_secs, trade_stale_secs=venue.trade_stale_secs
             ),
+            tape=Tape(symbol, clock.monotonic_ns()),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.risk import PortfolioReport, PositionReport
 from krator_actors.report_text import computed, money, plain, profit
@@ -16,6 +18,12 @@ def print_portfolio(report: PortfolioReport) -> None:
         f"equity {money(report.equity)} · cash {money(report.cash)} · "
         f"since the day began {profit(report.equity - report.day_start_equity)}"
     )
+    if report.peak_equity:
+        down = max(report.peak_equity - report.equity, Decimal(0))
+        say(
+            f"peak {money(report.peak_equity)} · drawdown {money(down)} "
+            f"({down / report.peak_equity:.2%})"
+        )
     say(
         f"exposure: net {money(report.net_exposure)} · gross {money(report.gross_exposure)} · "
         f"orders approved {report.orders_approved} · denied {report.orders_denied} · "

@@ -24,8 +24,8 @@ from krator_actors.strategy import StrategyActorConfig
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
 _WHOLE_LOG_SECS = 300.0
-"""Risk and order may take so long to start: without a snapshot they read their whole logs, a million
-records in about ten seconds."""
+"""Risk and order may take so long to start: without a snapshot they read their whole logs, a
+million records in ten to twenty seconds."""
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
 _INFRASTRUCTURE_RESTARTS = 20
@@ -125,6 +125,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             risk=config.risk,
             venue=config.venue.name,
             symbols=config.symbols,
+            permissions={s.actor_name: (s.symbol,) for s in config.strategies},
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),

@@ -49,6 +49,7 @@ REPORT = PortfolioReport(
     fills=4,
     net_exposure=D(55),
     gross_exposure=D(65),
+    peak_equity=D(1060),
     ts_event=1,
 )
 
@@ -63,7 +64,7 @@ def test_portfolio_has_money_exposure_positions_and_orders(
 ) -> None:
     text = text_of(REPORT, capsys)
 
-    for part in ("HALTED", "equity 1,007.00", "+7.00", "net 55.00", "gross 65.00"):
+    for part in ("HALTED", "equity 1,007.00", "+7.00", "net 55.00", "gross 65.00", "53.00 (5.00%)"):
         assert part in text
     for part in ("BTC-USDT.SIM", "110", "+5.00", "UNKNOWN", "k-open"):
         assert part in text

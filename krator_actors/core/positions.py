@@ -118,9 +118,9 @@ class Portfolio:
         self._trades_limit = trades_limit
         # (symbol, trade id) of known fills, oldest first.
         self._trades: dict[tuple[str, str, str], None] = {}
-        # Sum of the values of the positions that count: signed, and without their signs.
-        self.net_value = _ZERO
-        self.gross_value = _ZERO
+        # Sum of the values of the positions that count, and of their sizes.
+        self.net_exposure = _ZERO
+        self.gross_exposure = _ZERO
         # Symbols that count and are held, without any price.
         self._unmarked: set[str] = set()
 
@@ -135,7 +135,7 @@ class Portfolio:
     @property
     def known_equity(self) -> Decimal:
         """As ``equity``, what has no price counting as nothing."""
-        return self.cash + self.net_value
+        return self.cash + self.net_exposure
 
     def position(self, symbol: str) -> Position:
         """Return the position in ``symbol``, an empty one if there never was any."""
@@ -145,7 +145,12 @@ class Portfolio:
         return position
 
     def open(self, balances: Mapping[str, Decimal]) -> None:
-        """Take the account's opening balances (asset to total); what they cost is not known."""
+        """Take the account's opening balances (asset to total); what they cost is not known.
+
+        Only the first ones open it; later ones change nothing.
+        """
+        if self.is_opened:
+            return
         self.is_opened = True
         self.cash += balances.get(self.quote, _ZERO)
         for asset, total in balances.items():
@@ -184,7 +189,7 @@ class Portfolio:
         """Take ``amount`` more of an asset, which the venue has and our record had not.
 
         It came at its mark, so it is no profit and no loss. Returns its value in the quote
-        currency, None when nothing prices it.
+        currency: None when it has no price yet, 0 for an asset that is no part of the equity.
         """
         if asset == self.quote:
             self.cash += amount
@@ -195,7 +200,7 @@ class Portfolio:
             position.quantity += amount
             position.is_cost_known = position.is_cost_known and not position.quantity
             self._revalue(position)
-            return None
+            return None if position.symbol in self._symbols else _ZERO
         with localcontext(_EXACT):
             value = amount * position.mark
             position.trade(amount, position.mark)
@@ -275,6 +280,6 @@ class Portfolio:
             return
         self._unmarked.discard(position.symbol)
         value = _EXACT.quantize(_EXACT.multiply(position.quantity, position.mark), _STEP)
-        self.net_value += value - position.value
-        self.gross_value += abs(value) - abs(position.value)
+        self.net_exposure += value - position.value
+        self.gross_exposure += abs(value) - abs(position.value)
         position.value = value

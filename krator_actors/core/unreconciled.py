@@ -8,9 +8,6 @@ import msgspec
 
 from krator_actors.messages.orders import ReconciliationDifference
 
-RECONCILIATION = "RECONCILIATION"
-"""The reason with which such a halt begins."""
-
 
 class UnreconciledState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an Unreconciled knows; what a snapshot holds."""
@@ -42,7 +39,7 @@ class Unreconciled:
             return
         worth = "of unknown value" if value is None else f"worth {abs(value):.2f}"
         self._due.append(
-            f"{RECONCILIATION}: {difference.what.value} {difference.subject}: ours "
+            f"{difference.what.value} {difference.subject}: ours "
             f"{difference.ours}, the venue's {difference.venue}, {worth}; "
             f"exceeds max {self._max_value}"
         )

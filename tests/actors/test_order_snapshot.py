@@ -173,7 +173,7 @@ async def test_snapshots_are_written_while_it_works(tmp_path: Path) -> None:
     for event in (e for n in range(3) for e in life(f"k{n}")):
         ledger.record(event)
     async with asyncio.timeout(5):
-        while not file.exists():  # noqa: ASYNC110 - a thread writes it
+        while not file.exists():
             await asyncio.sleep(0.01)
     keeping.cancel()
     killed(ledger)
@@ -194,7 +194,7 @@ def test_damaged_file_is_ignored_and_the_whole_log_is_read(
     if harm == "missing":
         file.unlink()
     else:
-        file.write_bytes({"flip": bytes(data), "cut": data[:-1], "empty": b""}[harm])
+        file.write_bytes({"flip": data, "cut": data[:-1], "empty": bytearray()}[harm])
 
     ledger = opened(tmp_path, 2)
     again = facts(ledger)
@@ -245,7 +245,7 @@ async def test_forgotten_order_is_read_again_from_the_log(tmp_path: Path) -> Non
     killed(ledger)
     assert by_name is not None
     assert by_venue is not None
-    assert (by_name.client_order_id, by_name.filled) == ("k3", 2)
+    assert (by_name.client_order_id, by_name.filled) == ("k3", Decimal(2))
     assert by_venue is ledger.table.orders["k4"]
     assert isinstance(ledger.latest(by_name).event, OrderFilled)
     assert ledger.table.knows_fill(SYMBOL, "tk3", "vk3")

@@ -20,6 +20,7 @@ from krator_actors.model import OrderSide
 
 D = Decimal
 LATER = 10 * QUIET_NS
+_TWO, _PRICE, _NOTHING = D(2), D(100), D(0)
 
 
 def opened(**balances: str) -> Balances:
@@ -31,9 +32,9 @@ def opened(**balances: str) -> Balances:
 
 def fill(
     side: OrderSide = OrderSide.BUY,
-    quantity: D = D(2),
-    price: D = D(100),
-    fee: D = D(0),
+    quantity: D = _TWO,
+    price: D = _PRICE,
+    fee: D = _NOTHING,
     fee_currency: str = "USDT",
     ts_event: int = 1,
 ) -> OrderFilled:
@@ -82,7 +83,12 @@ def test_difference_that_was_told_is_ours_from_then_on() -> None:
     account = opened()
     account.apply(
         ReconciliationDifference(
-            what=Difference.BALANCE, subject="USDT", symbol="", ours=D(1000), venue=D(990), ts_event=1
+            what=Difference.BALANCE,
+            subject="USDT",
+            symbol="",
+            ours=D(1000),
+            venue=D(990),
+            ts_event=1,
         )
     )
 
@@ -112,9 +118,8 @@ def test_asset_that_just_traded_is_not_compared() -> None:
 
 def test_asset_whose_fills_are_not_known_is_not_compared() -> None:
     account = opened()
-    totals = {"USDT": "1", "BTC": "1"}
 
-    found = [look(account, ("BTC", "USDT"), **totals) for _ in range(2)]
+    found = [look(account, ("BTC", "USDT"), USDT="1", BTC="1") for _ in range(2)]
 
     assert found == [[], []]
 
@@ -142,7 +147,7 @@ def test_restored_balances_are_the_same() -> None:
     encoded = msgspec.msgpack.encode(account.state())
     again.restore(msgspec.msgpack.decode(encoded, type=BalancesState))
 
-    assert again.totals == account.totals == {"USDT": 800, "BTC": 2}
+    assert again.totals == account.totals == {"USDT": D(800), "BTC": D(2)}
     assert look(again, USDT="1", BTC="2") == []
     assert not again.is_suspicious
 

@@ -80,7 +80,7 @@ def test_only_an_end_with_less_than_we_counted_differs(
     found = overcounted(order(), report(status, filled), 9)
 
     assert (found is not None) is differs
-    assert found is None or (found.ours, found.venue, found.ts_event) == (2, filled, 9)
+    assert found is None or (found.ours, found.venue, found.ts_event) == (D(2), D(filled), 9)
 
 
 def test_external_order_counts_from_where_it_was_taken_over() -> None:
@@ -104,7 +104,7 @@ def test_order_that_was_accepted_and_is_open_can_vanish() -> None:
     found = vanished(order(), 9)
 
     assert found is not None
-    assert (found.subject, found.ours, found.venue) == ("k1", 1, 0)
+    assert (found.subject, found.ours, found.venue) == ("k1", D(1), D(0))
 
 
 def test_order_that_was_never_answered_or_is_over_cannot_vanish() -> None:
@@ -120,7 +120,7 @@ def test_second_order_of_one_of_our_ids_is_doubled() -> None:
     found = doubled(table(), report(), 9)
 
     assert found is not None
-    assert (found.subject, found.venue) == ("k1", 3)
+    assert (found.subject, found.venue) == ("k1", D(3))
     assert doubled(table(), theirs, 9) is None
 
 

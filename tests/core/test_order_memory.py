@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors.core.order_memory import KEEP_FILLS, ClosedOrders, MemoryState, OrderMemory, Place
+from krator_actors.core.order_memory import (
+    KEEP_FILLS,
+    ClosedOrders,
+    MemoryState,
+    OrderMemory,
+    Place,
+)
 from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
@@ -50,9 +56,7 @@ class Story:
             ts_init=1,
         )
         self.happen(
-            OrderInitialized(
-                order=order, risk_generation=1, request_valid_until_ms=1, ts_event=1
-            ),
+            OrderInitialized(order=order, risk_generation=1, request_valid_until_ms=1, ts_event=1),
             OrderAccepted(
                 client_order_id=name, venue_order_id=f"v{name}", symbol=SYMBOL, ts_event=1
             ),

@@ -89,8 +89,8 @@ def test_fee_in_a_third_currency_counts_at_its_mark() -> None:
     assert account.cash == 800
     assert account.position(BTC).quantity == 1
     assert account.position(BTC).fees == 30
-    assert (purse.quantity, purse.cost) == (D("1.5"), 75)
-    assert (purse.realized_pnl, purse.fees) == (5, 0)
+    assert (purse.quantity, purse.cost) == (D("1.5"), D(75))
+    assert (purse.realized_pnl, purse.fees) == (D(5), D(0))
     assert account.unvalued_fees == {}
 
 
@@ -274,7 +274,7 @@ def test_what_the_venue_has_more_of_is_no_profit() -> None:
     worth = account.adjust("BTC", D("0.5")), account.adjust("USDT", D(-40))
 
     position = account.position(BTC)
-    assert worth == (55, -40)
+    assert worth == (D(55), D(-40))
     assert account.transfers == 15
     assert account.equity == 1000 - 200 - 40 + 275
     assert position.realized_pnl + position.unrealized_pnl == 20
@@ -288,7 +288,7 @@ def test_what_the_venue_has_less_of_is_sold_at_its_mark() -> None:
     account.adjust("BTC", D(-1))
 
     position = account.position(BTC)
-    assert (position.quantity, position.cost) == (1, 100)
+    assert (position.quantity, position.cost) == (D(1), D(100))
     assert position.realized_pnl + position.unrealized_pnl == 20
     assert account.transfers == -110
 
@@ -296,9 +296,9 @@ def test_what_the_venue_has_less_of_is_sold_at_its_mark() -> None:
 def test_adjusted_asset_without_a_price_has_no_value() -> None:
     account = portfolio()
 
-    worth = account.adjust("ETH", D(3))
+    worth = account.adjust("ETH", D(3)), account.adjust("DOGE", D(3))
 
-    assert worth is None
+    assert worth == (None, D(0))
     assert account.position(ETH).quantity == 3
     assert account.equity is None
     account.mark(ETH, D(10))
@@ -310,9 +310,9 @@ def test_exposure_is_net_and_gross() -> None:
     account.apply_fill(fill(BUY, "2", "100", trade_id="1"))
     account.apply_fill(fill(SELL, "3", "10", symbol=ETH, trade_id="2"))
 
-    assert (account.net_value, account.gross_value) == (170, 230)
+    assert (account.net_exposure, account.gross_exposure) == (D(170), D(230))
     account.mark(BTC, D(50))
-    assert (account.net_value, account.gross_value) == (70, 130)
+    assert (account.net_exposure, account.gross_exposure) == (D(70), D(130))
 
 
 def test_restored_portfolio_goes_on_as_the_first_would_have() -> None:

@@ -41,7 +41,7 @@ def test_value_that_nobody_knows_is_above_every_limit() -> None:
     unreconciled.notice(difference(), None)
 
     assert unreconciled.due is not None
-    assert unreconciled.due.startswith("RECONCILIATION: BALANCE BTC: ours 2, the venue's 1")
+    assert unreconciled.due.startswith("BALANCE BTC: ours 2, the venue's 1")
 
 
 def test_difference_that_a_halt_has_answered_does_not_halt_again() -> None:
