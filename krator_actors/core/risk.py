@@ -231,17 +231,18 @@ class RiskEngine:
     def absorb(self, event: OrderEvent) -> None:
         """Take an event of the order actor's log; each exactly once and in its order.
 
-        The first AccountReport is the account's opening; what a later one says otherwise than our
-        record comes as a ReconciliationDifference.
+        What an AccountReport says otherwise than our record comes as a ReconciliationDifference.
         """
         match event:
             case AccountReport():
-                return self.portfolio.open(event.balances)
+                self.portfolio.open(event.balances)
+                return
             case ReconciliationDifference():
-                return self._differ(event)
+                self._differ(event)
+                return
             case OrderFilled():
                 if not self.portfolio.apply_fill(event):
-                    return None
+                    return
                 symbol = event.symbol
             case OrderInitialized():
                 self._know(event.order.client_order_id)

@@ -105,7 +105,7 @@ def test_difference_of_an_order_does_not_touch_the_balances() -> None:
         )
     )
 
-    assert account.totals == {"USDT": 1000}
+    assert account.totals == {"USDT": D(1000)}
 
 
 def test_asset_that_just_traded_is_not_compared() -> None:
