@@ -17,7 +17,7 @@ from loguru import logger
 from krator_actors.adapters.local_log import Durability, LogRecord, read_log
 from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
 from krator_actors.core.balances import BalancesState
-from krator_actors.core.order_memory import ClosedOrders, MemoryState, Recent, layout
+from krator_actors.core.order_memory import LAYOUT, ClosedOrders, MemoryState, Recent
 from krator_actors.messages.orders import OrderEvent
 
 _CLOSED_VERSION = 1
@@ -50,7 +50,7 @@ class OrderSnapshots:
     def __init__(self, log_path: Path, *, durability: Durability) -> None:
         sync = durability == "disk"
         self._log_path = log_path
-        self._fold = SnapshotFile(log_path.with_suffix(".snapshot"), version=layout(), sync=sync)
+        self._fold = SnapshotFile(log_path.with_suffix(".snapshot"), version=LAYOUT, sync=sync)
         self._closed = SnapshotFile(
             log_path.with_suffix(".closed"), version=_CLOSED_VERSION, sync=sync
         )

@@ -91,15 +91,16 @@ class OrderMemory(OrderTable):
             self._insert(order)
 
 
-def layout() -> int:
-    """Return a number of 16 bits for what a snapshot's bytes mean: fields, types, and the table.
-
-    Another version of the program, whose fold may differ, does not believe the snapshot.
-    """
+def _layout() -> int:
     schema = msgspec.json.encode(msgspec.json.schema(MemoryState), order="sorted")
     rows = repr(sorted((repr(row), after.status.value) for row, after in TABLE.items()))
     digest = blake2b(schema + rows.encode(), digest_size=2).digest()
     return int.from_bytes(digest, "little")
+
+
+LAYOUT = _layout()
+"""What a snapshot's bytes mean, in 16 bits: fields, types, and the order table. A version of the
+program whose fold may differ does not believe the snapshot. Made here, because it takes 20 ms."""
 
 
 class Place(NamedTuple):
