@@ -29,6 +29,8 @@ TESTED_THROUGH = {
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
+    "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.run": "tests/system/test_run.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
