@@ -1,7 +1,7 @@
 """The feed: one venue's market data, told to the strategies of each symbol and to risk.
 
-Ticks never pass through the inbox: the session's callback decodes, checks and queues them, and
-one task tells them. The inbox is for questions.
+Ticks never pass through the inbox: the session's callback decodes, checks and tells them; what
+its receiver has no room for is queued, and one task tells it. The inbox is for questions.
 """
 
 from __future__ import annotations
@@ -110,9 +110,11 @@ class FeedActor(Actor):
         )
         self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
-        # Told in this order by one task, so that on_text never waits; each with its receivers.
+        # Told in this order by one task, because on_text must not wait; each with its receivers.
         self._queue = TickQueue(limit=_QUEUE_LIMIT, conflate_above=_CONFLATE_ABOVE)
         self._queued = asyncio.Event()
+        # True while that task waits for a receiver, whose message is in the queue no more.
+        self._telling = False
         # Trades left out because the queue was full and not reported yet; frames by why they could
         # not be read.
         self._overflowed = 0
@@ -213,8 +215,10 @@ class FeedActor(Actor):
         stream = self._streams[quote.symbol]
         now_ns = clock.monotonic_ns()
         stream.freshness.on_quote(now_ns)
-        self._queue.put_quote((*stream.strategies, RISK), quote)
-        self._queued.set()
+        receivers = self._offered((*stream.strategies, RISK), quote)
+        if receivers:
+            self._queue.put_quote(receivers, quote)
+            self._queued.set()
         if stream.told != LIVE:
             self._review(quote.symbol, stream, now_ns)
 
@@ -329,13 +333,23 @@ class FeedActor(Actor):
     # -- telling -------------------------------------------------------------------------------
 
     def _put(self, receivers: Sequence[str], message: Message) -> None:
-        self._queue.put(receivers, message)
-        self._queued.set()
+        receivers = self._offered(receivers, message)
+        if receivers:
+            self._queue.put(receivers, message)
+            self._queued.set()
+
+    def _offered(self, receivers: Sequence[str], message: Message) -> Sequence[str]:
+        """Tell it now to those that take it; return those that do not. Nobody overtakes a queue."""
+        if self._telling or self._queue:
+            return receivers
+        return [receiver for receiver in receivers if not self.offer(receiver, message)]
 
     async def _tell_queued(self) -> None:
         while True:
+            self._telling = False
             await self._queued.wait()
             self._queued.clear()
+            self._telling = True
             while self._queue:
                 receivers, message = self._queue.take()
                 for receiver in receivers:

@@ -37,6 +37,7 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "indicators",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

@@ -213,7 +213,8 @@ def test_position_is_sold_whatever_the_volume() -> None:
 @pytest.mark.parametrize("key", ["max_gross_fraction", "max_net_fraction"])
 @pytest.mark.parametrize(("quantity", "is_denied"), [("3", False), ("3.001", True)])
 def test_exposure_of_all_symbols_has_a_maximum(key: str, quantity: str, *, is_denied: bool) -> None:
-    desk = Desk(balances={"USDT": "800", "ETH": "2"}, **{key: "0.8"}, **BIG)
+    limits: dict[str, Any] = {key: "0.8", **BIG}
+    desk = Desk(balances={"USDT": "800", "ETH": "2"}, **limits)
     desk.submit(limit("100", "3", symbol=ETH, client_order_id="open"))
 
     reason = desk.reason(limit("100", quantity))
@@ -335,7 +336,8 @@ def test_same_order_again_waits(later_ns: int, reason: str) -> None:
     ],
 )
 def test_each_rate_has_a_maximum(key: str, reason: str, symbol: str) -> None:
-    desk = Desk(**{key: 2})
+    limits: dict[str, Any] = {key: 2}
+    desk = Desk(**limits)
     desk.submit(order("k1", quantity="0.1"))
     below = desk.reason(order("k3", quantity="0.3", symbol=symbol))
     desk.submit(order("k2", quantity="0.2"))
@@ -381,7 +383,7 @@ def test_without_data_or_room_only_reductions_pass(fault: str) -> None:
             desk.market_status(BTC, "DISCONNECTED")
         case "positions":
             desk.engine.are_positions_current = False
-        case "log":
+        case _:
             desk.engine.is_log_full = True
 
     reasons = {
@@ -517,5 +519,6 @@ def test_limits_of_a_symbol_are_its_own_keys_and_the_common_ones() -> None:
         max_order_notional="5000", symbols={BTC: {"max_order_notional": "10000"}}
     ).symbols
 
-    assert (limits[BTC].max_order_notional, limits[ETH].max_order_notional) == (10_000, 5_000)
+    assert limits[BTC].max_order_notional == 10_000
+    assert limits[ETH].max_order_notional == 5_000
     assert limits[BTC].max_order_quantity == limits[ETH].max_order_quantity
