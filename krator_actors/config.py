@@ -145,6 +145,7 @@ class RiskConfig(SymbolRiskConfig):
     max_net_fraction: Positive = Decimal(1)
     max_daily_loss_fraction: Fraction = Decimal("0.05")
     max_drawdown_fraction: Fraction = Decimal("0.05")
+    max_reconciliation_difference: Annotated[Decimal, Field(ge=0)] = Decimal(10)
     max_open_orders: Annotated[int, Field(gt=0)] = 100
     max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
     max_strategy_orders_per_sec: Annotated[int, Field(gt=0)] = 5

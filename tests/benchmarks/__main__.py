@@ -32,6 +32,7 @@ PARTS = (
     "trading",
     "throughput",
     "recovery",
+    "orders",
     "hop",
     "thespian_hop",
     "risk_check",

@@ -32,6 +32,8 @@ KEYS = (
     "spare_p99_ms",
     "breaker_call_us",
     "trading_again_p50_ms",
+    "order_ack_p50_ms",
+    "reconcile_1000_orders_ms",
     "bare_fork_p50_ms",
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
