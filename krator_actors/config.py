@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ from pydantic_core import ErrorDetails
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
+from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import venue_of
 
 _SYMBOL = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
@@ -55,7 +57,9 @@ class VenueConfig(_Section):
     """The venue, and how patient to be with it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,16}$")] = "SIM"
-    kind: Literal["sim", "binance"] = "sim"
+    kind: Literal[
+        "sim", "binance", "binance_usdm", "coinbase", "kraken", "alpaca_iex", "alpaca_sip"
+    ] = "sim"
     url: str = ""
     api_key_env: str = "KRATOR_VENUE_API_KEY"
     api_secret_env: str = "KRATOR_VENUE_API_SECRET"  # noqa: S105 - a name, not a secret
@@ -67,6 +71,11 @@ class VenueConfig(_Section):
     quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
     trade_stale_secs: Annotated[float, Field(gt=0)] = 60.0
     reconcile_secs: Annotated[float, Field(gt=0)] = 30.0
+
+    @property
+    def takes_orders(self) -> bool:
+        """True where order entry is built; elsewhere Krator reads market data only."""
+        return self.kind in {"sim", "binance"}
 
 
 class ExchangeConfig(_Section):
@@ -111,16 +120,26 @@ class RiskConfig(_Section):
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
 
 
+def _written_bar(text: str) -> str:
+    BarSpec.parse(text)
+    return text
+
+
 class _StrategySection(_Section):
     kind: str
     symbol: Symbol
-    bar_secs: Annotated[int, Field(gt=0, le=86_400)] = 5
+    bar: Annotated[str, AfterValidator(_written_bar)] = "5-SECOND-LAST"
     order_notional: Positive = Decimal(500)
 
     @property
     def actor_name(self) -> str:
         """The name of its actor, e.g. ``strategy:BTC-USDT.SIM/sma_cross``."""
         return f"strategy:{self.symbol}/{self.kind}"
+
+    @property
+    def bar_spec(self) -> BarSpec:
+        """``bar``, read."""
+        return BarSpec.parse(self.bar)
 
 
 class _CrossSection(_StrategySection):

@@ -21,6 +21,7 @@ import krator_actors.feed
 import krator_actors.market_reader
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.feed import FeedActor, FeedConfig
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import (
     BarHistory,
@@ -375,7 +376,9 @@ async def test_bars_are_answered_and_the_one_who_asked_hears_what_is_fresh(venue
     async with live(venue) as feed:
         heard = len(told(feed, SMA, MarketStatus))
 
-        answer = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=3), sender=SMA)
+        answer = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=3), sender=SMA
+        )
 
         assert isinstance(answer, BarHistory)
         assert [bar.ts_open // 1_000_000_000 for bar in answer.bars] == [10]
@@ -391,7 +394,9 @@ async def test_bars_that_the_venue_cannot_give_are_an_empty_history(
 ) -> None:
     venue.klines = lambda: web.Response(**answer)
     async with feed_of(venue.url) as feed:
-        history = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=3), sender=SMA)
+        history = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=3), sender=SMA
+        )
 
         assert history == BarHistory(symbol=BTC, bars=())
 
@@ -506,7 +511,9 @@ async def test_simulated_venue_feeds_trades_without_a_hole(exchange: str) -> Non
         ids = [trade.trade_id for trade in told(feed, SMA, TradeTick)]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
         assert told(feed, SMA, MarketDataGap) == []
-        history = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=8), sender=SMA)
+        history = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=8), sender=SMA
+        )
         assert isinstance(history, BarHistory)
         assert all(bar.trades >= 0 for bar in history.bars)
 
