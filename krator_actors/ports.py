@@ -23,7 +23,7 @@ class MalformedFrameError(ValueError):
         self.detail = detail
 
 
-class Channel(enum.Enum):
+class Channel(enum.StrEnum):
     """What can be subscribed to for a symbol."""
 
     TRADES = "trades"

@@ -184,12 +184,12 @@ class AlpacaMarket:
 
     def _ask(self, action: str, streams: Collection[Stream]) -> tuple[str, ...]:
         wanted = {
-            name: sorted(ticker_of(s.symbol) for s in streams if s.channel is channel)
+            name: sorted({ticker_of(s.symbol) for s in streams if s.channel is channel})
             for channel, name in _NAMES.items()
         }
         foreign = {stream.channel for stream in streams} - self.channels
         if foreign:
-            raise ValueError(f"Alpaca does not offer {', '.join(c.value for c in foreign)}")
+            raise ValueError(f"Alpaca does not offer {', '.join(sorted(foreign))}")
         statuses = sorted({ticker_of(stream.symbol) for stream in streams})
         if action == "subscribe":
             wanted["statuses"] = statuses

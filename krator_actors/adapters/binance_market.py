@@ -290,7 +290,7 @@ class BinanceMarket:
 
     def _ask(self, method: str, streams: Collection[Stream], *, begin: bool) -> tuple[str, ...]:
         frames = []
-        ordered = sorted(streams, key=lambda stream: (stream.symbol, stream.channel.value))
+        ordered = sorted(set(streams))
         for start in range(0, len(ordered), _STREAMS_PER_FRAME):
             part = ordered[start : start + _STREAMS_PER_FRAME]
             request = {
@@ -305,7 +305,7 @@ class BinanceMarket:
         return f"{venue_symbol(stream.symbol).lower()}@{self._suffixes[stream.channel]}"
 
     def _read_other(self, frame: _Frame) -> MarketEvent:
-        if "serverShutdown" in (frame.e, frame.stream and _decode_event(frame.data).e):
+        if "serverShutdown" in (frame.e, _event_of(frame)):
             return ClosingAnnounced("serverShutdown")
         if frame.stream:
             raise MalformedFrameError("UNKNOWN_STREAM", frame.stream)
@@ -321,6 +321,12 @@ class BinanceMarket:
         if frame.result is msgspec.UNSET:
             raise MalformedFrameError("UNKNOWN_FRAME")
         return self._requests.confirm(number)
+
+
+def _event_of(frame: _Frame) -> str:
+    # Only of an object: some streams that we do not ask for send arrays.
+    is_object = bytes(memoryview(frame.data)[:1]) == b"{"
+    return _decode_event(frame.data).e if frame.stream and is_object else ""
 
 
 def _require_symbol(said: str, expected: str) -> None:

@@ -330,7 +330,7 @@ class CoinbaseMarket:
 def _requests(kind: str, streams: Collection[Stream]) -> tuple[str, ...]:
     frames = []
     for channel, name in _NAMES.items():
-        products = sorted(product_of(s.symbol) for s in streams if s.channel is channel)
+        products = sorted({product_of(s.symbol) for s in streams if s.channel is channel})
         if products:
             request = {"type": kind, "product_ids": products, "channel": name}
             frames.append(msgspec.json.encode(request).decode())

@@ -193,7 +193,7 @@ class KrakenMarket:
     def _ask(self, method: str, streams: Collection[Stream], *, begin: bool) -> tuple[str, ...]:
         frames = []
         for channel, params in _PARAMS.items():
-            wanted = sorted(stream for stream in streams if stream.channel is channel)
+            wanted = sorted({stream for stream in streams if stream.channel is channel})
             if wanted:
                 pairs = [pair_of(stream.symbol) for stream in wanted]
                 request = {

@@ -187,7 +187,8 @@ class _Side:
 
     def __init__(self, *, best: int, levels: Iterable[BookLevel] = ()) -> None:
         self._best = best
-        self._sizes = {price: size for price, size in levels if size}
+        # Of a price that is there twice the last word counts.
+        self._sizes = {price: size for price, size in dict(levels).items() if size}
         self._prices = sorted(self._sizes)
 
     def __len__(self) -> int:

@@ -169,7 +169,7 @@ async def test_feed_is_ready_without_a_venue_and_says_that_nothing_is_fresh() ->
 async def test_symbol_is_live_with_its_first_quote(venue: Venue) -> None:
     async with live(venue) as feed:
         assert venue.subscriptions == [
-            ["btcusdt@trade", "btcusdt@bookTicker", "ethusdt@trade", "ethusdt@bookTicker"]
+            ["btcusdt@bookTicker", "btcusdt@trade", "ethusdt@bookTicker", "ethusdt@trade"]
         ]
         for receiver in ("risk", SMA, EMA):
             assert told(feed, receiver, MarketStatus)[-1].fresh

@@ -53,7 +53,9 @@ def test_bar_type_is_symbol_step_unit_and_price() -> None:
     ],
 )
 def test_only_bars_of_time_have_a_period_and_of_trades_a_history(
-    text: str, period_secs: int, has_history: bool  # noqa: FBT001 - a case
+    text: str,
+    period_secs: int,
+    has_history: bool,  # noqa: FBT001 - a case
 ) -> None:
     spec = BarSpec.parse(text)
 
