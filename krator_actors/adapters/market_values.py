@@ -39,7 +39,8 @@ UNREADABLE: Final = (
 
 _MAX: Final = Decimal(10) ** 15
 _MIN: Final = Decimal(10) ** -15
-"""No price or size of the real world is above or, unless it is 0, below."""
+"""No price or size of the real world is above, no price or trade below."""
+_ZERO: Final = Decimal(0)
 _MAX_SECS: Final = 4_102_444_800
 _TEXT_LIMIT: Final = 200
 
@@ -75,7 +76,7 @@ def require_positive(*values: Decimal) -> None:
 def require_sizes(*values: Decimal) -> None:
     """As ``require_positive``, but zero is allowed."""
     for value in values:
-        if value and not _MIN <= value <= _MAX:
+        if not _ZERO <= value <= _MAX:
             raise MalformedFrameError("BAD_NUMBER", f"{short(value)} is no size")
 
 
@@ -83,21 +84,23 @@ def require_levels(*sides: Levels) -> None:
     """Raise MalformedFrameError unless all prices are positive and no size is below 0."""
     for side in sides:
         for price, size in side:
-            if not _MIN <= price <= _MAX or (size and not _MIN <= size <= _MAX):
+            if not _MIN <= price <= _MAX or not _ZERO <= size <= _MAX:
                 raise MalformedFrameError("BAD_NUMBER", f"{short(price)}, {short(size)}")
 
 
 def checked_quote(quote: QuoteTick) -> QuoteTick:
     """Return the quote; MalformedFrameError when it is one-sided, crossed or no number."""
+    if _MIN <= quote.bid <= quote.ask <= _MAX and (
+        _ZERO <= quote.bid_size <= _MAX and _ZERO <= quote.ask_size <= _MAX
+    ):
+        return quote
     if not quote.bid or not quote.ask:
         raise MalformedFrameError("ONE_SIDED_QUOTE", quote.symbol)
     require_positive(quote.bid, quote.ask)
     require_sizes(quote.bid_size, quote.ask_size)
-    if quote.bid > quote.ask:
-        raise MalformedFrameError(
-            "CROSSED_QUOTE", f"{quote.symbol}: bid {quote.bid} is above ask {quote.ask}"
-        )
-    return quote
+    raise MalformedFrameError(
+        "CROSSED_QUOTE", f"{quote.symbol}: bid {quote.bid} is above ask {quote.ask}"
+    )
 
 
 def checked_bar(bar: Bar) -> Bar:

@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestServer
 
 import krator_actors.feed
 import krator_actors.market_reader
+from krator_actors.adapters.venues import MARKET_VENUES
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.feed import FeedActor, FeedConfig
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
@@ -402,14 +403,20 @@ async def test_bars_that_the_venue_cannot_give_are_an_empty_history(
 
 
 @pytest.mark.parametrize(
-    "request_", [("SOL-USDT.SIM", 5, 3), (BTC, 0, 3), (BTC, 5, 0), (BTC, -5, 3)]
+    "request_",
+    [
+        ("SOL-USDT.SIM", "5-SECOND-LAST", 3),
+        (BTC, "5-SECOND-LAST", 0),
+        (BTC, "5-SECOND-MID", 3),
+        (BTC, "9-TICK-LAST", 3),
+    ],
 )
 async def test_bars_that_cannot_be_are_not_asked_for(
-    venue: Venue, request_: tuple[str, int, int]
+    venue: Venue, request_: tuple[str, str, int]
 ) -> None:
-    symbol, period_secs, count = request_
+    symbol, spec, count = request_
     async with feed_of(venue.url) as feed:
-        request = BarsRequest(symbol=symbol, period_secs=period_secs, count=count)
+        request = BarsRequest(symbol=symbol, spec=BarSpec.parse(spec), count=count)
 
         assert await feed.deliver(request) == BarHistory(symbol=symbol, bars=())
         assert not any(call.startswith("klines") for call in venue.rest_calls)
@@ -468,9 +475,7 @@ async def test_address_that_is_none_is_refused_at_the_start(url: str) -> None:
 
 
 def test_binance_itself_needs_no_address() -> None:
-    venue = VenueConfig(kind="binance", name="BINANCE")
-
-    assert krator_actors.feed._addresses(venue, "") == (
+    assert krator_actors.feed._addresses(MARKET_VENUES["binance"], "") == (
         "wss://stream.binance.com:9443",
         "https://api.binance.com",
     )
@@ -515,7 +520,7 @@ async def test_simulated_venue_feeds_trades_without_a_hole(exchange: str) -> Non
             BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=8), sender=SMA
         )
         assert isinstance(history, BarHistory)
-        assert all(bar.trades >= 0 for bar in history.bars)
+        assert all(bar.trades for bar in history.bars)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,8 @@ def records(name: str) -> Iterator[dict[str, Any]]:
     path = PROTOCOL / name
     if not path.exists():
         pytest.skip(f"no recorded session at {path}; set KRATOR_TEST_DATA")
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
-        yield from map(json.loads, lines)
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    yield from map(json.loads, text.splitlines())
 
 
 def received(name: str) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -119,4 +120,4 @@ def test_book_update_keeps_a_size_of_zero() -> None:
     event = decoded(frame("btcusdt@depth@100ms", {**BOOK, "b": [["99", "0.00000000"]]}))
 
     assert isinstance(event, BookDelta)
-    assert event.bids == ((99, 0),)
+    assert event.bids == ((Decimal(99), Decimal(0)),)

@@ -109,13 +109,11 @@ def with_wire_digits(frame: str) -> str:
 
     Kraken writes a price of BTC/USD with 1 digit behind the point, a quantity with 8.
     """
-    for key, digits in (("price", 1), ("qty", 8)):
-        frame = re.sub(
-            rf'"{key}":([-0-9.e]+)',
-            lambda match, key=key, digits=digits: f'"{key}":{Decimal(match[1]):.{digits}f}',
-            frame,
-        )
-    return frame
+    return re.sub(
+        r'"(price|qty)":([-0-9.e]+)',
+        lambda match: f'"{match[1]}":{Decimal(match[2]):.{1 if match[1] == "price" else 8}f}',
+        frame,
+    )
 
 
 def test_kraken_checksums_of_the_v2_frames_reproduce() -> None:

@@ -135,7 +135,7 @@ def test_the_side_of_a_coinbase_trade_is_the_maker_s() -> None:
                 agree += at_ask is (event.aggressor is OrderSide.BUY)
                 differ += at_ask is not (event.aggressor is OrderSide.BUY)
 
-    assert agree > 5 * differ
+    assert (agree, differ) == (50, 0)
 
 
 def test_every_frame_of_the_kraken_session_is_read() -> None:

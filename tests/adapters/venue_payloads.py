@@ -142,7 +142,7 @@ def bar(symbol: str, spec: str = "1-MINUTE-LAST", **changes: Any) -> Bar:
     return Bar(**{**fields, **changes})
 
 
-def book(kind: type[BookSnapshot] | type[BookDelta], symbol: str, **changes: Any) -> MarketEvent:
+def book(kind: type[BookSnapshot | BookDelta], symbol: str, **changes: Any) -> MarketEvent:
     fields: dict[str, Any] = {
         "symbol": symbol,
         "last_id": 0,
@@ -213,7 +213,7 @@ def binance(name: str, symbol: str, make: Callable[[Sequence[str]], MarketCodec]
                         previous_id=37 if futures else None,
                     )
                 ],
-            ),  # fmt: skip
+            ),
             "trade": Case(
                 [
                     stream(
@@ -228,7 +228,7 @@ def binance(name: str, symbol: str, make: Callable[[Sequence[str]], MarketCodec]
                     )
                 ],
                 [trade(symbol, 9, OrderSide.SELL)],
-            ),  # fmt: skip
+            ),
             "quote": Case(
                 [stream("bookTicker", ticker)],
                 [quote(symbol, update_id=40, ts_event=AT_NS if futures else NOW_NS)],
@@ -308,7 +308,7 @@ def coinbase() -> VenueCells:
                     )
                 ],
                 [StreamsChanged(all_streams)],
-            ),  # fmt: skip
+            ),
             "unsubscribed": Case(
                 [frame("subscriptions", {"subscriptions": {"ticker": []}})],
                 [StreamsChanged(frozenset())],
@@ -333,7 +333,7 @@ def coinbase() -> VenueCells:
                     )
                 ],
                 [book(BookSnapshot, symbol)],
-            ),  # fmt: skip
+            ),
             "diff": Case(
                 [
                     frame(
@@ -346,7 +346,7 @@ def coinbase() -> VenueCells:
                     )
                 ],
                 [book(BookDelta, symbol)],
-            ),  # fmt: skip
+            ),
             "trade": Case(
                 [frame("market_trades", {"type": "update", "trades": [one(10), one(9)]})],
                 [trade(symbol, 9, OrderSide.SELL), trade(symbol, 10, OrderSide.SELL)],
@@ -366,7 +366,7 @@ def coinbase() -> VenueCells:
                         trades=None,
                     )
                 ],
-            ),  # fmt: skip
+            ),
             "rate limit": Case(
                 [{"type": "error", "message": "rate limit exceeded"}],
                 [RateLimited("rate limit exceeded")],
@@ -394,7 +394,7 @@ def coinbase() -> VenueCells:
 
 def kraken() -> VenueCells:
     symbol = "BTC-USD.KRAKEN"
-    params = {
+    params: dict[str, dict[str, Any]] = {
         "trade": {"channel": "trade", "snapshot": False},
         "ticker": {"channel": "ticker", "event_trigger": "bbo"},
         "book": {"channel": "book", "depth": 100},
@@ -449,7 +449,7 @@ def kraken() -> VenueCells:
                     }
                 ],
                 [StreamsRefused(steps[0], "Event(s) not found")],
-            ),  # fmt: skip
+            ),
             "heartbeat": Case(
                 [{"channel": "heartbeat"}, {"method": "pong", "req_id": 3}],
                 [Heartbeat(), Heartbeat()],
@@ -460,7 +460,7 @@ def kraken() -> VenueCells:
                     for word in ("online", "maintenance")
                 ],
                 [TradingStatus("", True, "online"), TradingStatus("", False, "maintenance")],
-            ),  # fmt: skip
+            ),
             "snapshot": Case(
                 [Wire(level2 % ("snapshot", "3.00000000"))],
                 [book(BookSnapshot, symbol, depth=100, checksum=77)],
@@ -487,7 +487,7 @@ def kraken() -> VenueCells:
                     }
                 ],
                 [trade(symbol, 9, OrderSide.SELL)],
-            ),  # fmt: skip
+            ),
             "quote": Case(
                 [
                     {
@@ -506,14 +506,14 @@ def kraken() -> VenueCells:
                     }
                 ],
                 [quote(symbol)],
-            ),  # fmt: skip
+            ),
             "bar": Case(
                 [
                     {"channel": "ohlc", "type": "update", "data": [candle(opened)]}
                     for opened in (OPEN, OPEN, "2026-09-21T14:14:00.000000000Z")
                 ],
                 [bar(symbol)],
-            ),  # fmt: skip
+            ),
             "rate limit": Case(
                 [
                     {
@@ -524,7 +524,7 @@ def kraken() -> VenueCells:
                     }
                 ],
                 [RateLimited("Exceeded msg rate")],
-            ),  # fmt: skip
+            ),
             "closing": NotOffered("the status channel tells of maintenance"),
             "missing frame": NotOffered("books have checksums, trades have ids"),
             "unknown": Case(
@@ -577,7 +577,7 @@ def alpaca() -> VenueCells:
                     TradingStatus(symbol, False, "H Halted"),
                     TradingStatus(symbol, True, "T Trading"),
                 ],
-            ),  # fmt: skip
+            ),
             "snapshot": NotOffered("there are no order books of stocks"),
             "diff": NotOffered("there are no order books of stocks"),
             "trade": Case(
@@ -608,7 +608,7 @@ def alpaca() -> VenueCells:
                     ]
                 ],
                 [trade(symbol, 9, None, size=d("25")), trade(symbol, 4, None, size=d("1"))],
-            ),  # fmt: skip
+            ),
             "quote": Case(
                 [
                     [
@@ -628,7 +628,7 @@ def alpaca() -> VenueCells:
                     ]
                 ],
                 [quote(symbol)],
-            ),  # fmt: skip
+            ),
             "bar": Case(
                 [
                     [
@@ -647,7 +647,7 @@ def alpaca() -> VenueCells:
                     ]
                 ],
                 [bar(symbol)],
-            ),  # fmt: skip
+            ),
             "rate limit": Case(
                 [[{"T": "error", "code": 406, "msg": "connection limit exceeded"}]],
                 [RateLimited("connection limit exceeded (code 406)")],

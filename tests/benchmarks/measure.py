@@ -39,6 +39,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """SIGKILLs of each of feed, strategy, risk and order"""
     recovery_events: int = 100_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -55,6 +57,7 @@ QUICK = Counts(
     restarts=30,
     recovery_rounds=2,
     recovery_events=10_000,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -72,6 +75,7 @@ TINY = Counts(
     restarts=3,
     recovery_rounds=1,
     recovery_events=100,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

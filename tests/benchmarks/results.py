@@ -33,6 +33,7 @@ KEYS = (
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
     "rss_mb_per_strategy",
+    "feed_decode_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",

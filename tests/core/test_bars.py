@@ -109,7 +109,7 @@ def test_trades_that_come_in_another_order_make_the_same_bar(order: tuple[int, .
 
     (bar,) = built([*(trades[n] for n in order), trade(4, 15)])
 
-    assert (bar.open, bar.high, bar.low, bar.close) == (7, 9, 5, 5)
+    assert [bar.open, bar.high, bar.low, bar.close] == [7, 9, 5, 5]
 
 
 def test_the_bar_in_work_can_be_seen_and_there_is_none_before_the_first_trade() -> None:
@@ -131,7 +131,7 @@ def test_a_foreign_symbol_is_refused() -> None:
 def test_bars_keep_every_trade_and_are_in_order(trades: list[TradeTick]) -> None:
     bars = all_bars(trades)
 
-    assert sum(bar.trades for bar in bars) == len(trades)
+    assert sum(bar.trades or 0 for bar in bars) == len(trades)
     assert sum(bar.volume for bar in bars) == sum(t.size for t in trades)
     assert [bar.ts_open for bar in bars] == sorted({period_start(t.ts_event, 5) for t in trades})
     assert all(bar.low <= min(bar.open, bar.close) for bar in bars)
@@ -387,7 +387,7 @@ def test_bars_of_quotes_follow_their_price(price: str, ohlc: tuple[int, ...]) ->
     bar = bars[-1]
     assert bars[:-1] == [None] * 3
     assert bar is not None
-    assert (bar.open, bar.high, bar.low, bar.close) == ohlc
+    assert [bar.open, bar.high, bar.low, bar.close] == list(ohlc)
     assert (bar.volume, bar.trades) == (0, 3)
 
 

@@ -79,9 +79,9 @@ def test_top_has_the_best_levels_first_and_no_more_than_asked_for() -> None:
 
     assert top is not None
     assert best is not None
-    assert top.bids == ((99, 1), (98, 2))
-    assert top.asks == ((101, 3), (102, 4))
-    assert (best.bids, best.asks) == (((99, 1),), ((101, 3),))
+    assert top.bids == levels(((99, 1), (98, 2)))
+    assert top.asks == levels(((101, 3), (102, 4)))
+    assert (best.bids, best.asks) == (levels([(99, 1)]), levels([(101, 3)]))
     assert len(book()) == 4
 
 
@@ -93,8 +93,8 @@ def test_delta_sets_adds_and_removes_levels() -> None:
     top = made.top(9)
     assert state is BookState.LIVE
     assert top is not None
-    assert top.bids == ((98, 2), (97, 5))
-    assert top.asks == ((Decimal("100.5"), 1), (101, 9), (102, 4))
+    assert top.bids == levels(((98, 2), (97, 5)))
+    assert top.asks == levels((("100.5", 1), (101, 9), (102, 4)))
     assert (top.ts_event, top.ts_init) == (3, 4)
 
 
@@ -207,7 +207,7 @@ def test_deltas_that_waited_for_the_snapshot_are_applied() -> None:
     top = made.top(9)
     assert state is BookState.LIVE
     assert top is not None
-    assert top.bids == ((99, 1), (96, 8))
+    assert top.bids == levels(((99, 1), (96, 8)))
     assert made.last_id == 13
 
 
