@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +17,7 @@ from krator_actors.config import (
     MeanReversionConfig,
     SmaCrossConfig,
     StrategyConfig,
+    VenueConfig,
     load,
 )
 
@@ -234,3 +235,25 @@ def test_unreadable_file_names_itself(tmp_path: Path, content: bytes) -> None:
 def test_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config PATH"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("bar", "why"), [("5-SECOND", "is not like"), ("2-DAY-LAST", "longer than a day")]
+)
+def test_bar_that_cannot_be_is_refused_with_its_key(loaded: Loaded, bar: str, why: str) -> None:
+    text = f'[[strategies]]\nsymbol = "BTC-USDT.SIM"\nbar = "{bar}"\n'
+
+    with pytest.raises(ConfigError, match=f"strategies.0.bar: .*{why}"):
+        loaded(text)
+
+
+def test_bars_of_quotes_and_of_volume_may_be_decided_on(loaded: Loaded) -> None:
+    for bar in ("10-VOLUME-LAST", "1-MINUTE-MID"):
+        config = loaded(f'[[strategies]]\nsymbol = "BTC-USDT.SIM"\nbar = "{bar}"\n')
+
+        assert str(config.strategies[0].bar_spec) == bar
+
+
+@pytest.mark.parametrize("kind", get_args(VenueConfig.model_fields["kind"].annotation))
+def test_orders_go_to_two_kinds_of_venue_only(kind: Any) -> None:
+    assert VenueConfig(kind=kind).takes_orders is (kind in {"sim", "binance"})

@@ -6,6 +6,7 @@ What is Binance's own is in test_binance_rest.py.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -255,7 +256,7 @@ def test_no_answer_raises_anything_but_malformed(
         good = body(name, kind)
         at = data.draw(st.integers(0, len(good)))
         answer = good[:at] + answer + good[at + data.draw(st.integers(0, 9)) :]
-    read = {
+    read: dict[str, Callable[[bytes], object]] = {
         "instruments": requests.read_instruments,
         "trades": lambda answer: requests.read_trades(answer, symbol, 1),
         "bars": lambda answer: requests.read_bars(answer, symbol, MINUTE, 10),

@@ -388,7 +388,8 @@ def test_bars_of_quotes_follow_their_price(price: str, ohlc: tuple[int, ...]) ->
     assert bars[:-1] == [None] * 3
     assert bar is not None
     assert [bar.open, bar.high, bar.low, bar.close] == list(ohlc)
-    assert (bar.volume, bar.trades) == (0, 3)
+    assert bar.volume == 0
+    assert bar.trades == 3
 
 
 def test_trades_are_nothing_to_bars_of_quotes_and_the_reverse() -> None:
