@@ -29,7 +29,7 @@ from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import venue_of
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
 
 Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
 Positive = Annotated[Decimal, Field(gt=0)]
