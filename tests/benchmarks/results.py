@@ -47,6 +47,7 @@ KEYS = (
     "rss_mb_per_strategy",
     "indicator_values_per_second",
     "window_values_per_second",
+    "feed_decode_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",
