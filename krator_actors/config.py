@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,9 +26,11 @@ from pydantic_core import ErrorDetails
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
+from krator_actors.core.trading_hours import parse as parse_hours
+from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import venue_of
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
 
 Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
 Positive = Annotated[Decimal, Field(gt=0)]
@@ -55,7 +58,9 @@ class VenueConfig(_Section):
     """The venue, and how patient to be with it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,16}$")] = "SIM"
-    kind: Literal["sim", "binance"] = "sim"
+    kind: Literal[
+        "sim", "binance", "binance_usdm", "coinbase", "kraken", "alpaca_iex", "alpaca_sip"
+    ] = "sim"
     url: str = ""
     api_key_env: str = "KRATOR_VENUE_API_KEY"
     api_secret_env: str = "KRATOR_VENUE_API_SECRET"  # noqa: S105 - a name, not a secret
@@ -67,6 +72,11 @@ class VenueConfig(_Section):
     quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
     trade_stale_secs: Annotated[float, Field(gt=0)] = 60.0
     reconcile_secs: Annotated[float, Field(gt=0)] = 30.0
+
+    @property
+    def takes_orders(self) -> bool:
+        """True where order entry is built; elsewhere Krator reads market data only."""
+        return self.kind in {"sim", "binance"}
 
 
 class ExchangeConfig(_Section):
@@ -86,6 +96,10 @@ class PostgresConfig(_Section):
     dsn_env: str = "KRATOR_POSTGRES_DSN"
     commit_interval_ms: Annotated[int, Field(gt=0)] = 20
     batch_limit: Annotated[int, Field(gt=0)] = 5_000
+    anchor_secs: Annotated[float, Field(gt=0)] = 60.0
+    keep_days: Annotated[int, Field(ge=0)] = 0
+    require_tls: bool = True
+    store_ticks: bool = False
 
 
 class RedisConfig(_Section):
@@ -97,30 +111,88 @@ class RedisConfig(_Section):
     cache_ttl_secs: Annotated[float, Field(gt=0)] = 10.0
     timeout_secs: Annotated[float, Field(gt=0, le=60)] = 1.0
     max_memory_bytes: Annotated[int, Field(ge=4_000_000)] = 64_000_000
+    require_tls: bool = True
 
 
-class RiskConfig(_Section):
-    """The limits. There is no "unlimited"."""
+def _checked_hours(window: str) -> str:
+    parse_hours(window)
+    return window
+
+
+TradingHours = Annotated[str, AfterValidator(_checked_hours)]
+"""``always``, or ``Mon 08:00-Fri 21:30``, UTC"""
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class SymbolRiskConfig(_Section):
+    """The limits of a symbol."""
 
     max_position_fraction: Fraction = Decimal("0.02")
-    max_daily_loss_fraction: Fraction = Decimal("0.05")
-    max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
     max_order_notional: Positive = Decimal(5_000)
+    max_order_quantity: Positive = Decimal(1_000_000)
+    max_symbol_open_orders: Annotated[int, Field(gt=0)] = 20
+    max_symbol_orders_per_sec: Annotated[int, Field(gt=0)] = 5
+    max_symbol_messages_per_sec: Annotated[int, Field(gt=0)] = 20
     price_collar_fraction: Fraction = Decimal("0.01")
-    quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
+    last_collar_fraction: Fraction = Decimal("0.02")
+    average_collar_fraction: Fraction = Decimal("0.05")
+    max_volatility_fraction: Fraction = Decimal("0.1")
+    max_gap_fraction: Fraction = Decimal("0.05")
+    price_window_secs: Seconds = 300.0
+    max_volume_fraction: Fraction = Decimal(1)
+    volume_window_secs: Seconds = 300.0
+    quote_stale_secs: Seconds = 5.0
+    duplicate_secs: Seconds = 1.0
+    trading_hours: tuple[TradingHours, ...] = ("always",)
+
+
+class RiskConfig(SymbolRiskConfig):
+    """The limits of the account, and of every symbol that has none of its own."""
+
+    max_gross_fraction: Positive = Decimal(1)
+    max_net_fraction: Positive = Decimal(1)
+    max_daily_loss_fraction: Fraction = Decimal("0.05")
+    max_drawdown_fraction: Fraction = Decimal("0.05")
+    max_reconciliation_difference: Annotated[Decimal, Field(ge=0)] = Decimal(10)
+    max_open_orders: Annotated[int, Field(gt=0)] = 100
+    max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
+    max_strategy_orders_per_sec: Annotated[int, Field(gt=0)] = 5
+    max_messages_per_sec: Annotated[int, Field(gt=0)] = 40
+    max_strategy_messages_per_sec: Annotated[int, Field(gt=0)] = 20
+    max_executions: Annotated[int, Field(gt=0, le=1_000_000)] = 200
+    executions_secs: Seconds = 600.0
+    restricted_symbols: tuple[Symbol, ...] = ()
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
+    symbols: dict[Symbol, SymbolRiskConfig] = {}
+
+    def of_symbol(self, symbol: str) -> SymbolRiskConfig:
+        """Return the limits of ``symbol``: its own keys, and for the rest those of ``[risk]``."""
+        own = self.symbols.get(symbol)
+        if own is None:
+            return self
+        return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+
+
+def _written_bar(text: str) -> str:
+    BarSpec.parse(text)
+    return text
 
 
 class _StrategySection(_Section):
     kind: str
     symbol: Symbol
-    bar_secs: Annotated[int, Field(gt=0, le=86_400)] = 5
+    bar: Annotated[str, AfterValidator(_written_bar)] = "5-SECOND-LAST"
     order_notional: Positive = Decimal(500)
 
     @property
     def actor_name(self) -> str:
         """The name of its actor, e.g. ``strategy:BTC-USDT.SIM/sma_cross``."""
         return f"strategy:{self.symbol}/{self.kind}"
+
+    @property
+    def bar_spec(self) -> BarSpec:
+        """``bar``, read."""
+        return BarSpec.parse(self.bar)
 
 
 class _CrossSection(_StrategySection):
@@ -217,6 +289,7 @@ class SupervisionConfig(_Section):
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
     heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+    max_rss_bytes: Annotated[int, Field(gt=0)] = 2_147_483_648
     pin_hot_path: bool = False
 
 
@@ -261,6 +334,9 @@ class Config(_Section):
             raise ValueError(
                 f"strategies: {', '.join(foreign)} is not at the configured venue {self.venue.name}"
             )
+        unknown = sorted({*self.risk.symbols, *self.risk.restricted_symbols} - set(symbols))
+        if unknown:
+            raise ValueError(f"risk: {', '.join(unknown)} is not traded by any strategy")
         return self
 
     @property
@@ -313,6 +389,8 @@ def _explained(item: ErrorDetails) -> str:
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
     sections.update((kind.model_fields["kind"].default, kind) for kind in get_args(StrategyConfig))
+    if where[:2] == ("risk", "symbols"):
+        return list(SymbolRiskConfig.model_fields)
     # The key itself is last; before it the section or the strategy's kind, or nothing.
     section: Any = sections[str(where[-2])] if len(where) > 1 else Config
     return list(section.model_fields)

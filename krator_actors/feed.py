@@ -1,7 +1,7 @@
 """The feed: one venue's market data, told to the strategies of each symbol and to risk.
 
-Ticks never pass through the inbox: the session's callback decodes, checks and queues them, and
-one task tells them. The inbox is for questions.
+Ticks never pass through the inbox: the session's callback decodes, checks and tells them; what
+its receiver has no room for is queued, and one task tells it. The inbox is for questions.
 """
 
 from __future__ import annotations
@@ -14,32 +14,43 @@ from typing import Any, ClassVar, assert_never
 from loguru import logger
 
 from krator_actors import clock
-from krator_actors.adapters.binance_market import BinanceMarket
-from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
+from krator_actors.adapters.venues import MARKET_VENUES, MarketVenue
 from krator_actors.config import ConfigError, VenueConfig
-from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
+from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, Tape, TradeSequence
 from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
 from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import (
+    Bar,
     BarHistory,
     BarsRequest,
+    BookDelta,
+    BookSnapshot,
     Instruments,
     InstrumentsRequest,
     MarketDataGap,
     MarketStatus,
     QuoteTick,
+    TradeSummary,
     TradeTick,
 )
 from krator_actors.model import NANOS_PER_SEC, Instrument
 from krator_actors.ports import (
-    BookUpdate,
+    Channel,
     ClosingAnnounced,
-    MalformedFrameError,
+    FramesMissing,
+    Heartbeat,
+    LoggedIn,
     MarketCodec,
-    RequestAnswered,
+    MarketEvent,
+    RateLimited,
+    Stream,
+    StreamsChanged,
+    StreamsRefused,
+    TradingStatus,
+    UnknownFrame,
 )
 from krator_actors.venue_errors import VenueUnavailableError
 from supervisors.actor import Actor
@@ -48,8 +59,6 @@ from supervisors.messages import Delivery, Message
 RISK = "risk"
 RCA = "rca"
 
-_BINANCE_STREAMS = "wss://stream.binance.com:9443"
-_BINANCE_REST = "https://api.binance.com"
 _QUEUE_LIMIT = 20_000
 """messages that wait to be told: many seconds of the busiest recorded market"""
 _CONFLATE_ABOVE = 1_000
@@ -67,7 +76,7 @@ _INSTRUMENTS_REFRESH_SECS = 3_600.0
 class FeedConfig:
     """What a feed is started with.
 
-    ``url`` is the HTTP base of the simulated venue; empty for Binance's own hosts.
+    ``url`` is the HTTP base of the simulated venue; empty for a real venue's own hosts.
     """
 
     venue: VenueConfig
@@ -84,6 +93,7 @@ class _Stream:
     strategies: tuple[str, ...]
     trades: TradeSequence
     freshness: Freshness
+    tape: Tape
     # What was last told in a MarketStatus.
     told: str = CONNECTING
 
@@ -97,30 +107,39 @@ class FeedActor(Actor):
     async def on_start(self) -> None:
         """Say that nothing is known yet, and begin to connect; ready at once."""
         venue = self.config.venue
-        streams_url, rest_url = _addresses(venue, self.config.url)
+        self._venue = MARKET_VENUES[venue.kind]
+        streams_url, rest_url = _addresses(self._venue, self.config.url)
         self._logger = logger.bind(component=self.name)
-        self._codec: MarketCodec = BinanceMarket(self.config.symbols)
+        # Of the connection at hand.
+        self._codec: MarketCodec = self._venue.codec(self.config.symbols)
         self._reader = MarketReader(
             RestClient(rest_url, timeout_secs=venue.request_timeout_secs),
-            BinanceRest(self.config.symbols),
+            self._venue.requests(self.config.symbols),
             symbols=self.config.symbols,
             component=self.name,
         )
         self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
-        # Told in this order by one task, so that on_text never waits; each with its receivers.
+        # Told in this order by one task, because on_text must not wait; each with its receivers.
         self._queue = TickQueue(limit=_QUEUE_LIMIT, conflate_above=_CONFLATE_ABOVE)
         self._queued = asyncio.Event()
+        # True while that task waits for a receiver, whose message is in the queue no more.
+        self._telling = False
         # Trades left out because the queue was full and not reported yet; frames by why they could
         # not be read.
         self._overflowed = 0
         self._malformed: dict[str, int] = {}
         self._report_ns = 0
-        # The subscription that waits for its answer: its request id and who waits.
-        self._subscription: tuple[int, asyncio.Future[str]] | None = None
-        self._last_request_id = 0
+        # Every symbol's trades and quotes; no actor reads books or the venue's bars.
+        self._wanted = frozenset(
+            Stream(symbol, channel)
+            for symbol in self.config.symbols
+            for channel in (Channel.TRADES, Channel.QUOTES)
+        )
+        # Who waits for the subscription: done with why it was refused, empty when it was not.
+        self._subscription: asyncio.Future[str] | None = None
         self._session = Session(
-            streams_url + self._codec.stream_path,
+            streams_url + self._venue.stream_path,
             on_connected=self._on_connected,
             on_text=self._on_text,
             on_disconnected=self._on_disconnected,
@@ -159,10 +178,11 @@ class FeedActor(Actor):
     # -- the connection ------------------------------------------------------------------------
 
     async def _on_connected(self) -> None:
-        self._last_request_id += 1
+        self._codec = self._venue.codec(self.config.symbols)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._subscription = (self._last_request_id, answer)
-        self._session.send(self._codec.subscribe(self._last_request_id))
+        self._subscription = answer
+        for frame in self._codec.subscribe(self._wanted):
+            self._session.send(frame)
         now_ns = clock.monotonic_ns()
         for symbol, stream in self._streams.items():
             stream.freshness.on_connected(now_ns)
@@ -188,22 +208,26 @@ class FeedActor(Actor):
             self._review(symbol, stream, now_ns)
 
     def _on_text(self, text: str) -> None:
-        try:
-            event = self._codec.decode(text, clock.utc_ns())
-        except MalformedFrameError as error:
-            self._on_malformed(error)
-            return
+        for event in self._codec.decode(text, clock.utc_ns()):
+            self._on_event(event)
+
+    def _on_event(self, event: MarketEvent) -> None:
         match event:
             case QuoteTick():
                 self._on_quote(event)
             case TradeTick():
                 self._on_trade(event)
-            case RequestAnswered():
-                self._on_answered(event)
-            case ClosingAnnounced():
-                self._session.drop("the venue is about to shut down")
-            case BookUpdate():
-                pass  # not subscribed: no actor reads books yet
+            case StreamsChanged():
+                if event.active >= self._wanted:
+                    self._answer_subscription("")
+            case StreamsRefused(reason=reason) | RateLimited(reason=reason):
+                self._answer_subscription(reason)
+            case ClosingAnnounced() | FramesMissing():
+                self._session.drop(f"the venue: {event}")
+            case UnknownFrame():
+                self._on_malformed(event)
+            case BookSnapshot() | BookDelta() | Bar() | LoggedIn() | Heartbeat() | TradingStatus():
+                pass  # nobody reads them
             case _:
                 assert_never(event)
 
@@ -211,8 +235,10 @@ class FeedActor(Actor):
         stream = self._streams[quote.symbol]
         now_ns = clock.monotonic_ns()
         stream.freshness.on_quote(now_ns)
-        self._queue.put_quote((*stream.strategies, RISK), quote)
-        self._queued.set()
+        receivers = self._offered((*stream.strategies, RISK), quote)
+        if receivers:
+            self._queue.put_quote(receivers, quote)
+            self._queued.set()
         if stream.told != LIVE:
             self._review(quote.symbol, stream, now_ns)
 
@@ -222,6 +248,7 @@ class FeedActor(Actor):
         stream.freshness.on_trade(now_ns)
         if stream.trades.is_repeated(trade):
             return
+        stream.tape.on_trade(trade)
         if self._queue.is_full:
             # Not counted in the sequence, so that the next trade that has room declares the gap.
             self._overflowed += 1
@@ -243,14 +270,11 @@ class FeedActor(Actor):
             event_type="market_data_gap", symbol=gap.symbol, count=gap.count, reason=gap.reason
         ).warning("trades missing")
 
-    def _on_answered(self, answered: RequestAnswered) -> None:
-        if self._subscription is None or self._subscription[0] != answered.request_id:
-            return  # of an earlier connection's subscription, or of none of ours
-        future = self._subscription[1]
-        if not future.done():
-            future.set_result(answered.error)
+    def _answer_subscription(self, error: str) -> None:
+        if self._subscription is not None and not self._subscription.done():
+            self._subscription.set_result(error)
 
-    def _on_malformed(self, error: MalformedFrameError) -> None:
+    def _on_malformed(self, error: UnknownFrame) -> None:
         self._malformed[error.reason] = self._malformed.get(error.reason, 0) + 1
         now_ns = clock.monotonic_ns()
         if now_ns < self._report_ns:
@@ -273,6 +297,7 @@ class FeedActor(Actor):
             now_ns = clock.monotonic_ns()
             for symbol, stream in self._streams.items():
                 self._review(symbol, stream, now_ns)
+                self._tell_risk(stream.tape.news(now_ns))
             if all(
                 stream.freshness.silent_ns(now_ns) > silent_limit_ns
                 for stream in self._streams.values()
@@ -307,6 +332,10 @@ class FeedActor(Actor):
         )
         self._put((RCA,), stall)
 
+    def _tell_risk(self, summary: TradeSummary | None) -> None:
+        if summary is not None:
+            self._put((RISK,), summary)
+
     def _status(self, symbol: str) -> MarketStatus:
         told = self._streams[symbol].told
         return MarketStatus(symbol=symbol, fresh=told == LIVE, reason=told, ts_event=clock.utc_ns())
@@ -315,17 +344,29 @@ class FeedActor(Actor):
         for symbol, stream in self._streams.items():
             if sender == RISK or sender in stream.strategies:
                 self._put((sender,), self._status(symbol))
+            if sender == RISK:
+                self._tell_risk(stream.tape.summary(clock.monotonic_ns()))
 
     # -- telling -------------------------------------------------------------------------------
 
     def _put(self, receivers: Sequence[str], message: Message) -> None:
-        self._queue.put(receivers, message)
-        self._queued.set()
+        receivers = self._offered(receivers, message)
+        if receivers:
+            self._queue.put(receivers, message)
+            self._queued.set()
+
+    def _offered(self, receivers: Sequence[str], message: Message) -> Sequence[str]:
+        """Tell it now to those that take it; return those that do not. Nobody overtakes a queue."""
+        if self._telling or self._queue:
+            return receivers
+        return [receiver for receiver in receivers if not self.offer(receiver, message)]
 
     async def _tell_queued(self) -> None:
         while True:
+            self._telling = False
             await self._queued.wait()
             self._queued.clear()
+            self._telling = True
             while self._queue:
                 receivers, message = self._queue.take()
                 for receiver in receivers:
@@ -364,13 +405,14 @@ class FeedActor(Actor):
             freshness=Freshness(
                 quote_stale_secs=venue.quote_stale_secs, trade_stale_secs=venue.trade_stale_secs
             ),
+            tape=Tape(symbol, clock.monotonic_ns()),
         )
 
 
-def _addresses(venue: VenueConfig, url: str) -> tuple[str, str]:
+def _addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
     """Return where the streams are, and the REST API."""
-    if not url and venue.kind == "binance":
-        return _BINANCE_STREAMS, _BINANCE_REST
+    if not url and venue.streams_url:
+        return venue.streams_url, venue.rest_url
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
     base = url.rstrip("/")

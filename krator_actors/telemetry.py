@@ -36,6 +36,7 @@ _CHECK_EVERY_SECS = 0.25
 _MAX_TRACEBACK_CHARS = 8_192
 _MAX_FIELD_BYTES = 32_768
 _MAX_KNOWN = 4_096
+_MIN_SECRET_CHARS = 8
 _MAX_KNOWN_CHARS = 128
 _FIRST = ("component", "event_type")
 _UNREADABLE = b'{"level":"ERROR","component":"log","event_type":"log_unreadable"}\n'
@@ -210,8 +211,10 @@ def protect(config: Config | None = None) -> Redactor:
 
 def _secrets(config: Config) -> Iterable[str]:
     venue = config.venue
-    yield os.environ.get(venue.api_key_env, "")
-    yield os.environ.get(venue.api_secret_env, "")
+    for name, value in os.environ.items():
+        is_named = name in {venue.api_key_env, venue.api_secret_env}
+        if is_named or (len(value) >= _MIN_SECRET_CHARS and is_telling(name)):
+            yield value
     for name in (config.postgres.dsn_env, config.redis.url_env):
         value = os.environ.get(name, "")
         try:

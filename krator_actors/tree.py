@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from krator_actors.adapters.redis_store import check_url
+from krator_actors.adapters.tls import (
+    NotVerifiedError,
+    check_verified_redis,
+    verified_postgres,
+)
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
 from krator_actors.jobs import JobsConfig
@@ -16,6 +23,7 @@ from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
 from krator_actors.publisher import PublisherConfig
 from krator_actors.rca import RcaConfig
+from krator_actors.recorder import RecorderConfig
 from krator_actors.redis_server import RedisServerConfig
 from krator_actors.retention import RetentionLimits
 from krator_actors.risk import RiskActorConfig
@@ -23,22 +31,40 @@ from krator_actors.storage import StorageConfig
 from krator_actors.strategy import StrategyActorConfig
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
+_WHOLE_LOG_SECS = 300.0
+"""Risk and order may take so long to start: without a snapshot they read their whole logs, a
+million records in ten to twenty seconds."""
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
+_RECORDER = "recorder"
+_FIRST_REALTIME = 10
+"""the feed's real-time priority: above what an operator has for lesser things"""
 _INFRASTRUCTURE_RESTARTS = 20
 """PostgreSQL, Redis and who writes them may be away for long without harm: they are tried long."""
 
 
 def external_dsn(config: Config) -> str | None:
-    """Return the configured PostgreSQL's URL, or None when it is to be embedded."""
-    return os.environ.get(config.postgres.dsn_env) or None
+    """Return the configured PostgreSQL's URL, or None when it is to be embedded.
+
+    Raises ConfigError when it leads to another host and not by verified TLS.
+    """
+    dsn = os.environ.get(config.postgres.dsn_env) or None
+    if dsn is not None and config.postgres.require_tls:
+        try:
+            return verified_postgres(dsn)
+        except NotVerifiedError as error:
+            raise ConfigError(
+                f"environment variable {config.postgres.dsn_env}: {error}, or set"
+                " postgres.require_tls = false"
+            ) from error
+    return dsn
 
 
 def external_redis(config: Config) -> str | None:
     """Return the configured Redis' URL, or None when it is to be embedded.
 
-    Raises ConfigError when the variable holds no such URL; it may hold a password, so the text
-    does not have it.
+    Raises ConfigError when the variable holds no such URL, or one that leads to another host and
+    not by verified TLS; it may hold a password, so the text does not have it.
     """
     url = os.environ.get(config.redis.url_env) or None
     if url is not None:
@@ -46,6 +72,14 @@ def external_redis(config: Config) -> str | None:
             check_url(url)
         except ValueError as error:
             raise ConfigError(f"environment variable {config.redis.url_env}: {error}") from error
+        if config.redis.require_tls:
+            try:
+                check_verified_redis(url)
+            except NotVerifiedError as error:
+                raise ConfigError(
+                    f"environment variable {config.redis.url_env}: {error}, or set"
+                    " redis.require_tls = false"
+                ) from error
     return url
 
 
@@ -53,7 +87,7 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
     """Return the whole tree. ``venue_url`` is the venue's HTTP base; empty for a real venue."""
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
-    return SupervisorSpec(
+    root = SupervisorSpec(
         name="root",
         intensity=3,
         period_secs=60.0,
@@ -66,6 +100,18 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             _operations(config),
         ),
     )
+    limited = _with_memory_limit(root, config.supervision.max_rss_bytes)
+    assert isinstance(limited, SupervisorSpec)
+    return limited
+
+
+def _with_memory_limit(
+    spec: ChildSpec | SupervisorSpec, max_rss_bytes: int
+) -> ChildSpec | SupervisorSpec:
+    if isinstance(spec, ChildSpec):
+        return msgspec.structs.replace(spec, max_rss_bytes=max_rss_bytes)
+    children = tuple(_with_memory_limit(child, max_rss_bytes) for child in spec.children)
+    return msgspec.structs.replace(spec, children=children)
 
 
 def _budget(config: Config) -> Budget:
@@ -81,9 +127,16 @@ def _infrastructure_budget(config: Config) -> Budget:
     )
 
 
-def _hot_cpu(config: Config) -> int | None:
-    # The last one, because interrupts and everybody else tend to the first.
-    return max(os.sched_getaffinity(0)) if config.supervision.pin_hot_path else None
+def _on_hot_path(child: ChildSpec, place: int, config: Config) -> ChildSpec:
+    """Return a child of the way of an order, ``place`` actors behind the venue's tick."""
+    if not config.supervision.pin_hot_path:
+        return child
+    # The last processor, because interrupts and everybody else tend to the first. Who is further
+    # down the way goes first, because then telling it is as calling it: what the teller still has
+    # to do waits until the order has left.
+    return msgspec.structs.replace(
+        child, cpu=max(os.sched_getaffinity(0)), realtime=_FIRST_REALTIME + place
+    )
 
 
 def _storage(config: Config) -> ChildSpec:
@@ -93,6 +146,7 @@ def _storage(config: Config) -> ChildSpec:
         config=StorageConfig(data_dir=config.system.data_dir),
         start_timeout_secs=_STORAGE_START_SECS,
         shutdown_secs=15.0,
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -107,8 +161,12 @@ def _journal(config: Config) -> ChildSpec:
             data_dir=config.system.data_dir,
             commit_interval_ms=config.postgres.commit_interval_ms,
             batch_limit=config.postgres.batch_limit,
+            anchor_secs=config.postgres.anchor_secs,
+            keep_days=config.postgres.keep_days,
+            configuration=config.model_dump_json(),
         ),
         shutdown_secs=_JOURNAL_STOP_SECS,
+        fenced=True,
         beat_secs=config.supervision.critical_beat_secs,
         budget=_infrastructure_budget(config),
     )
@@ -122,11 +180,12 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             risk=config.risk,
             venue=config.venue.name,
             symbols=config.symbols,
+            permissions={s.actor_name: (s.symbol,) for s in config.strategies},
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
-        cpu=_hot_cpu(config),
     )
     order = ChildSpec(
         name=f"order:{config.venue.name}",
@@ -139,37 +198,43 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             durability=config.system.durability,
             dry_run=config.system.dry_run,
         ),
+        fenced=True,
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
-        cpu=_hot_cpu(config),
     )
-    return SupervisorSpec(name="execution", children=(risk, order))
+    return SupervisorSpec(
+        name="execution",
+        children=(_on_hot_path(risk, 2, config), _on_hot_path(order, 3, config)),
+    )
 
 
 def _strategies(config: Config) -> SupervisorSpec:
+    children = (
+        ChildSpec(
+            name=strategy.actor_name,
+            actor="krator_actors.strategy:StrategyActor",
+            config=StrategyActorConfig(
+                strategy=strategy,
+                venue=config.venue.name,
+                data_dir=config.system.data_dir,
+                durability=config.system.durability,
+            ),
+            beat_secs=config.supervision.beat_secs,
+            budget=_budget(config),
+        )
+        for strategy in config.strategies
+    )
     return SupervisorSpec(
-        name="strategies",
-        children=tuple(
-            ChildSpec(
-                name=strategy.actor_name,
-                actor="krator_actors.strategy:StrategyActor",
-                config=StrategyActorConfig(
-                    strategy=strategy,
-                    venue=config.venue.name,
-                    data_dir=config.system.data_dir,
-                    durability=config.system.durability,
-                ),
-                beat_secs=config.supervision.beat_secs,
-                budget=_budget(config),
-                cpu=_hot_cpu(config),
-            )
-            for strategy in config.strategies
-        ),
+        name="strategies", children=tuple(_on_hot_path(child, 1, config) for child in children)
     )
 
 
 def _market(config: Config, venue_url: str) -> SupervisorSpec:
     routes = {
-        symbol: tuple(s.actor_name for s in config.strategies if s.symbol == symbol)
+        symbol: (
+            *(s.actor_name for s in config.strategies if s.symbol == symbol),
+            *((_RECORDER,) if config.postgres.store_ticks else ()),
+        )
         for symbol in config.symbols
     }
     feed = ChildSpec(
@@ -178,9 +243,8 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
         config=FeedConfig(venue=config.venue, url=venue_url, symbols=config.symbols, routes=routes),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
-        cpu=_hot_cpu(config),
     )
-    return SupervisorSpec(name="market", children=(feed,))
+    return SupervisorSpec(name="market", children=(_on_hot_path(feed, 0, config),))
 
 
 def _operations(config: Config) -> SupervisorSpec:
@@ -194,7 +258,22 @@ def _operations(config: Config) -> SupervisorSpec:
     url = external_redis(config)
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
-        name="operations", children=(rca, *redis, _publisher(config, url), _jobs(config))
+        name="operations",
+        children=(rca, *redis, _publisher(config, url), _jobs(config), *_recorder(config)),
+    )
+
+
+def _recorder(config: Config) -> tuple[ChildSpec, ...]:
+    if not config.postgres.store_ticks:
+        return ()
+    return (
+        ChildSpec(
+            name=_RECORDER,
+            actor="krator_actors.recorder:RecorderActor",
+            config=RecorderConfig(data_dir=config.system.data_dir, dsn=external_dsn(config)),
+            beat_secs=config.supervision.beat_secs,
+            budget=_infrastructure_budget(config),
+        ),
     )
 
 
@@ -205,6 +284,7 @@ def _redis(config: Config) -> ChildSpec:
         config=RedisServerConfig(
             data_dir=config.system.data_dir, max_memory_bytes=config.redis.max_memory_bytes
         ),
+        fenced=True,
         beat_secs=config.supervision.beat_secs,
         budget=_infrastructure_budget(config),
     )

@@ -1,7 +1,7 @@
 """What every text passes before it leaves a process: a crash's words, a report, standard error.
 
-This library knows no secrets; whoever uses it says at the start what takes them out. A fork
-inherits that.
+By itself this library knows the environment's secrets (``secrecy``) only; whoever uses it says at
+the start what takes out more. A fork inherits that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import threading
 import traceback
 from collections.abc import Callable
 from types import TracebackType
+
+from supervisors.secrecy import without_secrets
 
 Redact = Callable[[str], str]
 
@@ -39,7 +41,7 @@ def redact_with(redact: Redact | None) -> None:
 def redacted(text: str) -> str:
     """Return the text as it may leave this process. Never raises."""
     try:
-        return _redact(text)
+        return _redact(without_secrets(text))
     except Exception:  # noqa: BLE001 - half a crash file is better than none, an unredacted one is not
         return _FAILED
 

@@ -7,24 +7,33 @@ from decimal import Decimal
 from krator_actors.core.risk import RiskEngine
 from krator_actors.messages.risk import PortfolioReport, PositionReport
 from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
+from krator_actors.model import TradingState
 
 _ZERO = Decimal(0)
 
 
 def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
     """Return positions, money and open orders. A holding without a price counts as nothing."""
-    daily_loss = engine.daily_loss
+    latches = engine.latches
+    system, start_equity = latches.states.of_system(), latches.daily_loss.start_equity
     return PortfolioReport(
-        state=engine.trading_state,
+        state=TradingState.ACTIVE if system is None else system.state,
+        states=latches.states.latched,
+        overrides=latches.overrides.live(utc_ns),
         recovered=engine.is_recovered,
         cash=engine.portfolio.cash,
         equity=engine.portfolio.known_equity,
-        day_start_equity=_ZERO if daily_loss.start_equity is None else daily_loss.start_equity,
+        day_start_equity=_ZERO if start_equity is None else start_equity,
         positions=tuple(_position_report(engine, symbol) for symbol in _symbols(engine)),
         open_orders=engine.reservations.open_orders(),
         orders_approved=engine.approved,
         orders_denied=engine.denied,
         fills=engine.portfolio.fills,
+        peak_equity=latches.drawdown.peak,
+        net_exposure=engine.portfolio.net_exposure,
+        gross_exposure=engine.portfolio.gross_exposure,
+        transfers=engine.portfolio.transfers,
+        unvalued_fees=dict(engine.portfolio.unvalued_fees),
         ts_event=utc_ns,
     )
 
@@ -62,5 +71,6 @@ def _position_report(engine: RiskEngine, symbol: str) -> PositionReport:
         fees=position.fees,
         reserved_buy=exposure.buy_quantity,
         reserved_sell=exposure.sell_quantity,
+        exposure=position.value,
         quote_ts_init=None if market is None else market.quote_ts_init,
     )

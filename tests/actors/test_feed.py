@@ -19,8 +19,10 @@ from aiohttp.test_utils import TestServer
 
 import krator_actors.feed
 import krator_actors.market_reader
+from krator_actors.adapters.venues import MARKET_VENUES
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.feed import FeedActor, FeedConfig
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import (
     BarHistory,
@@ -30,6 +32,7 @@ from krator_actors.messages.market import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
+    TradeSummary,
     TradeTick,
 )
 from supervisors.messages import Message
@@ -168,7 +171,7 @@ async def test_feed_is_ready_without_a_venue_and_says_that_nothing_is_fresh() ->
 async def test_symbol_is_live_with_its_first_quote(venue: Venue) -> None:
     async with live(venue) as feed:
         assert venue.subscriptions == [
-            ["btcusdt@trade", "btcusdt@bookTicker", "ethusdt@trade", "ethusdt@bookTicker"]
+            ["btcusdt@bookTicker", "btcusdt@trade", "ethusdt@bookTicker", "ethusdt@trade"]
         ]
         for receiver in ("risk", SMA, EMA):
             assert told(feed, receiver, MarketStatus)[-1].fresh
@@ -198,6 +201,26 @@ async def test_trades_go_to_their_strategies_alone_and_in_order(venue: Venue) ->
         assert ids == list(range(101, 151))
         assert told(feed, "risk", TradeTick) == told(feed, ETH_SMA, TradeTick) == []
         assert told(feed, SMA, MarketDataGap) == []
+
+
+async def test_risk_is_told_the_last_trade_and_the_volume_and_again_when_it_asks(
+    venue: Venue,
+) -> None:
+    async with live(venue) as feed:
+        for _ in range(3):
+            await venue.trade()
+        await feed.eventually(lambda: len(told(feed, SMA, TradeTick)) == 3)
+        trades = told(feed, SMA, TradeTick)
+
+        await feed.eventually(lambda: bool(told(feed, "risk", TradeSummary)))
+        before = len(told(feed, "risk", TradeSummary))
+        await feed.deliver(InstrumentsRequest(), "risk")
+        await feed.eventually(lambda: len(told(feed, "risk", TradeSummary)) > before)
+
+    summary = told(feed, "risk", TradeSummary)[-1]
+    assert summary.last_price == trades[-1].price
+    assert summary.volume == sum(trade.size for trade in trades)
+    assert told(feed, SMA, TradeSummary) == []
 
 
 async def test_hole_in_trade_ids_is_declared_before_the_trade_after_it(venue: Venue) -> None:
@@ -304,7 +327,7 @@ async def test_malformed_frames_are_counted_and_skipped(venue: Venue) -> None:
 
 async def test_subscription_that_is_refused_is_tried_again(venue: Venue) -> None:
     def refuse_once(number: int) -> str:
-        if number == 1:
+        if not venue.sockets:
             return '{"error":{"code":-1003,"msg":"Too many"},"id":1}'
         return json.dumps({"result": None, "id": number})
 
@@ -375,7 +398,9 @@ async def test_bars_are_answered_and_the_one_who_asked_hears_what_is_fresh(venue
     async with live(venue) as feed:
         heard = len(told(feed, SMA, MarketStatus))
 
-        answer = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=3), sender=SMA)
+        answer = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=3), sender=SMA
+        )
 
         assert isinstance(answer, BarHistory)
         assert [bar.ts_open // 1_000_000_000 for bar in answer.bars] == [10]
@@ -391,20 +416,28 @@ async def test_bars_that_the_venue_cannot_give_are_an_empty_history(
 ) -> None:
     venue.klines = lambda: web.Response(**answer)
     async with feed_of(venue.url) as feed:
-        history = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=3), sender=SMA)
+        history = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=3), sender=SMA
+        )
 
         assert history == BarHistory(symbol=BTC, bars=())
 
 
 @pytest.mark.parametrize(
-    "request_", [("SOL-USDT.SIM", 5, 3), (BTC, 0, 3), (BTC, 5, 0), (BTC, -5, 3)]
+    "request_",
+    [
+        ("SOL-USDT.SIM", "5-SECOND-LAST", 3),
+        (BTC, "5-SECOND-LAST", 0),
+        (BTC, "5-SECOND-MID", 3),
+        (BTC, "9-TICK-LAST", 3),
+    ],
 )
 async def test_bars_that_cannot_be_are_not_asked_for(
-    venue: Venue, request_: tuple[str, int, int]
+    venue: Venue, request_: tuple[str, str, int]
 ) -> None:
-    symbol, period_secs, count = request_
+    symbol, spec, count = request_
     async with feed_of(venue.url) as feed:
-        request = BarsRequest(symbol=symbol, period_secs=period_secs, count=count)
+        request = BarsRequest(symbol=symbol, spec=BarSpec.parse(spec), count=count)
 
         assert await feed.deliver(request) == BarHistory(symbol=symbol, bars=())
         assert not any(call.startswith("klines") for call in venue.rest_calls)
@@ -463,9 +496,7 @@ async def test_address_that_is_none_is_refused_at_the_start(url: str) -> None:
 
 
 def test_binance_itself_needs_no_address() -> None:
-    venue = VenueConfig(kind="binance", name="BINANCE")
-
-    assert krator_actors.feed._addresses(venue, "") == (
+    assert krator_actors.feed._addresses(MARKET_VENUES["binance"], "") == (
         "wss://stream.binance.com:9443",
         "https://api.binance.com",
     )
@@ -506,9 +537,11 @@ async def test_simulated_venue_feeds_trades_without_a_hole(exchange: str) -> Non
         ids = [trade.trade_id for trade in told(feed, SMA, TradeTick)]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
         assert told(feed, SMA, MarketDataGap) == []
-        history = await feed.deliver(BarsRequest(symbol=BTC, period_secs=5, count=8), sender=SMA)
+        history = await feed.deliver(
+            BarsRequest(symbol=BTC, spec=BarSpec(5, BarUnit.SECOND), count=8), sender=SMA
+        )
         assert isinstance(history, BarHistory)
-        assert all(bar.trades >= 0 for bar in history.bars)
+        assert all(bar.trades for bar in history.bars)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import asyncio
 import random
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from krator_actors import strategy as strategy_module
 from krator_actors.config import SmaCrossConfig
 from krator_actors.core.bars import BarBuilder
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import Bar, BarHistory, MarketDataGap, TradeTick
 from krator_actors.messages.orders import (
@@ -74,7 +76,11 @@ class Risk:
         self.outbox.clear()
 
     def _submit(self, order: SubmitOrder) -> None:
-        about = {"client_order_id": order.client_order_id, "symbol": SYMBOL, "strategy": NAME}
+        about: dict[str, Any] = {
+            "client_order_id": order.client_order_id,
+            "symbol": SYMBOL,
+            "strategy": NAME,
+        }
         if order.client_order_id in self._seen:
             self.outbox.append(DuplicateRefused(**about, ts_event=1))
             return
@@ -100,7 +106,7 @@ class Risk:
                 self._fill(order, INSTRUMENT.lot_size)
             elif roll < 0.6:
                 del self.open[order_id]
-                about = {"client_order_id": order_id, "symbol": SYMBOL}
+                about: dict[str, Any] = {"client_order_id": order_id, "symbol": SYMBOL}
                 if self._dice.random() < 0.5:
                     self._tell(OrderCanceled(**about, ts_event=1))
                 else:
@@ -171,7 +177,7 @@ class Market:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self._builder = BarBuilder(SYMBOL, 1)
+        self._builder = BarBuilder(SYMBOL, BarSpec(1, BarUnit.SECOND))
         self._price = 1000
         self._trades = 0
         self.bars: list[Bar] = []
@@ -247,7 +253,7 @@ async def test_there_is_never_a_second_order_in_flight_whatever_is_lost(
     dice = random.Random(seed)
     risk, market = Risk(dice), Market(dice)
     config = StrategyActorConfig(
-        strategy=SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4),
+        strategy=SmaCrossConfig(symbol=SYMBOL, bar="1-SECOND-LAST", fast=2, slow=4),
         venue="SIM",
         data_dir=tmp_path,
         durability="process",
