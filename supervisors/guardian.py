@@ -234,7 +234,8 @@ def go_before_others(priority: int) -> None:
     try:
         os.sched_setscheduler(0, policy, os.sched_param(priority))
     except PermissionError as error:
-        logger.bind(event_type="no_realtime").warning("real-time priority was refused: {}", error)
+        log = logger.bind(event_type="no_realtime", reason=str(error))
+        log.warning("real-time priority was refused")
 
 
 def end_crashed(
