@@ -1,4 +1,4 @@
-"""No input makes the redactor slow: twice the text takes about twice the time."""
+"""No input makes the redactor slow: eight times the text takes about eight times the time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import pytest
 
 from krator_actors.core.redaction import Redactor
 
-SIZE = 100_000
-MAX_RATIO = 5.0
-"""A quadratic rule gives 4 on a quiet machine where a linear one gives 2; and at this size it
-misses the floor below by an order of magnitude."""
-MIN_BYTES_PER_SEC = 250_000
+SIZE = 25_000
+TIMES = 8
+MAX_RATIO = 3 * TIMES
+"""A quadratic rule gives the square of ``TIMES``."""
 
 STORMS = {
     "equals": "=",
@@ -61,14 +60,13 @@ def seconds(redactor: Redactor, text: str) -> float:
 
 
 @pytest.mark.parametrize("storm", STORMS)
-def test_twice_the_text_takes_about_twice_the_time(storm: str) -> None:
+def test_time_grows_no_faster_than_the_text(storm: str) -> None:
     redactor = Redactor(secrets=["a-secret-of-ours"], names=["Ada Lovelace"])
     unit = STORMS[storm]
 
-    once = seconds(redactor, unit * (SIZE // len(unit)))
-    twice = seconds(redactor, unit * (2 * SIZE // len(unit)))
+    little = seconds(redactor, unit * (SIZE // len(unit)))
+    much = seconds(redactor, unit * (TIMES * SIZE // len(unit)))
 
-    rate = 2 * SIZE / max(twice, 1e-9)
-    print(f"{storm}: {rate / 1e6:.2f} MB/s, ratio {twice / max(once, 1e-9):.1f}")
-    assert twice <= MAX_RATIO * max(once, 0.005)
-    assert rate >= MIN_BYTES_PER_SEC
+    ratio = much / max(little, 1e-9)
+    print(f"{storm}: {TIMES * SIZE / max(much, 1e-9) / 1e6:.2f} MB/s, ratio {ratio:.1f}")
+    assert much <= MAX_RATIO * max(little, 0.001)
