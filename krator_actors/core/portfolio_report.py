@@ -29,6 +29,7 @@ def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
         orders_approved=engine.approved,
         orders_denied=engine.denied,
         fills=engine.portfolio.fills,
+        peak_equity=latches.drawdown.peak,
         ts_event=utc_ns,
     )
 

@@ -139,6 +139,7 @@ class RiskEngine:
             reserved_notional=case.notional,
             position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
+            mid_price=self.markets[order.symbol].mid or None,
             ts_event=utc_ns,
         )
 

@@ -21,6 +21,9 @@ class OrderApproved(Message, frozen=True, kw_only=True):
     reserved_notional: Decimal
     position_limit_notional: Decimal
     equity: Decimal
+    mid_price: Decimal | None = None
+    """mid of the quote that it was decided on: what slippage is measured from; None: there was
+    none, or the record is from before it was written down"""
     ts_event: int
 
 
@@ -180,4 +183,6 @@ class PortfolioReport(Message, frozen=True, kw_only=True):
     orders_approved: int
     orders_denied: int
     fills: int
+    peak_equity: Decimal | None = None
+    """the highest equity so far, to within a thousandth; None before the first"""
     ts_event: int

@@ -23,7 +23,7 @@ def test_last_ten_messages_are_kept_newest_first() -> None:
     observer = Observer()
 
     for number in range(25):
-        observer.note(Job, f"sender {number}", time.monotonic())
+        observer.note(Job(), f"sender {number}", time.monotonic())
 
     recent = observer.recent()
     assert [each.sender for each in recent] == [f"sender {n}" for n in range(24, 14, -1)]
@@ -33,9 +33,9 @@ def test_last_ten_messages_are_kept_newest_first() -> None:
 def test_handled_messages_are_counted_by_class_with_upper_bounds_of_their_times() -> None:
     observer = Observer()
     for _ in range(99):
-        observer.note(Job, "a", time.monotonic())
-    observer.note(Job, "a", time.monotonic() - 3.0)
-    observer.note(Other, "a", time.monotonic())
+        observer.note(Job(), "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic() - 3.0)
+    observer.note(Other(), "a", time.monotonic())
 
     job, other = observer.classes()
 
@@ -49,7 +49,7 @@ def test_trace_ends_by_itself_after_its_messages() -> None:
     trace = observer.start_trace(2, seen.append)
 
     for name in ("a", "b", "c"):
-        observer.note(Job, name, time.monotonic())
+        observer.note(Job(), name, time.monotonic())
     trace.end()
 
     assert [[each.sender for each in found] for found in seen] == [["a", "b"]]
@@ -59,10 +59,10 @@ def test_trace_that_is_ended_before_hands_over_what_it_saw() -> None:
     observer = Observer()
     seen: list[tuple[Handled, ...]] = []
     trace = observer.start_trace(5, seen.append)
-    observer.note(Job, "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
 
     trace.end()
-    observer.note(Job, "b", time.monotonic())
+    observer.note(Job(), "b", time.monotonic())
 
     assert [[each.sender for each in found] for found in seen] == [["a"]]
 
@@ -73,8 +73,8 @@ def test_two_traces_at_once_see_the_same() -> None:
     for limit in (1, 2):
         observer.start_trace(limit, seen.append)
 
-    observer.note(Job, "a", time.monotonic())
-    observer.note(Job, "b", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
+    observer.note(Job(), "b", time.monotonic())
 
     assert [len(found) for found in seen] == [1, 2]
 
