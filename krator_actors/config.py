@@ -88,6 +88,10 @@ class PostgresConfig(_Section):
     dsn_env: str = "KRATOR_POSTGRES_DSN"
     commit_interval_ms: Annotated[int, Field(gt=0)] = 20
     batch_limit: Annotated[int, Field(gt=0)] = 5_000
+    anchor_secs: Annotated[float, Field(gt=0)] = 60.0
+    keep_days: Annotated[int, Field(ge=0)] = 0
+    require_tls: bool = True
+    store_ticks: bool = False
 
 
 class RedisConfig(_Section):
@@ -99,6 +103,7 @@ class RedisConfig(_Section):
     cache_ttl_secs: Annotated[float, Field(gt=0)] = 10.0
     timeout_secs: Annotated[float, Field(gt=0, le=60)] = 1.0
     max_memory_bytes: Annotated[int, Field(ge=4_000_000)] = 64_000_000
+    require_tls: bool = True
 
 
 def _checked_hours(window: str) -> str:

@@ -153,7 +153,7 @@ class _Run:
         if code != EXIT_OK:
             return code
         say(f"\nStopped ({self._ending}). Summary, from the journal:")
-        commands.print_summary(self._data_dir, self._runtime, config)
+        commands.print_summary(self._data_dir, config)
         return EXIT_OK
 
     def _start_and_watch(self) -> int:

@@ -27,6 +27,7 @@ MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
     "krator_actors.admin": "tests/system/test_admin.py",
+    "krator_actors.audit_commands": "tests/test_audit_commands.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",

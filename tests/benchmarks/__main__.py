@@ -36,6 +36,7 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "journal",
     "indicators",
 )
 EXTRA_PARTS = ("tried",)

@@ -41,6 +41,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """SIGKILLs of each of feed, strategy, risk and order"""
     recovery_events: int = 100_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    journal_events: int = 100_000
+    """records that wait in a log when the journal starts"""
+    journal_secs: float = 10.0
+    journal_bulk_rows: int = 100_000
 
 
 FULL = Counts()
@@ -58,6 +62,9 @@ QUICK = Counts(
     breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
+    journal_events=30_000,
+    journal_secs=4.0,
+    journal_bulk_rows=50_000,
 )
 TINY = Counts(
     hops=50,
@@ -77,6 +84,9 @@ TINY = Counts(
     breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
+    journal_events=200,
+    journal_secs=0.3,
+    journal_bulk_rows=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

@@ -35,6 +35,13 @@ KEYS = (
     "bare_fork_p50_ms",
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
+    "journal_events_per_second",
+    "journal_ack_p50_ms",
+    "journal_ack_p99_ms",
+    "journal_lag_p99_ms",
+    "replay_events_per_second",
+    "tick_bulk_rows_per_second",
+    "tick_executemany_rows_per_second",
     "rss_mb_per_strategy",
     "indicator_values_per_second",
     "window_values_per_second",
@@ -87,6 +94,13 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit(
             lambda numbers: 0.5 * numbers["ticks_per_second_bare"],
             ">= 0.5 x ticks_per_second_bare",
+            at_least=True,
+        ),
+    ),
+    "tick_bulk_rows_per_second": (
+        Limit(
+            lambda numbers: numbers["tick_executemany_rows_per_second"],
+            ">= 1 x tick_executemany_rows_per_second",
             at_least=True,
         ),
     ),
