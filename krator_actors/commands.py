@@ -14,6 +14,7 @@ from krator_actors import (
     admin,
     audit_commands,
     emergency_commands,
+    gateway_address,
     place,
     report_text,
     tree_text,
@@ -105,12 +106,19 @@ def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
     node = status(runtime)
     trading = act_commands.trading(data_dir, runtime)
     services = ask_services(runtime)
+    gateway = gateway_address.url(runtime)
     if options.json:
-        more = {"services": services, "trading": msgspec.to_builtins(trading)}
+        more = {
+            "services": services,
+            "trading": msgspec.to_builtins(trading),
+            "gateway": gateway,
+        }
         print_json(msgspec.to_builtins(node) | more)
         return EXIT_OK
     tree_text.print_tree(node)
     tree_text.print_services(services)
+    if gateway is not None:
+        say(f"gateway: {gateway} (/metrics /health /ready /status)")
     if any(each.alarms for each in node.all_nodes()):
         say("")
         tree_text.print_alarms(node)

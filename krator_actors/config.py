@@ -261,6 +261,13 @@ class JobsConfig(_Section):
     keep_replays_days: Annotated[int, Field(ge=1)] = 7
 
 
+class GatewayConfig(_Section):
+    """Metrics, health and status over HTTP, for programs on this host."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    interval_secs: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+
+
 class SupervisionConfig(_Section):
     """How soon a hung actor is found and how often one may be restarted."""
 
@@ -297,6 +304,7 @@ class Config(_Section):
     redis: RedisConfig = RedisConfig()
     risk: RiskConfig = RiskConfig()
     jobs: JobsConfig = JobsConfig()
+    gateway: GatewayConfig = GatewayConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
     strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
