@@ -56,7 +56,8 @@ _SAMPLE_SECS = 60.0
 _STALE_INTERVALS = 3
 
 _JSON = "application/json"
-_DECODERS: Final = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in (*STATES, OrderFilled)}
+_COUNTED: Final[tuple[type[Message], ...]] = (*STATES, OrderFilled)
+_DECODERS: Final = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _COUNTED}
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
