@@ -36,7 +36,7 @@ class HttpServer:
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._connections = 0
+        self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
         self.port = 0
         """known once it listens"""
@@ -52,14 +52,16 @@ class HttpServer:
         return server
 
     async def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and drop those that there are."""
         self._server.close()
+        for writer in self._connections:
+            writer.transport.abort()
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        self._connections.add(writer)
         try:
-            if self._connections > _MAX_CONNECTIONS:
+            if len(self._connections) > _MAX_CONNECTIONS:
                 return
             # Who neither asks nor reads is dropped.
             async with asyncio.timeout(_TIMEOUT_SECS):
@@ -69,10 +71,10 @@ class HttpServer:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
         finally:
-            self._connections -= 1
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self._connections.discard(writer)
 
     def _answer(self, request: bytes) -> bytes:
         method, target = parse(request)

@@ -129,11 +129,12 @@ async def test_report_that_is_there_already_is_replaced(data_dir: Path, postgres
     _, path = await close_day(data_dir, postgres_dsn, day)
     path.write_text("older")
 
-    again = await close_day(data_dir, postgres_dsn, day)
+    _, again = await close_day(data_dir, postgres_dsn, day)
 
     assert again == path
     assert msgspec.json.decode(path.read_bytes())["totals"]["denied"] == 1
     assert sorted(file.name for file in path.parent.iterdir()) == [
+        "2026-11-20.html",
         "2026-11-20.json",
         "2026-11-20.txt",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,3 +129,21 @@ def test_limited_state_is_always_small_and_builtin(value: object) -> None:
         return len(part) if isinstance(part, str) else 8
 
     assert size(limited(value)) < 500_000
+
+
+class Aged(msgspec.Struct):
+    ts_init: int
+
+
+def test_age_is_kept_of_messages_that_say_when_they_were_made() -> None:
+    observer = Observer()
+
+    observer.note(Aged(time.time_ns() - 5_000_000_000), "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
+
+    times = observer.times()
+    age = times["Aged"].age
+    assert age is not None
+    assert 5.0 <= age.total_secs < 60.0
+    assert times["Aged"].handling.count == 1
+    assert times["Job"].age is None
