@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from krator_actors import clock, gateway_address
 from krator_actors.adapters.http_server import HttpServer, Response, plain
+from krator_actors.adapters.log_drops import LogDrops
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.config import RiskConfig, VenueConfig
 from krator_actors.core.journal_lag import JournalLag
@@ -98,6 +99,7 @@ class GatewayActor(Actor):
         self._orders = OrderStatistics()
         self._samples = EquitySamples(_SAMPLE_SECS)
         self._lag = JournalLag()
+        self._log_drops = LogDrops(config.data_dir / "logs" / "krator.jsonl")
         self._follower = LogFollower(config.data_dir, limit=_READ_LIMIT)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(
@@ -106,6 +108,7 @@ class GatewayActor(Actor):
                 self._orders,
                 self._samples,
                 self._lag,
+                self._log_drops.dropped,
                 limits_of(config.risk, config.symbols, {}),
                 version=importlib.metadata.version("krator"),
                 monotonic_ns=clock.monotonic_ns,
@@ -128,6 +131,7 @@ class GatewayActor(Actor):
         """Look at the others; scrapes are answered meanwhile."""
         match message:
             case LookDue():
+                self._log_drops.look()
                 await asyncio.gather(
                     self._look_at_tree(),
                     self._ask("risk", PortfolioRequest()),

@@ -52,6 +52,7 @@ class Observed(Collector):
         orders: OrderStatistics,
         samples: EquitySamples,
         lag: JournalLag,
+        log_drops: Mapping[str, int],
         limits: RiskLimits,
         *,
         version: str,
@@ -62,6 +63,7 @@ class Observed(Collector):
         self._orders = orders
         self._samples = samples
         self._lag = lag
+        self._log_drops = log_drops
         self._limits = limits
         self._version = version
         self._monotonic_ns = monotonic_ns
@@ -88,6 +90,8 @@ class Observed(Collector):
         if seen.portfolio is not None:
             yield from self._portfolio(seen.portfolio, utc_ns)
         yield from self._record(utc_ns)
+        drops = _by(self._log_drops)
+        yield _counter("krator_log_dropped_lines", "lost, by their writers' word", drops, "actor")
         offset = [((), seen.clock_offset_secs)]
         yield _gauge("krator_clock_offset_seconds", "venue's clock ahead of this one", offset)
 
