@@ -39,7 +39,7 @@ def tables(report: DayReport) -> list[Table]:
         Table(
             "differences",
             ("what", "of", "ours", "theirs", "detail"),
-            [(d.what, d.subject, d.ours, d.theirs, d.detail) for d in report.differences],
+            _rows((d.what, d.subject, d.ours, d.theirs, d.detail) for d in report.differences),
             is_always_shown=True,
         ),
         Table(
@@ -95,14 +95,15 @@ def cell(value: object) -> str:
     if isinstance(value, Decimal):
         short = value.quantize(_PLACES) if value.as_tuple().exponent < -8 else value  # type: ignore[operator] # noqa: PLR2004 - the places
         return f"{short.normalize():f}"
-    return " ".join(str(value).split())
+    shown = "".join(char if char.isprintable() else " " for char in str(value))
+    return " ".join(shown.split())
 
 
 def _operations(report: DayReport) -> Iterator[Table]:
     yield Table(
         "limits used at most",
         ("limit", "share"),
-        [(name, f"{share:.2%}") for name, share in report.limits_used.items()],
+        _rows((name, f"{share:.2%}") for name, share in report.limits_used.items()),
     )
     yield Table(
         "halts, reductions and resumptions",

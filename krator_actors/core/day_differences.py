@@ -101,7 +101,7 @@ class DayDifferences:
         if order.quantity is not None and filled > order.quantity:
             text = "more was filled than was ordered"
             found.append(_order(identity, f"{order.quantity:f}", f"{filled:f}", text))
-        if order.status is OrderStatus.FILLED and filled != order.quantity:
+        if order.status is OrderStatus.FILLED and filled < (order.quantity or _ZERO):
             found.append(_order(identity, f"{filled:f}", f"{order.quantity}", "fills are missing"))
         return found
 

@@ -17,6 +17,8 @@ _LEFT: Final = 96
 _BOTTOM: Final = 32
 _TOP: Final = 12
 _RIGHT: Final = 12
+_LARGEST: Final = 1e15
+"""What is not below it is left out: no number, or one that leaves no room for others."""
 _POINTS: Final = 1_000
 """A line of more is thinned: a screen has no more columns."""
 
@@ -25,7 +27,7 @@ Point = tuple[float, float]
 
 def line_chart(label: str, points: Sequence[Point], ends: tuple[str, str]) -> str:
     """Return a line through (x, y) with x from 0 to 1; ``ends`` name the two ends of x."""
-    drawn = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    drawn = [(x, y) for x, y in points if math.isfinite(x) and abs(y) < _LARGEST]
     if not drawn:
         return _empty(label)
     low, high = _range([y for _, y in drawn])
@@ -47,7 +49,7 @@ def line_chart(label: str, points: Sequence[Point], ends: tuple[str, str]) -> st
 
 def bar_chart(label: str, bars: Sequence[tuple[str, float]]) -> str:
     """Return one bar for each (name, value), from 0 up or down."""
-    drawn = [(name, value) for name, value in bars if math.isfinite(value)]
+    drawn = [(name, value) for name, value in bars if abs(value) < _LARGEST]
     if not drawn:
         return _empty(label)
     values = [value for _, value in drawn]

@@ -4,6 +4,9 @@ import datetime as dt
 import itertools
 from decimal import Decimal
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of
 from krator_actors.core.daily_tables import day_text
 from krator_actors.messages.orders import AccountReport, OrderDenied, OrderFilled
@@ -106,3 +109,33 @@ def test_day_begins_at_midnight_utc() -> None:
     assert day_of(BEGIN_NS) == DAY
     assert day_of(BEGIN_NS - 1) == dt.date(2026, 11, 21)
     assert day_before(BEGIN_NS + HOUR_NS) == dt.date(2026, 11, 21)
+
+
+PRICES = st.integers(1, 1_000)
+TRADES = st.lists(st.tuples(st.integers(-30, 54), st.sampled_from(list(OrderSide)), PRICES))
+
+
+@given(TRADES)
+def test_totals_are_the_plain_sums_of_the_days_events(
+    trades: list[tuple[int, OrderSide, int]],
+) -> None:
+    fold, of_day = DayFold(DAY), []
+    for number, (hours, side, price) in enumerate(sorted(trades, key=lambda t: t[0]), 1):
+        fill = filled(number, side, price)
+        fold.take(fill, BEGIN_NS + hours * HOUR_NS, writer="order:SIM", number=number)
+        if 0 <= hours < 24:
+            of_day.append(fill)
+    made = fold.report()
+
+    assert made.totals.fills == len(made.fills) == len(of_day)
+    assert made.totals.fees == sum(fill.fee for fill in of_day)
+    assert made.totals.fees == sum(profit.fees for profit in made.profits)
+    assert made.totals.realized_pnl == sum(profit.realized_pnl for profit in made.profits)
+    assert made.totals_at_end.realized_pnl == sum(p.realized_pnl for p in made.positions)
+    # Cash that came and went is the profit, and what is still held cost the rest.
+    flow = sum(
+        (1 if f.side is OrderSide.SELL else -1) * f.quantity * f.price
+        for f in fold._until_end.fills
+    )
+    cost = sum(p.quantity * p.average_price for p in made.positions)
+    assert abs(made.totals_at_end.realized_pnl - flow - cost) < Decimal("1e-6")
