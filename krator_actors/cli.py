@@ -24,6 +24,7 @@ _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
     ("close", "a day's report as text, JSON and HTML; journal, venue and positions compared"),
+    ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "let only cancels pass, until a person resumes it"),
     ("reduce", "let only cancels and reductions pass, until a person resumes it"),

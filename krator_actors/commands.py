@@ -1,4 +1,4 @@
-"""The commands of a second terminal: status, report, stop, restart, config check."""
+"""The commands of a second terminal: status, report, portfolio, stop, restart, config check."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ def main(name: str, options: argparse.Namespace) -> int:
                 return admin.main(config, data_dir, runtime, options)
             case "report":
                 return _report(data_dir, config, options)
+            case "portfolio":
+                return act_commands.portfolio(runtime, options)
             case "stop":
                 return _stop(data_dir, runtime, options)
             case "restart":

@@ -32,6 +32,9 @@ from krator_actors.storage import StorageConfig
 from krator_actors.strategy import StrategyActorConfig
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
+_WHOLE_LOG_SECS = 300.0
+"""Risk and order may take so long to start: without a snapshot they read their whole logs, a
+million records in ten to twenty seconds."""
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
 _RECORDER = "recorder"
@@ -182,6 +185,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
     )
     order = ChildSpec(
@@ -196,6 +200,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             dry_run=config.system.dry_run,
         ),
         fenced=True,
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
     )
     return SupervisorSpec(

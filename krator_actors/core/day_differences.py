@@ -10,9 +10,11 @@ import msgspec
 from krator_actors.core.report import ReportedOrder
 from krator_actors.messages.orders import (
     AccountReport,
+    Difference,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    ReconciliationDifference,
 )
 from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import OrderSide, OrderStatus
@@ -25,7 +27,7 @@ class DayDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that does not add up; a person should look."""
 
     what: str
-    """``balance``, ``order``, ``fill`` or ``journal``"""
+    """``balance``, ``order``, ``journal``, or ``venue`` for what the order actor found there"""
     subject: str
     """an asset, a client order id, or a writer"""
     ours: str
@@ -73,6 +75,15 @@ class DayDifferences:
                 self._begun.add(event.client_order_id)
             case OrderApproved(order=order):
                 self._approved[order.client_order_id] = event.ts_event
+            case ReconciliationDifference() if event.what is not Difference.BALANCE:
+                # Balances are compared here, by the fills alone.
+                self._add(
+                    "venue",
+                    event.subject,
+                    f"{event.ours:f}",
+                    f"{event.venue:f}",
+                    event.what.value.lower(),
+                )
             case _:
                 pass
 

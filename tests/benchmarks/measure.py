@@ -39,12 +39,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
-    recovery_events: int = 100_000
+    recovery_events: int = 1_000_000
     """records in the order actor's log, and in the journal, before the first kill"""
     journal_events: int = 100_000
     """records that wait in a log when the journal starts"""
     journal_secs: float = 10.0
     journal_bulk_rows: int = 100_000
+    open_orders: int = 1_000
+    """placed one after the other, then all of them reconciled"""
+    reconciliations: int = 5
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -65,6 +70,8 @@ QUICK = Counts(
     journal_events=30_000,
     journal_secs=4.0,
     journal_bulk_rows=50_000,
+    reconciliations=3,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -87,6 +94,9 @@ TINY = Counts(
     journal_events=200,
     journal_secs=0.3,
     journal_bulk_rows=50,
+    open_orders=10,
+    reconciliations=1,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.day_differences import DayDifference, DayDifferences
 from krator_actors.core.report import build_report
-from krator_actors.messages.orders import AccountReport, OrderUnknown
+from krator_actors.messages.orders import (
+    AccountReport,
+    Difference,
+    OrderUnknown,
+    ReconciliationDifference,
+)
 from krator_actors.model import OrderSide
 from supervisors.messages import Message
 from tests.core.day_events import BTC, D, approved, denied, filled, initialized, submitted
@@ -93,6 +99,16 @@ def test_what_was_found_on_earlier_days_is_in_their_reports() -> None:
     fold.begin_day()
 
     assert fold.differences([]) == []
+
+
+def test_what_the_order_actor_found_at_the_venue_is_listed() -> None:
+    vanished = ReconciliationDifference(
+        what=Difference.VANISHED, subject="a", symbol=BTC, ours=D(1), venue=D(0), ts_event=1
+    )
+
+    (difference,) = found(vanished, msgspec.structs.replace(vanished, what=Difference.BALANCE))
+
+    assert (difference.what, difference.subject, difference.detail) == ("venue", "a", "vanished")
 
 
 SIDES = st.sampled_from(list(OrderSide))
