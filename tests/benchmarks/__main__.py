@@ -39,6 +39,7 @@ PARTS = (
     "restart",
     "journal",
     "indicators",
+    "observing",
     "decode",
 )
 EXTRA_PARTS = ("tried",)
