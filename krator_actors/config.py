@@ -260,8 +260,6 @@ def _sma_cross_by_default(raw: Any) -> Any:
 _ConfiguredStrategy = Annotated[
     Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
 ]
-
-
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 """``HH:MM``, UTC"""
 
@@ -278,6 +276,13 @@ class JobsConfig(_Section):
     keep_logs_days: Annotated[int, Field(ge=1)] = 14
     keep_crash_files_days: Annotated[int, Field(ge=1)] = 30
     keep_replays_days: Annotated[int, Field(ge=1)] = 7
+
+
+class GatewayConfig(_Section):
+    """Metrics, health and status over HTTP, for programs on this host."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    interval_secs: Annotated[float, Field(ge=0.2, le=60)] = 2.0
 
 
 class SupervisionConfig(_Section):
@@ -318,6 +323,7 @@ class Config(_Section):
     redis: RedisConfig = RedisConfig()
     risk: RiskConfig = RiskConfig()
     jobs: JobsConfig = JobsConfig()
+    gateway: GatewayConfig = GatewayConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
     strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)

@@ -40,6 +40,7 @@ PARTS = (
     "redaction",
     "journal",
     "indicators",
+    "observing",
     "decode",
 )
 EXTRA_PARTS = ("tried",)
