@@ -1,152 +1,36 @@
-"""The life of an order as a table of (status, step) to status, and the fold of an order log.
+"""Every order of one account, as the fold of an order log.
 
-What the venue says is turned into events in ``core.venue_reports``.
+The table of what may follow what is ``core.order_life``; what the venue says is turned into events
+in ``core.venue_reports``.
 """
 
 from __future__ import annotations
 
-import enum
 from decimal import Decimal
 
 import msgspec
 
+from krator_actors.core.order_life import OrderTransitionError, Step, next_status, step_of
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
-    OrderCanceled,
-    OrderDenied,
     OrderEvent,
-    OrderExpired,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
     OrderPendingCancel,
-    OrderRejected,
-    OrderSubmitted,
-    OrderUnknown,
+    OrderPendingUpdate,
+    OrderTriggered,
+    OrderUpdated,
+    SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 
 _ZERO = Decimal(0)
 
 
-class OrderTransitionError(ValueError):
-    """The table has no row for this event in this status: a defect, not an accident."""
-
-
-class Step(enum.Enum):
-    """What can happen to an order. A fill is two: with and without something left to trade."""
-
-    INITIALIZED = "INITIALIZED"
-    EXTERNAL = "EXTERNAL"
-    DENIED = "DENIED"
-    SUBMITTED = "SUBMITTED"
-    UNKNOWN = "UNKNOWN"
-    ACCEPTED = "ACCEPTED"
-    REJECTED = "REJECTED"
-    PENDING_CANCEL = "PENDING_CANCEL"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-    PARTIAL_FILL = "PARTIAL_FILL"
-    LAST_FILL = "LAST_FILL"
-
-
-class Row(msgspec.Struct, frozen=True):
-    """Where a step leads; ``note`` says why a row exists that a textbook would not have."""
-
-    status: OrderStatus
-    note: str = ""
-
-
-_S = OrderStatus
-_E = Step
-_UNSENT = "the process was killed between sending and logging that it sent"
-_LATE_ACCEPT = "the acceptance was overtaken by what followed it"
-_AFTER_END = "the venue traded before it took the order off, and said so later"
-_OVERFILL = "overfill: the position is what was traded, not what was asked for"
-_RISEN = "we had given it up, and the venue works it all the same"
-
-TABLE: dict[tuple[OrderStatus | None, Step], Row] = {
-    (None, _E.INITIALIZED): Row(_S.INITIALIZED),
-    (None, _E.EXTERNAL): Row(_S.ACCEPTED, "the venue had it before we knew of it"),
-    # logged, not known to be sent
-    (_S.INITIALIZED, _E.DENIED): Row(_S.DENIED),
-    (_S.INITIALIZED, _E.SUBMITTED): Row(_S.SUBMITTED),
-    (_S.INITIALIZED, _E.UNKNOWN): Row(_S.UNKNOWN, _UNSENT),
-    (_S.INITIALIZED, _E.ACCEPTED): Row(_S.ACCEPTED, _UNSENT),
-    (_S.INITIALIZED, _E.REJECTED): Row(_S.REJECTED, _UNSENT),
-    (_S.INITIALIZED, _E.CANCELED): Row(_S.CANCELED, _UNSENT),
-    (_S.INITIALIZED, _E.EXPIRED): Row(_S.EXPIRED, _UNSENT),
-    (_S.INITIALIZED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _UNSENT),
-    (_S.INITIALIZED, _E.LAST_FILL): Row(_S.FILLED, _UNSENT),
-    # sent, not answered yet
-    (_S.SUBMITTED, _E.UNKNOWN): Row(_S.UNKNOWN),
-    (_S.SUBMITTED, _E.ACCEPTED): Row(_S.ACCEPTED),
-    (_S.SUBMITTED, _E.REJECTED): Row(_S.REJECTED),
-    (_S.SUBMITTED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.SUBMITTED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.SUBMITTED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.SUBMITTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, "the fill overtook the acceptance"),
-    (_S.SUBMITTED, _E.LAST_FILL): Row(_S.FILLED, "the fill overtook the acceptance"),
-    # sent, and we do not know
-    (_S.UNKNOWN, _E.ACCEPTED): Row(_S.ACCEPTED),
-    (_S.UNKNOWN, _E.REJECTED): Row(_S.REJECTED),
-    (_S.UNKNOWN, _E.PENDING_CANCEL): Row(_S.UNKNOWN, "nobody knows yet what there is to cancel"),
-    (_S.UNKNOWN, _E.CANCELED): Row(_S.CANCELED),
-    (_S.UNKNOWN, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.UNKNOWN, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.UNKNOWN, _E.LAST_FILL): Row(_S.FILLED),
-    # the venue works it
-    (_S.ACCEPTED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.ACCEPTED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.ACCEPTED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.ACCEPTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.ACCEPTED, _E.LAST_FILL): Row(_S.FILLED),
-    # traded in part
-    (_S.PARTIALLY_FILLED, _E.ACCEPTED): Row(_S.PARTIALLY_FILLED, _LATE_ACCEPT),
-    (_S.PARTIALLY_FILLED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.PARTIALLY_FILLED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.PARTIALLY_FILLED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.PARTIALLY_FILLED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.PARTIALLY_FILLED, _E.LAST_FILL): Row(_S.FILLED),
-    # we asked for its end
-    (_S.PENDING_CANCEL, _E.UNKNOWN): Row(_S.UNKNOWN, "the answer to the order itself was lost"),
-    (_S.PENDING_CANCEL, _E.ACCEPTED): Row(_S.PENDING_CANCEL, _LATE_ACCEPT),
-    (_S.PENDING_CANCEL, _E.REJECTED): Row(_S.REJECTED, "the cancel was sent before the answer"),
-    (_S.PENDING_CANCEL, _E.CANCELED): Row(_S.CANCELED),
-    (_S.PENDING_CANCEL, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.PENDING_CANCEL, _E.PARTIAL_FILL): Row(_S.PENDING_CANCEL),
-    (_S.PENDING_CANCEL, _E.LAST_FILL): Row(_S.FILLED),
-    # over, but for what the venue says late
-    (_S.FILLED, _E.ACCEPTED): Row(_S.FILLED, _LATE_ACCEPT),
-    (_S.FILLED, _E.PARTIAL_FILL): Row(_S.FILLED, _OVERFILL),
-    (_S.FILLED, _E.LAST_FILL): Row(_S.FILLED, _OVERFILL),
-    (_S.CANCELED, _E.PARTIAL_FILL): Row(_S.CANCELED, _AFTER_END),
-    (_S.CANCELED, _E.LAST_FILL): Row(_S.FILLED, _AFTER_END),
-    (_S.EXPIRED, _E.PARTIAL_FILL): Row(_S.EXPIRED, _AFTER_END),
-    (_S.EXPIRED, _E.LAST_FILL): Row(_S.FILLED, _AFTER_END),
-    # given up
-    (_S.REJECTED, _E.ACCEPTED): Row(_S.ACCEPTED, _RISEN),
-    (_S.REJECTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _RISEN),
-    (_S.REJECTED, _E.LAST_FILL): Row(_S.FILLED, _RISEN),
-    (_S.DENIED, _E.ACCEPTED): Row(_S.ACCEPTED, _RISEN),
-    (_S.DENIED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _RISEN),
-    (_S.DENIED, _E.LAST_FILL): Row(_S.FILLED, _RISEN),
-}
-"""(status, step) to what follows. A row that is missing is an error."""
-
-
-def next_status(status: OrderStatus | None, step: Step) -> OrderStatus:
-    """Return the status after ``step``; OrderTransitionError naming both when there is no row."""
-    row = TABLE.get((status, step))
-    if row is None:
-        before = "NONE" if status is None else status.value
-        raise OrderTransitionError(f"no row for {step.value} in status {before}")
-    return row.status
-
-
-_UNANSWERED = frozenset({_S.INITIALIZED, _S.SUBMITTED, _S.UNKNOWN})
+_UNANSWERED = frozenset({OrderStatus.INITIALIZED, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -166,7 +50,20 @@ class Order(msgspec.Struct, kw_only=True):
     venue_order_id: str = ""
     """empty until the venue has told"""
     filled: Decimal = _ZERO
+    base_fee: Decimal = _ZERO
+    """what of the bought quantity went as a fee: it cannot be sold again"""
+    filled_before: Decimal = _ZERO
+    """external orders: what had traded when they were taken over; not in ``quantity``"""
+    is_triggered: bool = False
     cancel_requested: bool = False
+    cancel_requester: str = ""
+    """whose wish the cancel was; empty when nobody asked for one"""
+    update_valid_until_ms: int = 0
+    """``OrderPendingUpdate.request_valid_until_ms`` of the latest change; 0: there was none"""
+    submitted: SubmitOrder | None = None
+    """what was asked for; None for an external order"""
+    initialized_ns: int = 0
+    """UTC ns at which it was logged"""
     number: int
     """log record of ``last_event``"""
     last_event: OrderEvent
@@ -176,6 +73,16 @@ class Order(msgspec.Struct, kw_only=True):
         """True while the venue has not said anything about it that we know of."""
         pending = self.status is OrderStatus.PENDING_CANCEL and not self.venue_order_id
         return pending or self.status in _UNANSWERED
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True while an answer is missing that only the venue can give: ask for the order."""
+        return self.status in {OrderStatus.UNKNOWN, OrderStatus.PENDING_UPDATE}
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still trade."""
+        return max(self.quantity - self.filled, _ZERO)
 
     def to_open_order(self) -> OpenOrder:
         """Return what risk is told of it."""
@@ -252,8 +159,6 @@ class OrderTable:
             case OrderFilled():
                 if self.knows_fill(event.symbol, event.trade_id, event.venue_order_id):
                     return self.orders[event.client_order_id]
-                fills = self._fills.setdefault(event.symbol, {})
-                fills[event.trade_id, event.venue_order_id] = None
             case _:
                 pass
         order = self.orders.get(event.client_order_id)
@@ -262,6 +167,9 @@ class OrderTable:
                 f"order {event.client_order_id}: {type(event).__name__} before it was initialized"
             )
         _advance(order, event, number)
+        if isinstance(event, OrderFilled):
+            fills = self._fills.setdefault(event.symbol, {})
+            fills[event.trade_id, event.venue_order_id] = None
         self._index(order)
         return order
 
@@ -296,6 +204,8 @@ def _own_order(event: OrderInitialized, number: int) -> Order:
         price=order.price,
         status=next_status(None, Step.INITIALIZED),
         valid_until_ms=event.request_valid_until_ms,
+        submitted=order,
+        initialized_ns=event.ts_event,
         number=number,
         last_event=event,
     )
@@ -312,38 +222,41 @@ def _external_order(event: OrderExternal, number: int) -> Order:
         price=event.price,
         status=next_status(None, Step.EXTERNAL),
         venue_order_id=event.venue_order_id,
+        filled_before=event.filled_before,
+        initialized_ns=event.ts_event,
         number=number,
         last_event=event,
     )
 
 
-_STEPS: dict[type[OrderEvent], Step] = {
-    OrderDenied: Step.DENIED,
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderCanceled: Step.CANCELED,
-    OrderExpired: Step.EXPIRED,
-}
-
-
 def _advance(order: Order, event: OrderEvent, number: int) -> None:
-    filled = order.filled
-    if isinstance(event, OrderFilled):
-        filled += event.last_quantity
-        step = Step.LAST_FILL if filled >= order.quantity else Step.PARTIAL_FILL
-    else:
-        step = _STEPS[type(event)]
+    step = step_of(event, filled=order.filled, quantity=order.quantity)
     try:
         order.status = next_status(order.status, step)
     except OrderTransitionError as error:
         raise OrderTransitionError(f"order {order.client_order_id}: {error}") from None
-    order.filled = filled
     order.number = number
     order.last_event = event
-    if isinstance(event, OrderAccepted | OrderFilled):
-        order.venue_order_id = event.venue_order_id
-    elif isinstance(event, OrderPendingCancel):
-        order.cancel_requested = True
+    match event:
+        case OrderAccepted():
+            order.venue_order_id = event.venue_order_id
+        case OrderFilled():
+            order.venue_order_id = event.venue_order_id
+            order.filled += event.last_quantity
+            if event.side is OrderSide.BUY and event.fee_currency == _base_of(order.symbol):
+                order.base_fee += event.fee
+        case OrderTriggered():
+            order.is_triggered = True
+        case OrderPendingUpdate():
+            order.update_valid_until_ms = event.request_valid_until_ms
+        case OrderUpdated():
+            order.quantity = event.quantity
+        case OrderPendingCancel():
+            order.cancel_requested = True
+            order.cancel_requester = event.requester
+        case _:
+            pass
+
+
+def _base_of(symbol: str) -> str:
+    return symbol.partition("-")[0]

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from krator_actors.core.orders import TABLE, Step
+from krator_actors.core.order_life import TABLE, step_of
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import (
     AccountReport,
@@ -24,10 +24,14 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    OrderModifyRejected,
     OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType
@@ -142,12 +146,22 @@ class Reservations:
                 self._give_up(event)
             case OrderCanceled() | OrderExpired():
                 self.release(event.client_order_id)
-            case OrderSubmitted() | OrderUnknown() | OrderPendingCancel() | OrderAccepted():
+            case OrderUpdated():
+                self._update(event)
+            case (
+                OrderSubmitted()
+                | OrderUnknown()
+                | OrderPendingCancel()
+                | OrderAccepted()
+                | OrderTriggered()
+                | OrderPendingUpdate()
+                | OrderModifyRejected()
+            ):
                 reservation = self._open.get(event.client_order_id)
                 if reservation is None and isinstance(event, OrderAccepted):
                     reservation = self._rise(event.client_order_id)
                 if reservation is not None:
-                    _advance(reservation, _STEPS[type(event)])
+                    _advance(reservation, event)
             case _:
                 assert_never(event)
 
@@ -188,18 +202,29 @@ class Reservations:
         reservation = self._open.get(fill.client_order_id) or self._rise(fill.client_order_id)
         if reservation is None:
             return  # canceled or expired before: nothing is reserved any more
+        _advance(reservation, fill)
         traded = min(fill.last_quantity, reservation.remaining)
         self._add(reservation, -traded)
         reservation.remaining -= traded
-        if reservation.remaining:
-            _advance(reservation, Step.PARTIAL_FILL)
-        else:
+        if not reservation.remaining:
             del self._open[fill.client_order_id]
+
+    def _update(self, event: OrderUpdated) -> None:
+        reservation = self._open.get(event.client_order_id)
+        if reservation is None:
+            return
+        _advance(reservation, event)
+        less = min(reservation.quantity - event.quantity, reservation.remaining)
+        self._add(reservation, -less)
+        reservation.remaining -= less
+        reservation.quantity = event.quantity
+        if not reservation.remaining:
+            del self._open[event.client_order_id]
 
     def _give_up(self, event: OrderDenied | OrderRejected) -> None:
         reservation = self.release(event.client_order_id)
         if reservation is not None:
-            _advance(reservation, _STEPS[type(event)])
+            _advance(reservation, event)
             self._given_up[event.client_order_id] = reservation
             if len(self._given_up) > GIVEN_UP_LIMIT:
                 del self._given_up[next(iter(self._given_up))]
@@ -227,18 +252,10 @@ class Reservations:
         self.buy_notional += notional
 
 
-_STEPS: dict[type[OrderEvent], Step] = {
-    OrderDenied: Step.DENIED,
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-}
-
-
-def _advance(reservation: Reservation, step: Step) -> None:
+def _advance(reservation: Reservation, event: OrderEvent) -> None:
     # The order actor guards the table. Here a missing row must not stop the counting.
+    filled = reservation.quantity - reservation.remaining
+    step = step_of(event, filled=filled, quantity=reservation.quantity)
     row = TABLE.get((reservation.status, step))
     if row is not None:
         reservation.status = row.status
