@@ -110,6 +110,8 @@ class OrderTable:
         # symbol to (trade id, venue order id) in the order in which they were logged. A trade id
         # alone is not enough because two of our orders may trade with each other.
         self._fills: dict[str, dict[tuple[str, str], None]] = {}
+        # entry's client order id to its bracket's legs, oldest first
+        self._brackets: dict[str, list[Order]] = {}
         # the first and the latest AccountReport; None before the opening one
         self.opening: AccountReport | None = None
         self.account: AccountReport | None = None
@@ -118,6 +120,10 @@ class OrderTable:
     def open_orders(self) -> tuple[Order, ...]:
         """Orders that may still change a position, oldest first."""
         return tuple(self._open.values())
+
+    def brackets(self) -> list[tuple[Order, tuple[Order, ...]]]:
+        """Return every entry that has a bracket, with the legs that were logged, oldest first."""
+        return [(self.orders[entry], tuple(legs)) for entry, legs in self._brackets.items()]
 
     def knows_fill(self, symbol: str, trade_id: str, venue_order_id: str) -> bool:
         """True when this side of this trade has been applied."""
@@ -180,8 +186,17 @@ class OrderTable:
                 f"order {order.client_order_id}: initialized again in status {known}"
             )
         self.orders[order.client_order_id] = order
+        if order.submitted is not None:
+            self._keep_bracket(order, order.submitted)
         self._index(order)
         return order
+
+    def _keep_bracket(self, order: Order, submitted: SubmitOrder) -> None:
+        if submitted.bracket is not None:
+            self._brackets[order.client_order_id] = []
+        legs = self._brackets.get(submitted.cause.removeprefix("bracket:"))
+        if legs is not None and submitted.cause.startswith("bracket:"):
+            legs.append(order)
 
     def _index(self, order: Order) -> None:
         if order.venue_order_id:

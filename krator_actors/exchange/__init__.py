@@ -8,8 +8,8 @@ How it hangs together::
 
     main → run → assembly ─ server ─ rest, rest_account, ws_api, streams, user_streams, faults
                     │                connections, lifetime
-                    ├ methods                          what an account can ask for, behind both doors
-                    ├ venue ─ admission, account, ledger     takes orders: checks, writes down, tells
+                    ├ methods                       what an account can ask for, behind both doors
+                    ├ venue ─ admission, account, ledger  takes orders: checks, writes down, tells
                     └ session ─ synthetic_session ─ synthetic ─ matching, order_flow
                               └ replay_session ─ replay_market ─ displayed_book, recording
 

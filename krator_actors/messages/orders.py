@@ -81,7 +81,7 @@ class ModifyOrder(Message, frozen=True, kw_only=True):
     """Strategy or person to risk, and risk to order: make an open order smaller, in its place.
 
     It keeps its place in the queue and needs no approval because it can only lower exposure. Any
-    other change is a new order with ``replaces``: see ``core.modification``.
+    other change is a new order, a ``SubmitOrder`` with ``replaces``, which risk decides on.
     """
 
     client_order_id: str
