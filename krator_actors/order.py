@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ import msgspec
 from loguru import logger
 
 from krator_actors.adapters.binance_errors import INVALID_TIMESTAMP
-from krator_actors.adapters.binance_reports import Execution
+from krator_actors.adapters.binance_reports import Execution, Replaced
 from krator_actors.adapters.local_log import Durability
 from krator_actors.adapters.trading import OrderAnswer
 from krator_actors.clock import utc_ns
@@ -28,13 +29,17 @@ from krator_actors.messages.handshake import (
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
+    CancelAllOrders,
     CancelOrder,
+    ModifyOrder,
     OrderEventTold,
     OrderInitialized,
     OrderSubmitted,
     PlaceOrder,
+    SubmitOrder,
 )
 from krator_actors.model import OrderStatus
+from krator_actors.order_holding import HeldOrders, HoldingDue, ModifyFailed
 from krator_actors.order_ledger import OrderLedger
 from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
@@ -43,6 +48,7 @@ from krator_actors.reconciliation import (
     Reconciled,
     ReconcileFailed,
     Reconciliation,
+    StillThere,
     VenueSaid,
 )
 from krator_actors.venue_errors import (
@@ -53,8 +59,6 @@ from krator_actors.venue_errors import (
 from krator_actors.venue_login import trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
-
-_WORKING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 class OrderActorConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,11 @@ class OrderActor(Actor):
     inbox: ClassVar[object] = (
         PlaceOrder
         | CancelOrder
+        | CancelAllOrders
+        | ModifyOrder
+        | ModifyFailed
+        | HoldingDue
+        | StillThere
         | SyncOrders
         | ConnectionChanged
         | PlaceFailed
@@ -144,11 +153,22 @@ class OrderActor(Actor):
             may_cancel=not self._dry_run,
             found=self.tell_self,
         )
+        self._held = HeldOrders(
+            self._client,
+            self._ledger,
+            recv_window_ms=venue.recv_window_ms,
+            tell_self=self.tell_self,
+            publish=self._publish,
+            place=self._place_held,
+            cancel=self._request_cancel,
+            wake=self._reconciliation.wake,
+        )
         doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
         await self._publish([self._ledger.record(event) for event in doubts])
         await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
         self.start_task(self._client.run(), name="venue session")
         self.start_task(self._reconciliation.run(), name="reconciliation")
+        self.start_task(self._held.run(), name="held orders")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Handle one message. An order that did not come from risk is not sent."""
@@ -161,6 +181,20 @@ class OrderActor(Actor):
                 await self._place(message)
             case CancelOrder():
                 await self._cancel(message)
+            case CancelAllOrders():
+                for order in self._table.open_orders:
+                    if rules.is_meant(order, message):
+                        await self._request_cancel(order, message.requester)
+            case ModifyOrder() if sender == "risk" and self._can_send:
+                await self._held.modify(message)
+            case ModifyOrder():
+                logger.bind(event_type="modify_refused", sender=sender).error("nothing is sent")
+            case ModifyFailed():
+                await self._held.modify_failed(message)
+            case StillThere():
+                await self._held.still_there(message)
+            case HoldingDue(bids=bids):
+                await self._held.look(bids, can_send=self._can_send)
             case SyncOrders():
                 await self._sync(message)
             case ConnectionChanged():
@@ -209,6 +243,8 @@ class OrderActor(Actor):
             risk_generation=self._risk_generation,
             dry_run=self._dry_run,
             unreachable=None if self._status.reachable else self._status.reason,
+            old=self._table.orders.get(order.replaces),
+            now_ns=utc_ns(),
         )
         if obstacle is not None:
             await self._deny(message, *obstacle)
@@ -218,6 +254,7 @@ class OrderActor(Actor):
     async def _send(self, message: PlaceOrder) -> list[OrderEventTold]:
         """Log, send, log. What comes between waits in the inbox."""
         order = message.order
+        old = self._table.orders.get(order.replaces)
         timestamp_ms = self._client.now_ms()
         initialized = OrderInitialized(
             order=order,
@@ -226,14 +263,16 @@ class OrderActor(Actor):
             ts_event=utc_ns(),
         )
         told = [self._ledger.record(initialized)]
+        if old is not None:
+            told.append(self._held.begin_change(old, Decimal(0), timestamp_ms))
         try:
-            answer = self._client.place(order, timestamp_ms=timestamp_ms)
+            self._hand_over(order, old, timestamp_ms)
         except VenueUnavailableError as error:
-            told.append(
-                self._ledger.record(rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns()))
-            )
+            denied = rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns())
+            told.append(self._ledger.record(denied))
+            if old is not None:
+                told.append(self._held.change_refused(old, str(error)))
             return told
-        answer.add_done_callback(partial(self._place_answered, order.client_order_id))
         # The bytes leave when the loop turns. Killed here, the next start asks for this order.
         await asyncio.sleep(0)
         submitted = OrderSubmitted(
@@ -241,6 +280,23 @@ class OrderActor(Actor):
         )
         told.append(self._ledger.record(submitted))
         return told
+
+    def _hand_over(self, order: SubmitOrder, old: Order | None, timestamp_ms: int) -> None:
+        if old is None:
+            answer = self._client.place(order, timestamp_ms=timestamp_ms)
+            answer.add_done_callback(partial(self._place_answered, order.client_order_id))
+        else:
+            both = self._client.replace(order, old=old, timestamp_ms=timestamp_ms)
+            ids = (old.client_order_id, order.client_order_id)
+            both.add_done_callback(partial(self._replace_answered, *ids))
+
+    @property
+    def _can_send(self) -> bool:
+        return self._status.reachable and not self._dry_run
+
+    async def _place_held(self, order: SubmitOrder) -> None:
+        placed = PlaceOrder(order=order, risk_generation=self._risk_generation)
+        await self._publish(await self._send(placed))
 
     async def _deny(self, message: PlaceOrder, reason: str, detail: str) -> None:
         now_ns = utc_ns()
@@ -260,12 +316,15 @@ class OrderActor(Actor):
                 event_type="cancel_ignored", order_id=message.client_order_id, dry_run=self._dry_run
             ).warning("there is nothing to cancel")
             return
+        await self._request_cancel(order, message.requester)
+
+    async def _request_cancel(self, order: Order, requester: str) -> None:
+        if self._dry_run:
+            return
         # Logged first: the log is the queue from which a cancel goes out after a reconnect.
-        told = (
-            []
-            if order.cancel_requested
-            else [self._ledger.record(rules.pending_cancel(order, utc_ns()))]
-        )
+        told = []
+        if not order.cancel_requested:
+            told.append(self._ledger.record(rules.pending_cancel(order, requester, utc_ns())))
         self._send_cancel(order)
         await self._publish(told)
 
@@ -306,9 +365,11 @@ class OrderActor(Actor):
         if heard.wanted and said.report is not None:
             self._reconciliation.want(said.report.symbol, said.report.venue_order_id)
         order = heard.order
-        if order is not None and order.cancel_requested and order.status in _WORKING:
+        if order is not None and order.cancel_requested and order.status in rules.WORKING:
             self._send_cancel(order)  # it was asked for while nobody knew what there was to cancel
         await self._publish(heard.told)
+        if heard.told and self._table.brackets():
+            self.tell_self(HoldingDue(bids={}))  # what was bought now must not wait to be protected
 
     async def _no_such_order(self, message: NoSuchOrder) -> None:
         order = self._table.orders[message.client_order_id]
@@ -334,6 +395,15 @@ class OrderActor(Actor):
         self.tell_self(
             PlaceFailed(client_order_id=client_order_id, refused=refused, reason=str(error))
         )
+
+    def _replace_answered(self, old: str, new: str, answer: asyncio.Future[Replaced]) -> None:
+        replaced, refused, reason = self._held.replace_answered(old, new, answer)
+        if replaced is not None and replaced.placed is not None:
+            report, fills = replaced.placed
+            self.tell_self(VenueSaid(report=report, fills=fills))
+        else:
+            refused = refused or replaced is not None
+            self.tell_self(PlaceFailed(client_order_id=new, refused=refused, reason=reason))
 
     async def _place_failed(self, message: PlaceFailed) -> None:
         order = self._table.orders[message.client_order_id]
