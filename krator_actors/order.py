@@ -53,10 +53,11 @@ from krator_actors.reconciliation import (
 )
 from krator_actors.venue_errors import (
     OutcomeUnknownError,
+    VenueError,
     VenueRefusedError,
     VenueUnavailableError,
 )
-from krator_actors.venue_login import trading_client
+from krator_actors.venue_login import KeyRefusedError, check_key, trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
@@ -166,7 +167,7 @@ class OrderActor(Actor):
         doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
         await self._publish([self._ledger.record(event) for event in doubts])
         await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
-        self.start_task(self._client.run(), name="venue session")
+        self.start_task(self._keep_session(), name="venue session")
         self.start_task(self._reconciliation.run(), name="reconciliation")
         self.start_task(self._held.run(), name="held orders")
 
@@ -220,6 +221,23 @@ class OrderActor(Actor):
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
         return None
+
+    async def _keep_session(self) -> None:
+        """Connect once it is known that the key cannot withdraw; without that, never."""
+        while True:
+            try:
+                await check_key(self.config.venue, self.config.url)
+            except KeyRefusedError as error:
+                logger.bind(event_type="key_refused").error(str(error))
+                self._on_connection(False, f"KEY_CAN_WITHDRAW: {error}")
+                return
+            except VenueError as error:
+                logger.bind(event_type="key_not_checked").warning(str(error))
+                self._on_connection(False, f"KEY_NOT_CHECKED: {error}")
+                await asyncio.sleep(self.config.venue.reconnect_max_secs)
+            else:
+                break
+        await self._client.run()
 
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""
