@@ -154,21 +154,17 @@ def test_key_may_be_pem_text_or_the_path_of_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_order_is_sent_in_binances_words(fields: dict[str, Any], expected: dict[str, str]) -> None:
+    terms: dict[str, Any] = {"order_type": OrderType.LIMIT} | fields
     order = SubmitOrder(
-        **(
-            {
-                "client_order_id": "k1",
-                "strategy": "s",
-                "symbol": "BTC-USDT.SIM",
-                "side": OrderSide.SELL,
-                "order_type": OrderType.LIMIT,
-                "quantity": Decimal(1),
-                "cause": "c",
-                "ts_event": 1,
-                "ts_init": 1,
-            }
-            | fields
-        )
+        client_order_id="k1",
+        strategy="s",
+        symbol="BTC-USDT.SIM",
+        side=OrderSide.SELL,
+        quantity=Decimal(1),
+        cause="c",
+        ts_event=1,
+        ts_init=1,
+        **terms,
     )
     requests = BinanceTrading(api_key="k", secret="s", recv_window_ms=5_000)
 
