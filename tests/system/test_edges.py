@@ -1,4 +1,4 @@
-"""Bad input and hard places: a full disk, no permission, another version, a wrong clock, IPv6."""
+"""Hard places: a full disk, no permission, another version, a wrong clock, IPv6."""
 
 from __future__ import annotations
 
@@ -68,44 +68,6 @@ def fill(disk: Path) -> Path:
         except OSError:
             return file
     raise AssertionError("the disk does not fill")
-
-
-# -- bad input again, in each hard place -----------------------------------------------------------
-
-
-def long_path(krator: Krator) -> None:
-    krator.data_dir = krator.folder.joinpath(*["x" * 50] * 4, "data")
-
-
-def older_version(krator: Krator) -> None:
-    (krator.data_dir / "log").mkdir(parents=True)
-
-
-def no_permission(krator: Krator) -> None:
-    krator.data_dir.write_text("a file where the folder should be")
-
-
-@pytest.mark.parametrize("hard_place", [long_path, older_version, no_permission])
-def test_bad_input_is_a_clear_error_also_in_a_hard_place(
-    krator: Krator, hard_place: Callable[[Krator], None]
-) -> None:
-    hard_place(krator)
-    krator.config.write_text("[risk]\nmax_orders = 3\n")
-    mistake = krator.command("run")
-    krator.config.unlink()
-    recording = krator.command("run", "--replay", str(krator.folder / "nowhere"))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        krator.config.write_text(f"[exchange]\nport = {port}\n")
-        taken_port = krator.command("run")
-
-    assert [d.returncode for d in (mistake, recording, taken_port)] == [2, 2, 2]
-    assert "risk.max_orders" in mistake.stderr
-    assert "is not a folder" in recording.stderr
-    expected = "--data-dir" if hard_place is no_permission else str(port)
-    assert expected in taken_port.stderr
-    assert "Traceback" not in mistake.stderr + recording.stderr + taken_port.stderr
-    assert krator.leftovers() == []
 
 
 # -- the disk --------------------------------------------------------------------------------------
@@ -232,7 +194,7 @@ def test_data_folder_of_an_older_version_is_taken_over(krator: Krator) -> None:
 def test_data_folder_may_have_a_path_of_200_characters(
     krator: Krator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long_path(krator)
+    krator.data_dir = krator.folder.joinpath(*["x" * 50] * 4, "data")
     assert len(str(krator.data_dir)) > 200
     krator.data_dir.parent.mkdir(parents=True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(krator.data_dir.parent))
