@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from krator_actors import order_holding
 from krator_actors.core.orders import Order, OrderTable
 from krator_actors.messages.orders import (
     CancelAllOrders,
@@ -39,6 +40,7 @@ from tests.actors.order_venue import (
     table_of,
 )
 
+MODULES_UNDER_TEST = (order_holding,)
 S = OrderStatus
 CENT = Decimal("0.01")
 

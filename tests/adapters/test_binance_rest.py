@@ -128,7 +128,7 @@ def test_every_filter_of_an_order_is_read(rest: BinanceRest) -> None:
     assert instrument.market_lot_size == 0
     assert (instrument.max_open_orders, instrument.max_stop_orders) == (200, 5)
     assert instrument.max_position == Decimal("10.5")
-    assert instrument.order_types == {OrderType.LIMIT, OrderType.STOP_LIMIT}
+    assert instrument.order_types == frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 
 def test_recorded_exchange_info_of_2021_is_read(rest: BinanceRest) -> None:

@@ -170,8 +170,8 @@ def test_order_is_sent_in_binances_words(fields: dict[str, Any], expected: dict[
 
     params = requests.place(order, timestamp_ms=1).params
 
-    terms = {"type", "price", "stopPrice", "timeInForce"}
-    assert {name: params[name] for name in terms & set(params)} == expected
+    told = {"type", "price", "stopPrice", "timeInForce"}
+    assert {name: params[name] for name in told & set(params)} == expected
     digest = {name: params[name] for name in params if name != "signature"}
     payload = "&".join(f"{name}={digest[name]}" for name in sorted(digest)).encode()
     assert params["signature"] == hmac.new(b"s", payload, hashlib.sha256).hexdigest()
