@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,12 +26,29 @@ from krator_actors.clock import monotonic_ns, utc_ns
 from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
+from supervisors.breaker import (
+    BreakerChanged,
+    BreakerOpenError,
+    BreakerSettings,
+    BreakerState,
+    CircuitBreaker,
+)
 from supervisors.messages import Message
 
 _POLL_SECS = 0.05
-_MAX_BACKOFF_SECS = 5.0
-_FIRST_BACKOFF_SECS = 0.05
 _DRAIN_SECS = 3.0
+_BREAKER = BreakerSettings(
+    # One failure is enough, because after it there is no connection.
+    window_calls=1,
+    minimum_calls=1,
+    # To connect and to write: a full disk lets everybody connect.
+    half_open_calls=2,
+    # Its time-outs are shorter: a slow PostgreSQL is one that works.
+    slow_call_secs=60.0,
+    open_secs=0.05,
+    max_open_secs=2.5,
+    jitter=1.0,
+)
 
 
 class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +79,12 @@ class JournalActor(Actor):
         self._seq = 0
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
-        self._backoff_secs = _FIRST_BACKOFF_SECS
+        self._breaker = CircuitBreaker(
+            "postgresql",
+            _BREAKER,
+            failures=(JournalUnavailableError,),
+            listener=self._breaker_changed,
+        )
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -100,19 +121,21 @@ class JournalActor(Actor):
     async def _run(self) -> None:
         while True:
             try:
-                await self._connect()
+                async with self._breaker:
+                    await self._connect()
                 await self._copy()
             except JournalUnavailableError as error:
                 self._disconnect()
                 self._report_outage(error)
-                await asyncio.sleep(random.uniform(0, self._backoff_secs))  # noqa: S311 - full jitter is no secret
-                self._backoff_secs = min(_MAX_BACKOFF_SECS, self._backoff_secs * 2)
+            except BreakerOpenError as refusal:
+                await asyncio.sleep(refusal.retry_in_secs or _POLL_SECS)
 
     async def _copy(self) -> None:
         interval_secs = self.config.commit_interval_ms / 1_000
         while True:
             self._grew.clear()
-            written = await self._commit()
+            async with self._breaker:
+                written = await self._commit()
             if written == self.config.batch_limit or (not written and self._follower.catching_up):
                 await asyncio.sleep(0)
                 continue
@@ -135,7 +158,6 @@ class JournalActor(Actor):
                 lag_records=self._follower.lag(),
             ).info("the journal continues")
         self._outage_began = None
-        self._backoff_secs = _FIRST_BACKOFF_SECS
 
     async def _commit(self) -> int:
         """Write one batch; return how many records it had, 0 when the logs have no more."""
@@ -151,6 +173,12 @@ class JournalActor(Actor):
             self._store.terminate()
             self._store = None
 
+    def _breaker_changed(self, change: BreakerChanged) -> None:
+        if change.after is BreakerState.CLOSED:
+            self.clear_alarm("breaker_open")
+        elif change.before is BreakerState.CLOSED:
+            self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
+
     def _report_outage(self, error: JournalUnavailableError) -> None:
         if self._outage_began is None:
             self._outage_began = monotonic_ns()
@@ -161,6 +189,7 @@ class JournalActor(Actor):
     def _status(self) -> JournalStatus:
         return JournalStatus(
             connected=self._store is not None,
+            breaker=self._breaker.state.value,
             seq=self._seq,
             lag_records=self._follower.lag(),
             watermarks=self._follower.watermarks(),

@@ -26,12 +26,21 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.admin": "tests/system/test_admin.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.risk_acts": "tests/actors/test_risk.py",
     "krator_actors.run": "tests/system/test_run.py",
+    "supervisors.inquiry": "tests/supervisors/test_looking.py",
+    "supervisors.tickers": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.usage": "tests/supervisors/test_looking.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.nursery": "tests/supervisors/test_supervisor.py",
+    "supervisors.orphans": "tests/supervisors/test_orphans.py",
+    "supervisors.spares": "tests/supervisors/test_spares.py",
+    "supervisors.watchdog": "tests/supervisors/test_supervisor.py",
 }
 """Modules that no test imports, because another module or a command stands in front of them."""
 

@@ -32,6 +32,8 @@ class JournalStatus(Message, frozen=True, kw_only=True):
 
     connected: bool
     """False while PostgreSQL does not answer: logs grow, nothing is lost"""
+    breaker: str
+    """of the connection: ``closed``, ``open`` between two tries, ``half_open`` during one"""
     seq: int
     """the last committed global sequence number that is known; 0 before the first"""
     lag_records: int
@@ -49,6 +51,8 @@ class PublisherStatus(Message, frozen=True, kw_only=True):
 
     connected: bool
     """False while Redis does not answer, or is full"""
+    breaker: str
+    """of the connection: ``closed``, ``open`` between two tries, ``half_open`` during one"""
     waiting: int
     """events that are read and not in the stream yet"""
     published: int

@@ -152,12 +152,20 @@ async def test_absent_database_stops_nobody_and_loses_nothing(
         await until(harness, {WRITERS[0]: 20})
 
 
+async def test_breaker_of_an_absent_database_opens_and_is_in_the_status(short_dir: Path) -> None:
+    async with journal(short_dir, None) as harness:
+        await harness.eventually(lambda: harness.actor._breaker.snapshot().opened > 1)
+
+        assert (await status(harness)).breaker in {"open", "half_open"}
+        assert harness.actor._breaker.snapshot().refused > 0
+
+
 async def test_outage_is_reported_once(short_dir: Path) -> None:
     reported: list[str] = []
     sink = logger.add(lambda message: reported.append(message.record["extra"]["event_type"]))
     try:
         async with journal(short_dir, None) as harness:
-            await harness.eventually(lambda: harness.actor._backoff_secs > 0.3)
+            await harness.eventually(lambda: harness.actor._breaker.snapshot().opened > 3)
     finally:
         logger.remove(sink)
 

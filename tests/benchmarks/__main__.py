@@ -28,7 +28,16 @@ from supervisors.process import executed_processes
 from tests.benchmarks.measure import COUNTS, ROOT
 from tests.benchmarks.results import ordered, table
 
-PARTS = ("trading", "throughput", "recovery", "hop", "thespian_hop", "risk_check", "restart")
+PARTS = (
+    "trading",
+    "throughput",
+    "recovery",
+    "hop",
+    "thespian_hop",
+    "risk_check",
+    "restart",
+    "indicators",
+)
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""
 

@@ -33,8 +33,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     risk_checks: int = 3_000
     flood_secs: float = 60.0
     bare_flood_secs: float = 10.0
+    indicator_values: int = 10_000
     forks: int = 100
     restarts: int = 100
+    breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
     recovery_events: int = 100_000
@@ -53,6 +55,7 @@ QUICK = Counts(
     bare_flood_secs=4.0,
     forks=30,
     restarts=30,
+    breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
 )
@@ -68,8 +71,10 @@ TINY = Counts(
     risk_checks=20,
     flood_secs=1.0,
     bare_flood_secs=0.5,
+    indicator_values=1_000,
     forks=3,
     restarts=3,
+    breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
 )

@@ -28,11 +28,16 @@ KEYS = (
     "ticks_per_second_bare",
     "restart_p50_ms",
     "restart_p99_ms",
+    "spare_p50_ms",
+    "spare_p99_ms",
+    "breaker_call_us",
     "trading_again_p50_ms",
     "bare_fork_p50_ms",
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
     "rss_mb_per_strategy",
+    "indicator_values_per_second",
+    "window_values_per_second",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -87,7 +92,15 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     ),
     "restart_p50_ms": (_most(20),),
     "restart_p99_ms": (_most(60),),
+    "spare_p50_ms": (_most(2),),
     "trading_again_p50_ms": (_most(250),),
+    "indicator_values_per_second": (
+        Limit(
+            lambda numbers: 10 * numbers["window_values_per_second"],
+            ">= 10 x window_values_per_second",
+            at_least=True,
+        ),
+    ),
     "pinned.hop_p50_us": (_most(40),),
     "pinned.hop_p99_us": (_most(200),),
     "pinned.tick_to_order_p50_us": (_most(400),),
