@@ -31,7 +31,14 @@ from krator_actors.messages.market import (
     TradeSummary,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
+from krator_actors.messages.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderEventTold,
+    PlaceOrder,
+    SubmitOrder,
+)
 from krator_actors.messages.risk import (
     Halt,
     OrderApproved,
@@ -91,6 +98,8 @@ class RiskActor(Actor):
     inbox: ClassVar[Any] = (
         SubmitOrder
         | CancelOrder
+        | CancelAllOrders
+        | ModifyOrder
         | OrderEventTold
         | QuoteTick
         | TradeSummary
@@ -151,6 +160,9 @@ class RiskActor(Actor):
                 await self._on_order_event(message)
             case CancelOrder():
                 await self._cancel(message)
+            case CancelAllOrders() | ModifyOrder():
+                # Both can only lower exposure: nobody has to approve them.
+                await self.tell(self._order_actor, message)
             case TradeSummary():
                 self._engine.on_trade_summary(message, clock.monotonic_ns())
             case MarketStatus():
