@@ -31,6 +31,7 @@ TESTED_THROUGH = {
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.order_doubts": "tests/actors/test_order_unknown.py",
     "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
     "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",

@@ -25,8 +25,10 @@ from krator_actors.messages.handshake import OpenOrder, VenueStatus
 from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, TradeSummary
 from krator_actors.messages.orders import (
     AccountReport,
+    CancelAllOrders,
     CancelOrder,
     Difference,
+    ModifyOrder,
     OrderDenied,
     OrderEvent,
     OrderExternal,
@@ -272,9 +274,9 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
-        """Count a cancel that goes to the venue."""
-        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
+    def on_message(self, message: CancelOrder | CancelAllOrders | ModifyOrder, now_ns: int) -> None:
+        """Count what goes to the venue without a verdict."""
+        self._rates.add_message(message, self.reservations, now_ns)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""

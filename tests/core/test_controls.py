@@ -360,7 +360,7 @@ def test_cancels_use_up_the_message_rate() -> None:
     desk = Desk(max_symbol_messages_per_sec=2)
     cancel = CancelOrder(client_order_id="k0", symbol=BTC, requester="strategy:x")
     for _ in range(2):
-        desk.engine.on_cancel(cancel, desk.now_ns)
+        desk.engine.on_message(cancel, desk.now_ns)
 
     assert desk.reason(order()) == "MESSAGE_RATE"
 
@@ -522,3 +522,18 @@ def test_limits_of_a_symbol_are_its_own_keys_and_the_common_ones() -> None:
     assert limits[BTC].max_order_notional == 10_000
     assert limits[ETH].max_order_notional == 5_000
     assert limits[BTC].max_order_quantity == limits[ETH].max_order_quantity
+
+
+# -- the venue's own rules, and orders that may only reduce ----------------------------------------
+
+
+def test_reduce_only_order_that_would_do_more_is_denied() -> None:
+    submitted = msgspec.structs.replace(order(), reduce_only=True)
+
+    assert Desk().reason(submitted) == "REDUCE_ONLY"
+
+
+def test_order_that_the_venue_would_refuse_is_denied() -> None:
+    submitted = msgspec.structs.replace(order(), post_only=True)
+
+    assert Desk().reason(submitted) == "VENUE_RULE"
