@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from krator_actors.core.reservations import Reservations
-from krator_actors.messages.orders import CancelAllOrders, CancelOrder, ModifyOrder
+from krator_actors.messages.orders import CancelAllOrders, Unapproved
 from krator_actors.model import NANOS_PER_SEC
 
 
@@ -123,12 +123,7 @@ class Rates:
         while now_ns - sent[0][0] >= NANOS_PER_SEC:
             sent.popleft()
 
-    def add_message(
-        self,
-        message: CancelOrder | CancelAllOrders | ModifyOrder,
-        reservations: Reservations,
-        now_ns: int,
-    ) -> None:
+    def add_message(self, message: Unapproved, reservations: Reservations, now_ns: int) -> None:
         """Count what needs no approval; "all" counts once for each open order that it means."""
         if isinstance(message, CancelAllOrders):
             meant = reservations.open_orders(message.symbol)

@@ -25,10 +25,8 @@ from krator_actors.messages.handshake import OpenOrder, VenueStatus
 from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, TradeSummary
 from krator_actors.messages.orders import (
     AccountReport,
-    CancelAllOrders,
     CancelOrder,
     Difference,
-    ModifyOrder,
     OrderDenied,
     OrderEvent,
     OrderExternal,
@@ -36,6 +34,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
     SubmitOrder,
+    Unapproved,
 )
 from krator_actors.messages.risk import (
     ControlOverridden,
@@ -274,7 +273,7 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_message(self, message: CancelOrder | CancelAllOrders | ModifyOrder, now_ns: int) -> None:
+    def on_message(self, message: Unapproved, now_ns: int) -> None:
         """Count what goes to the venue without a verdict."""
         self._rates.add_message(message, self.reservations, now_ns)
 
@@ -288,9 +287,8 @@ class RiskEngine:
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            market = self.markets.get(instrument.symbol)
-            if market is not None:
-                market.instrument = instrument
+            if instrument.symbol in self.markets:
+                self.markets[instrument.symbol].instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""

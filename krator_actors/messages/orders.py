@@ -92,6 +92,10 @@ class ModifyOrder(Message, frozen=True, kw_only=True):
     requester: str
 
 
+Unapproved = CancelOrder | CancelAllOrders | ModifyOrder
+"""What can only lower exposure: risk lets it through in every state, and counts it."""
+
+
 class PlaceOrder(Message, frozen=True, kw_only=True):
     """Risk to order: an approved order. Exposure is already reserved."""
 

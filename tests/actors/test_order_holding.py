@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from krator_actors import order_holding
+from krator_actors import order_holding, order_ledger
 from krator_actors.core.orders import Order, OrderTable
 from krator_actors.messages.orders import (
     CancelAllOrders,
@@ -29,8 +29,10 @@ from krator_actors.messages.orders import (
     SubmitOrder,
 )
 from krator_actors.model import NANOS_PER_SEC, OrderSide, OrderStatus, OrderType, TimeInForce
+from krator_actors.order_holding import HoldingDue
 from supervisors.testing import ActorHarness
 from tests.actors.order_venue import (
+    NAME,
     SYMBOL,
     Exchange,
     bracket_of,
@@ -240,7 +242,85 @@ async def test_order_whose_time_was_over_while_nobody_ran_expires(
         assert OrderCanceled not in events_of(harness, "k1")
 
 
-# -- brackets, and the actor as a process that is killed -------------------------------------------
+# -- brackets --------------------------------------------------------------------------------------
+
+
+async def test_take_profit_is_sold_and_the_stop_is_off(still: Exchange, tmp_path: Path) -> None:
+    bid, _ = still.best()
+    bracket = bracket_of(
+        (bid * Decimal("0.5")).quantize(CENT), (bid * Decimal("0.9")).quantize(CENT)
+    )
+    async with harness_of(still.url, tmp_path) as harness:
+        await reachable(harness)
+        await place(harness, order_of("entry", bracket=bracket))
+        table: OrderTable = harness.actor._table
+
+        await harness.eventually(lambda: is_flat(table), timeout_secs=20)
+
+        legs = [order for order in table.orders.values() if order.client_order_id != "entry"]
+        assert [leg.status for leg in legs] == [S.CANCELED, S.FILLED]
+        assert [leg.order_type for leg in legs] == [OrderType.STOP_MARKET, OrderType.LIMIT]
+    bought, sold = bought_and_sold(still)
+    assert sold == bought.quantize(Decimal("0.00001"), "ROUND_DOWN")
+    assert open_sells(still) == []
+
+
+async def test_stop_that_is_hit_sells_what_was_bought(still: Exchange, tmp_path: Path) -> None:
+    async with harness_of(still.url, tmp_path) as harness:
+        await reachable(harness)
+        await place(harness, order_of("held", quantity=Decimal("0.05")))
+        await becomes(harness, "held", S.FILLED)
+        bid, ask = still.best()
+        await place(harness, order_of("entry", bracket=bracket_of(bid, ask * 2)))
+        await harness.eventually(lambda: working_stops(harness), timeout_secs=20)
+        ((entry, (stop,)),) = harness.actor._table.brackets()
+
+        await place(harness, order_of("seller", side=OrderSide.SELL))
+
+        await harness.eventually(lambda: not harness.actor._table.brackets(), timeout_secs=20)
+        assert (stop.order_type, stop.status) == (OrderType.STOP_MARKET, S.FILLED)
+        assert stop.filled == (entry.filled - entry.base_fee).quantize(
+            Decimal("0.00001"), "ROUND_DOWN"
+        )
+        assert open_sells(still) == []
+
+
+async def test_bracket_outlives_many_other_orders_and_a_restart(
+    still: Exchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_ledger, "KEEP_CLOSED", 2)
+    bid, ask = still.best()
+    bracket = bracket_of((bid * Decimal("0.9")).quantize(CENT), ask * 2)
+    async with harness_of(still.url, tmp_path) as harness:
+        await reachable(harness)
+        await place(harness, order_of("entry", bracket=bracket))
+        await harness.eventually(lambda: working_stops(harness), timeout_secs=20)
+        for number in range(8):
+            await place(harness, order_of(f"k{number}", replaces="nobody"))
+
+    async with harness_of(still.url, tmp_path, generation=2) as harness:
+        await reachable(harness)
+        assert "k0" not in harness.actor._table.orders
+        ((entry, legs),) = harness.actor._table.brackets()
+        (leg,) = legs
+        assert (entry.client_order_id, leg.status) == ("entry", S.ACCEPTED)
+
+        await harness.deliver(HoldingDue(), NAME)
+
+        assert harness.actor._table.brackets() == [(entry, (leg,))]
+    assert len(open_sells(still)) == 1
+
+
+def is_flat(table: OrderTable) -> bool:
+    return "entry" in table.orders and not table.open_orders and not table.brackets()
+
+
+def working_stops(harness: ActorHarness) -> bool:
+    table: OrderTable = harness.actor._table
+    return any(leg.status is S.ACCEPTED for _, legs in table.brackets() for leg in legs)
+
+
+# -- the actor as a process that is killed -------------------------------------------
 
 
 class OrderProcess:
