@@ -39,6 +39,7 @@ PARTS = (
     "restart",
     "journal",
     "indicators",
+    "decode",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

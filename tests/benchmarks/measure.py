@@ -48,6 +48,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int = 1_000
     """placed one after the other, then all of them reconciled"""
     reconciliations: int = 5
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -69,6 +71,7 @@ QUICK = Counts(
     journal_secs=4.0,
     journal_bulk_rows=50_000,
     reconciliations=3,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -93,6 +96,7 @@ TINY = Counts(
     journal_bulk_rows=50,
     open_orders=10,
     reconciliations=1,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

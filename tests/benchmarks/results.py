@@ -47,6 +47,7 @@ KEYS = (
     "rss_mb_per_strategy",
     "indicator_values_per_second",
     "window_values_per_second",
+    "feed_decode_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -151,7 +152,8 @@ def table(numbers: Numbers) -> str:
     lines = [f"{'key':<42} {'value':>12}  {'limit':<34} held"]
     lines.append("-" * len(lines[0]))
     for key, value in flat(numbers):
-        text = "not measured" if value is None else f"{value:12,.1f}"
+        digits = 1 if value is None or value >= 1 else 4
+        text = "not measured" if value is None else f"{value:12,.{digits}f}"
         limits = LIMITS.get(key, ())
         first, *more = limits or (None,)
         lines.append(_line(key, text, first, value, numbers))
