@@ -55,7 +55,27 @@ def test_synthetic_run_answers_every_command_and_stops_on_ctrl_c(krator: Krator)
     assert krator.leftovers() == []
 
 
-def test_halt_holds_across_a_restart_until_a_named_person_resumes(krator: Krator) -> None:
+def test_bracket_of_a_strategy_sells_what_its_entry_bought(krator: Krator) -> None:
+    shipped = (ROOT / "conf" / "krator.toml").read_text()
+    ways_out = r'\1_fraction = "0.0002"'
+    krator.config.write_text(re.sub(r'^(stop_loss|take_profit)_fraction = "0"', ways_out, shipped, flags=re.M))
+    run = krator.start()
+    krator.wait_ready(run)
+
+    def sold() -> list[dict[str, Any]]:
+        orders = krator.json("report")["orders"]
+        return [o for o in orders if o["side"] == "SELL" and o["status"] == "FILLED"]
+
+    eventually(sold, 150, "a bracket has sold")
+
+    assert krator.command("stop").returncode == 0
+    assert run.wait(60) == 0, krator.output()
+    report = krator.json("report")
+    raised = [s for s in report["signals"] if s["side"] == "SELL"] if "signals" in report else []
+    assert raised == []
+    for position in report["positions"]:
+        assert Decimal(position["quantity"]) >= 0
+_a_restart_until_a_named_person_resumes(krator: Krator) -> None:
     run = krator.start()
     krator.wait_ready(run)
     halted = krator.json("halt", "--by", "ada", "--reason", "odd prices")
