@@ -88,11 +88,11 @@ class Day:
         if healthy and self.rng.random() < 0.97:
             self.freshen(symbol)
         dice = self.rng.random()
-        if dice < 0.5:
+        if dice < 0.65:
             order = self.aim.plain(symbol)
-        elif dice < 0.75:
+        elif dice < 0.82:
             order = self.aim.near(symbol, self.rng.choice(self.aims))
-        elif dice < 0.94:
+        elif dice < 0.96:
             order = self.aim.near(symbol, self.rng.choice(AIMS))
         else:
             order = self.aim.malformed(symbol)
