@@ -7,7 +7,9 @@ ARGS ?=
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench conformance check format lock clean
+ORDERS ?= 1000000
+SEED ?= 1
+.PHONY: help setup run test bench oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +38,9 @@ endif
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+oracle: $(STAMP) ## put ORDERS=1000000 orders from SEED=1 to risk and to plain arithmetic; JSON to KRATOR_ORACLE_OUT
+	@exec $(BIN)/python -m tests.oracle --orders $(ORDERS) --seed $(SEED)
 
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
 	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance

@@ -12,9 +12,7 @@ from tests.oracle.pair import Pair
 
 D = Decimal
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
-ROUND = tuple(
-    sorted({D(2) ** a * D(5) ** b * D(10) ** -4 for a in range(15) for b in range(7)})
-)
+ROUND = tuple(sorted({D(2) ** a * D(5) ** b * D(10) ** -4 for a in range(15) for b in range(7)}))
 """Numbers whose quotients end: a bound divided by one of them is exact."""
 BAD_QUANTITIES = tuple(map(D, ("0", "-1", "NaN", "Infinity", "-Infinity", "1e-30", "1e30")))
 BAD_PRICES = tuple(

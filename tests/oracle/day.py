@@ -128,7 +128,9 @@ class Day:
         self.pair.quote(symbol, mid - half, mid + half)
 
     def summary(self, symbol: str, last: Decimal) -> None:
-        volume = self.volumes[symbol] + D(self.rng.randint(1, 3_000)) * 100 / self.world.mids[symbol]
+        volume = (
+            self.volumes[symbol] + D(self.rng.randint(1, 3_000)) * 100 / self.world.mids[symbol]
+        )
         if self.rng.random() < 0.02:
             volume = D(self.rng.randint(1, 99))
         self.volumes[symbol] = volume = round(volume, 8)
@@ -185,9 +187,7 @@ class Day:
 
     def do_halt(self) -> None:
         scope, target = self.scope()
-        self.pair.person(
-            TradingState.HALTED, scope, target, cancels=self.rng.random() < 0.3
-        )
+        self.pair.person(TradingState.HALTED, scope, target, cancels=self.rng.random() < 0.3)
         self.venue.cancel_for_halts()
         self.several(target if scope is Scope.SYMBOL else "")
 
@@ -214,7 +214,9 @@ class Day:
         symbol = self.any_symbol()
         rules = self.world.instrument(self.rng, symbol)
         self.world.instruments[symbol] = rules
-        self.pair.rules((rules,) if self.rng.random() < 0.5 else tuple(self.world.instruments.values()))
+        self.pair.rules(
+            (rules,) if self.rng.random() < 0.5 else tuple(self.world.instruments.values())
+        )
 
     def do_disconnect(self) -> None:
         symbol = self.any_symbol()
@@ -264,12 +266,17 @@ class Day:
         market, limits = self.pair.oracle.markets[symbol], self.pair.oracle.limits[symbol]
         step = D(limits["max_gap_fraction"]) * D("0.9")
         for _ in range(12):
-            if not market.mids or self.pair.oracle.states.of(Scope.SYMBOL, symbol).value != "ACTIVE":
+            if (
+                not market.mids
+                or self.pair.oracle.states.of(Scope.SYMBOL, symbol).value != "ACTIVE"
+            ):
                 break
             lowest = min(map(min, market.all_mids.values()))
             edge = lowest * (1 + D(limits["max_volatility_fraction"]))
             mid = self.aim.mid(symbol)
-            self.pair.advance(int(limits["price_window_secs"] * SEC) // 20 * self.rng.choice((0, 1)))
+            self.pair.advance(
+                int(limits["price_window_secs"] * SEC) // 20 * self.rng.choice((0, 1))
+            )
             if mid * (1 + step) < edge:
                 self.quote(symbol, mid * (1 + step))
                 continue

@@ -287,9 +287,7 @@ class Pair:
         self.offset = self.rng.randrange(10**15)
         self.engine = self.new_engine()
         if self.snapshot.state is not None:
-            self.engine.restore(
-                self.snapshot.state, now_ns=self.now + self.offset, utc_ns=self.utc
-            )
+            self.engine.restore(self.snapshot.state, now_ns=self.now + self.offset, utc_ns=self.utc)
         for event, at, number in self.risk_log:
             self.engine.record(
                 event, number=number, generation=self.generation, now_ns=at + self.offset

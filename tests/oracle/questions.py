@@ -96,7 +96,9 @@ def questions(oracle: Oracle, order: SubmitOrder, now: int, utc: int) -> Iterato
             yield No("LOG_FULL", quantity, reducible)
         if not oracle.are_positions_current:
             yield No("POSITIONS_STALE", quantity, reducible)
-    yield from prices(oracle.markets[symbol], order, now, limits, is_reduction=quantity <= reducible)
+    yield from prices(
+        oracle.markets[symbol], order, now, limits, is_reduction=quantity <= reducible
+    )
     price = price_of(oracle, order)
     yield from sizes(oracle, order, price, limits, is_reduction=quantity <= reducible)
     yield from exposure(oracle, order, price, limits)

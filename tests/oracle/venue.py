@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from krator_actors.messages.orders import (
     CancelOrder,
@@ -62,7 +63,7 @@ class Venue:
     def happen(self, order_id: str) -> None:
         rng, order = self.rng, self.pair.oracle.open[order_id]
         self.begin(order_id)
-        who = {"client_order_id": order_id, "symbol": order.symbol, "ts_event": 1}
+        who: dict[str, Any] = {"client_order_id": order_id, "symbol": order.symbol, "ts_event": 1}
         match rng.randrange(12):
             case 0:
                 self.pair.happened(OrderSubmitted(**who))

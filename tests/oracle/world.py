@@ -106,7 +106,9 @@ class World:
         self.permissions = {
             each: tuple(s for s in self.limited if rng.random() < 0.95) for each in self.strategies
         }
-        self.mids = {s: D(rng.randint(100, 99_999)) * D(10) ** rng.randint(-5, 0) for s in self.symbols}
+        self.mids = {
+            s: D(rng.randint(100, 99_999)) * D(10) ** rng.randint(-5, 0) for s in self.symbols
+        }
         self.instruments = {s: self.instrument(rng, s) for s in self.symbols}
         self.now = 1_000 * SEC + rng.randrange(SEC)
         self.utc = (20_000 + rng.randrange(7)) * DAY + rng.randrange(DAY)
