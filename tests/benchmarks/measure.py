@@ -39,8 +39,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
-    recovery_events: int = 100_000
+    recovery_events: int = 1_000_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    journal_events: int = 100_000
+    """records that wait in a log when the journal starts"""
+    journal_secs: float = 10.0
+    journal_bulk_rows: int = 100_000
+    open_orders: int = 1_000
+    """placed one after the other, then all of them reconciled"""
+    reconciliations: int = 5
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -58,6 +67,11 @@ QUICK = Counts(
     breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
+    journal_events=30_000,
+    journal_secs=4.0,
+    journal_bulk_rows=50_000,
+    reconciliations=3,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -77,6 +91,12 @@ TINY = Counts(
     breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
+    journal_events=200,
+    journal_secs=0.3,
+    journal_bulk_rows=50,
+    open_orders=10,
+    reconciliations=1,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
