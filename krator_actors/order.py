@@ -16,6 +16,7 @@ from krator_actors.config import VenueConfig
 from krator_actors.core import order_rules as rules
 from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersAbsorbed,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
@@ -25,7 +26,7 @@ from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrde
 from krator_actors.model import OrderStatus
 from krator_actors.order_ledger import OrderGoneError, OrderLedger
 from krator_actors.order_sender import CancelFailed, OrderSender, PlaceFailed
-from krator_actors.order_sync import Retelling, TellOn
+from krator_actors.order_sync import Retelling, TellOn, removed
 from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
     BalancesSeen,
@@ -69,6 +70,7 @@ class OrderActor(Actor):
         PlaceOrder
         | CancelOrder
         | SyncOrders
+        | OrdersAbsorbed
         | TellOn
         | ConnectionChanged
         | PlaceFailed
@@ -144,6 +146,8 @@ class OrderActor(Actor):
                 await self._cancel(message)
             case SyncOrders():
                 await self._sync(message)
+            case OrdersAbsorbed(number=number):
+                self._ledger.absorbed(number)
             case TellOn():
                 if self._retelling is not None and self._retelling.is_called_by(message):
                     await self._tell_again(self._retelling)
@@ -221,6 +225,10 @@ class OrderActor(Actor):
             return
         # From here on, what an older risk has approved and we have not begun is denied.
         self._risk_generation = message.risk_generation
+        if not self._ledger.can_tell_after(message.watermark):
+            self._retelling = None
+            await self.tell("risk", removed(self._ledger, message, self.config.venue.name))
+            return
         self._retelling = Retelling(self._ledger, message)
         await self._tell_again(self._retelling)
 

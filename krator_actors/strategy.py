@@ -251,7 +251,7 @@ class StrategyActor(Actor):
             ).warning("nothing to trade in whole lots")
             return
         signal = self._signal(intent, order)
-        self._log.append(signal, ts_ns=order.ts_init)
+        number = self._log.append(signal, ts_ns=order.ts_init)
         if intent.side is OrderSide.BUY:
             self._entry = signal
         self._holding.begin(order)
@@ -260,6 +260,9 @@ class StrategyActor(Actor):
         # An answer that is on its way was given before risk knew of this order.
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
+        if intent.side is OrderSide.BUY:
+            # What is before the newest entry is never read again.
+            self._log.release(number - 1)
         self._logger.bind(
             event_type="signal",
             order_id=order.client_order_id,
@@ -386,7 +389,7 @@ class StrategyActor(Actor):
 
 def _newest_entry(path: Path) -> SignalRaised | None:
     entry = None
-    for record in read_log(path, types=SignalRaised):
+    for record in read_log(path, after=None, types=SignalRaised):
         if record.event.side is OrderSide.BUY:
             entry = record.event
     return entry
