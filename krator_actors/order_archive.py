@@ -66,7 +66,7 @@ class OrderArchive:
             size, check = _FRAME.unpack(header)
             if size <= self.size_bytes:
                 payload = os.pread(self._descriptor, size, offset + _FRAME.size)
-                if crc32(payload) == check:
+                if len(payload) == size and crc32(payload) == check:
                     return _decode(payload)
         raise ArchiveError(f"{self.path} is damaged at byte {offset}")
 
