@@ -18,6 +18,8 @@ from krator_actors.core.risk import RiskEngine
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersAbsorbed,
+    OrdersRemoved,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
@@ -49,7 +51,7 @@ from krator_actors.messages.risk import (
 from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.risk_acts import RiskActs
-from krator_actors.risk_ledger import RiskLedger
+from krator_actors.risk_ledger import SNAPSHOT_SECS, RiskLedger
 from krator_actors.risk_limits import limits_of
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message
@@ -66,8 +68,8 @@ _ASK_AGAIN_SECS = 0.2
 class OrderLogLostError(Exception):
     """The order actor's log is shorter than what risk had read of it.
 
-    What risk knew came from a log that is gone; its snapshot is deleted, so that the restart
-    begins from the log that there is.
+    What risk knew came from a log that is gone; a snapshot that knows too much is deleted, so that
+    the restart begins from what both logs have.
     """
 
 
@@ -106,6 +108,7 @@ class RiskActor(Actor):
         | Instruments
         | OrderActorStarted
         | OrdersSynced
+        | OrdersRemoved
         | VenueStatus
         | Halt
         | Reduce
@@ -143,6 +146,7 @@ class RiskActor(Actor):
         self._progress_ns = 0
         await self._sync()
         self.start_task(self._keep_asking_feed(), name="feed")
+        self.start_task(self._keep_snapshots(), name="snapshots")
         self.every(_HOUSEKEEPING_SECS, Housekeeping())
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -175,6 +179,8 @@ class RiskActor(Actor):
                 await self._sync()
             case OrdersSynced():
                 await self._on_synced(message)
+            case OrdersRemoved():
+                self._on_removed(message)
             case Halt() | Reduce() | Resume() | OverrideControl():
                 return await self._act(message)
             case PortfolioRequest():
@@ -188,7 +194,6 @@ class RiskActor(Actor):
                 await self._keep_house()
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
-        self._ledger.snapshot_if_due(self._handshake.watermark)
         return None
 
     async def on_undelivered(self, receiver: str, message: Message) -> None:
@@ -262,10 +267,21 @@ class RiskActor(Actor):
             case Answer.FOREIGN:
                 pass
             case Answer.LOG_SHRANK:
-                self._ledger.forget_snapshot()
+                self._ledger.forget_beyond(synced.number)
                 raise OrderLogLostError(
                     f"{self._order_actor} has {synced.number} records; risk knew more of them"
                 )
+
+    def _on_removed(self, removed: OrdersRemoved) -> None:
+        if removed.risk_generation == self.generation:
+            self._ledger.is_complete = False
+            self._engine.waits_for = "its snapshot, which is lost"
+            self._logger.bind(
+                event_type="positions_lost", first_number=removed.first_number
+            ).critical(
+                "risk's snapshot is lost, and the order log begins later; nothing is traded until "
+                "risk.snapshot is put back from a backup and risk is restarted"
+            )
 
     async def _on_recovered(self, synced: OrdersSynced) -> None:
         was_recovered = self._engine.is_recovered
@@ -336,6 +352,12 @@ class RiskActor(Actor):
         silence_ns = clock.monotonic_ns() - self._progress_ns
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:
             await self._sync()
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            number = await self._ledger.next_snapshot(lambda: self._handshake.watermark)
+            await self.tell(self._order_actor, OrdersAbsorbed(number=number))
+            await asyncio.sleep(SNAPSHOT_SECS)
 
     async def _keep_asking_feed(self) -> None:
         feed = f"feed:{self.config.venue}"

@@ -12,7 +12,6 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
-from krator_actors.config import StrategyConfig
 from krator_actors.core.bars import BarSeries
 from krator_actors.core.holding import Holding
 from krator_actors.core.identity import client_order_id
@@ -39,6 +38,7 @@ from krator_actors.messages.orders import Bracket, OrderDenied, OrderEventTold, 
 from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import OrderSide, OrderType
+from krator_actors.strategy_config import StrategyConfig
 from supervisors.actor import Actor
 from supervisors.messages import (
     AskTimeoutError,
@@ -162,7 +162,7 @@ class StrategyActor(Actor):
             case MarketStatus():
                 self._fresh = message.fresh
             case Instruments():
-                self._on_instruments(message)
+                self._holding.on_instruments(message)
             case OrderEventTold():
                 await self._on_order_event(message)
             case OrderDenied():
@@ -221,17 +221,11 @@ class StrategyActor(Actor):
             self._logger.bind(event_type="warm_up_again", count=gap.count).warning("trades missing")
             self._begin_cold()
 
-    def _on_instruments(self, message: Instruments) -> None:
-        for instrument in message.instruments:
-            if instrument.symbol == self._symbol:
-                self._holding.instrument = instrument
-
     def _begin_cold(self) -> None:
         self._strategy = self._cold_strategy()
         self._history_count = self._strategy.warm_up_bars * _HISTORY_FACTOR
-        self._series = BarSeries(
-            self._symbol, self.config.strategy.bar_spec, limit=self._history_count
-        )
+        spec = self.config.strategy.bar_spec
+        self._series = BarSeries(self._symbol, spec, limit=self._history_count)
         self._history_delay_secs = _RETRY_INITIAL_SECS
 
     def _cold_strategy(self) -> Strategy:
@@ -264,7 +258,7 @@ class StrategyActor(Actor):
             ).warning("nothing to trade in whole lots")
             return
         signal = signal_of(intent, order)
-        self._log.append(signal, ts_ns=order.ts_init)
+        number = self._log.append(signal, ts_ns=order.ts_init)
         if intent.side is OrderSide.BUY:
             self._entry = signal
         self._holding.begin(order)
@@ -273,6 +267,9 @@ class StrategyActor(Actor):
         # An answer that is on its way was given before risk knew of this order.
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
+        if intent.side is OrderSide.BUY:
+            # What is before the newest entry is never read again.
+            self._log.release(number - 1)
         self._logger.bind(
             event_type="signal",
             order_id=order.client_order_id,
@@ -393,7 +390,7 @@ class StrategyActor(Actor):
 
 def _newest_entry(path: Path) -> SignalRaised | None:
     entry = None
-    for record in read_log(path, types=SignalRaised):
+    for record in read_log(path, after=None, types=SignalRaised):
         if record.event.side is OrderSide.BUY:
             entry = record.event
     return entry

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krator_actors.core.strategies import Standing, exit_quantity
+from krator_actors.messages.market import Instruments
 from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
@@ -58,6 +59,12 @@ class Holding:
     def begin(self, order: SubmitOrder) -> None:
         """Note that ``order`` is on its way to risk."""
         self.pending = PendingOrder(order.client_order_id, order.quantity)
+
+    def on_instruments(self, message: Instruments) -> None:
+        """Take the rules by which the symbol is traded."""
+        for instrument in message.instruments:
+            if instrument.symbol == self._symbol:
+                self.instrument = instrument
 
     def doubt(self) -> None:
         """Forget the position: ask risk."""

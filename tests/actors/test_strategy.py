@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from krator_actors import strategy as strategy_module
-from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
+from krator_actors.adapters import local_log
+from krator_actors.adapters.local_log import LocalLog, log_path, read_log, write_committed
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
 from krator_actors.core.strategies import Standing, readings
@@ -38,6 +38,7 @@ from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderStatus, OrderType
 from krator_actors.strategy import StrategyActor, StrategyActorConfig
+from krator_actors.strategy_config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from supervisors.messages import AskTimeoutError, PeerDiedError
 from supervisors.testing import ActorHarness
 
@@ -346,6 +347,29 @@ async def test_the_stop_of_its_entry_outlives_a_restart(running: Running, tmp_pa
 
     async with running(state("5.2"), strategy=REVERSION, generation=2) as harness:
         await sold_at(harness, stop)
+
+
+async def test_signals_before_its_newest_entry_are_removed_and_its_stop_stays(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_log, "SEGMENT_BYTES", 1)
+    name = REVERSION.actor_name
+    log = log_path(tmp_path, name)
+    write_committed(tmp_path, {name: 1_000})
+    async with running(strategy=REVERSION) as harness:
+        await bought_on_a_fall(harness, log)
+    (earlier,) = read_log(log, types=SignalRaised)
+    far = replace(earlier.event, stop_price=Decimal(1))
+    with LocalLog.open(log, writer=name, generation=1, durability="process") as writer:
+        for _ in range(5):
+            writer.append(far, ts_ns=1)
+
+    async with running(strategy=REVERSION, generation=2) as harness:
+        await live(harness, [100, *CALM_THEN_FALL, 96], begin=-1)
+        await harness.eventually(lambda: not log.exists())
+    assert earlier.event.stop_price is not None
+    async with running(state("5.2"), strategy=REVERSION, generation=3) as harness:
+        await sold_at(harness, earlier.event.stop_price)
 
 
 async def test_the_stop_of_its_entry_outlives_missing_trades(
