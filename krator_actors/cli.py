@@ -2,8 +2,8 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start
-or gave up, flatten is not flat, doctor found a failure · 6 the running system, or the venue, did
-not answer in time.
+or gave up, kill --flatten is not flat, doctor found a failure · 6 the running system, or the
+venue, did not answer in time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _REMOTE = (
     ("status", "the tree: name, state, pid, generation, restarts, budget, uptime, inbox"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
     ("stop", "stop the running system and wait until it has gone"),
-    ("halt", "stop all trading but cancels, until a person resumes it"),
-    ("resume", "lift a halt"),
+    ("halt", "let only cancels pass, until a person resumes it"),
+    ("reduce", "let only cancels and reductions pass, until a person resumes it"),
+    ("resume", "lift a halt or a reduce"),
+    ("override", "let one control of one symbol pass for a time"),
+    ("kill", "halt, cancel every open order at the venue; also with no system running"),
     ("restart", "stop and start one actor or supervisor; ends its quarantine"),
-    ("cancel-all", "cancel every open order at the venue, also with no system running"),
-    ("flatten", "halt, cancel everything and sell all holdings, also with no system running"),
 )
 Command = Callable[[argparse.Namespace], int]
 
@@ -115,16 +116,24 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
-    if name in {"halt", "resume", "flatten"}:
+    if name in {"halt", "reduce", "resume", "override", "kill"}:
         word.add_argument("--by", required=True, metavar="NAME", help="who decides this")
         word.add_argument("--reason", required=True, metavar="TEXT", help="why")
-    if name == "cancel-all":
-        word.add_argument("--by", metavar="NAME", help="who decides this (default: the user)")
-        word.add_argument("--reason", default="krator cancel-all", metavar="TEXT", help="why")
-    if name in {"cancel-all", "flatten"}:
+    if name in {"halt", "reduce", "resume"}:
+        scope = word.add_mutually_exclusive_group()
+        scope.add_argument("--symbol", metavar="SYMBOL", help="of one symbol, not of everything")
+        scope.add_argument("--strategy", metavar="NAME", help="of one strategy's actor")
+        scope.add_argument("--venue", metavar="NAME", help="of one venue")
+    if name == "override":
+        word.add_argument("control", metavar="REASON", help="as a denial names it: PRICE_COLLAR")
+        word.add_argument("--symbol", required=True, metavar="SYMBOL")
+        word.add_argument(
+            "--for", dest="secs", required=True, type=_positive, metavar="SECS", help="up to 3600"
+        )
+    if name == "kill":
+        word.add_argument("--flatten", action="store_true", help="also sell all holdings at market")
         word.add_argument("--live", action="store_true", help="at a real venue")
-    if name == "flatten":
-        word.add_argument("--yes", action="store_true", help="do not ask")
+        word.add_argument("--yes", action="store_true", help="do not ask before --flatten")
     if name == "restart":
         word.add_argument("name", metavar="NAME", help="as krator status shows it")
 

@@ -1,4 +1,4 @@
-"""The commands of a second terminal: status, report, stop, halt, resume, restart, config check."""
+"""The commands of a second terminal: status, report, stop, restart, config check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from krator_actors import emergency_commands, place, report_text, tree
+import msgspec
+
+from krator_actors import act_commands, emergency_commands, place, report_text, tree
 from krator_actors.adapters.embedded_postgres import (
     EmbeddedPostgresError,
     embedded_dsn,
@@ -17,7 +19,6 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages.risk import Halt, Resume, TradingStateChanged
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_NO_ANSWER,
@@ -28,7 +29,6 @@ from krator_actors.terminal import (
     print_json,
     say,
 )
-from supervisors.client import Client
 from supervisors.messages import ActorError, Message
 from supervisors.status import NodeStatus
 from supervisors.system import (
@@ -40,7 +40,6 @@ from supervisors.system import (
     status,
 )
 
-_ASK_TIMEOUT_SECS = 5.0
 _STOP_TIMEOUT_SECS = 60.0
 _STOP_POLL_SECS = 0.1
 
@@ -55,17 +54,17 @@ def main(name: str, options: argparse.Namespace) -> int:
         runtime = place.runtime_dir(data_dir)
         match name:
             case "status":
-                return _status(runtime, options)
+                return _status(data_dir, runtime, options)
             case "report":
                 return _report(data_dir, runtime, config, options)
             case "stop":
                 return _stop(data_dir, runtime, options)
             case "restart":
                 return _restart(runtime, options)
-            case "cancel-all" | "flatten":
-                return emergency_commands.main(name, options, config, data_dir, runtime)
+            case "kill":
+                return emergency_commands.main(options, config, data_dir, runtime)
             case _:
-                return _trading_state(name, runtime, options)
+                return act_commands.main(name, options, config, runtime)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
     except NotRunningError as error:
@@ -93,12 +92,14 @@ def _config_check(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _status(runtime: Path, options: argparse.Namespace) -> int:
+def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
     node = status(runtime)
+    trading = act_commands.trading(data_dir, runtime)
     if options.json:
-        print_json(node)
+        print_json({**msgspec.to_builtins(node), "trading": msgspec.to_builtins(trading)})
     else:
         report_text.print_tree(node)
+        act_commands.print_trading(trading)
     return EXIT_OK
 
 
@@ -187,30 +188,3 @@ def _restart(runtime: Path, options: argparse.Namespace) -> int:
 
 def _names(node: NodeStatus) -> list[str]:
     return [node.name, *(name for child in node.children for name in _names(child))]
-
-
-def _trading_state(name: str, runtime: Path, options: argparse.Namespace) -> int:
-    for option in ("by", "reason"):
-        if not getattr(options, option).strip():
-            return fail(f"--{option} is empty; say who decides this, and why", EXIT_USAGE)
-    if not runtime.is_dir():
-        raise NotRunningError(f"no {runtime}")
-    message = (
-        Halt(by=options.by, reason=options.reason)
-        if name == "halt"
-        else Resume(by=options.by, reason=options.reason)
-    )
-    changed = asyncio.run(_ask_risk(runtime, message))
-    if options.json:
-        print_json(changed)
-    else:
-        say(f"trading is {changed.state.value}, by {changed.by}: {changed.reason}")
-    return EXIT_OK
-
-
-async def _ask_risk(runtime: Path, message: Halt | Resume) -> TradingStateChanged:
-    async with Client(runtime, name="cli") as client:
-        answer: TradingStateChanged = await client.ask(
-            "risk", message, TradingStateChanged, timeout_secs=_ASK_TIMEOUT_SECS
-        )
-        return answer

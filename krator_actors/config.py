@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
+from krator_actors.core.trading_hours import parse as parse_hours
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import venue_of
 
@@ -108,16 +109,62 @@ class RedisConfig(_Section):
     max_memory_bytes: Annotated[int, Field(ge=4_000_000)] = 64_000_000
 
 
-class RiskConfig(_Section):
-    """The limits. There is no "unlimited"."""
+def _checked_hours(window: str) -> str:
+    parse_hours(window)
+    return window
+
+
+TradingHours = Annotated[str, AfterValidator(_checked_hours)]
+"""``always``, or ``Mon 08:00-Fri 21:30``, UTC"""
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class SymbolRiskConfig(_Section):
+    """The limits of a symbol."""
 
     max_position_fraction: Fraction = Decimal("0.02")
-    max_daily_loss_fraction: Fraction = Decimal("0.05")
-    max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
     max_order_notional: Positive = Decimal(5_000)
+    max_order_quantity: Positive = Decimal(1_000_000)
+    max_symbol_open_orders: Annotated[int, Field(gt=0)] = 20
+    max_symbol_orders_per_sec: Annotated[int, Field(gt=0)] = 5
+    max_symbol_messages_per_sec: Annotated[int, Field(gt=0)] = 20
     price_collar_fraction: Fraction = Decimal("0.01")
-    quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
+    last_collar_fraction: Fraction = Decimal("0.02")
+    average_collar_fraction: Fraction = Decimal("0.05")
+    max_volatility_fraction: Fraction = Decimal("0.1")
+    max_gap_fraction: Fraction = Decimal("0.05")
+    price_window_secs: Seconds = 300.0
+    max_volume_fraction: Fraction = Decimal(1)
+    volume_window_secs: Seconds = 300.0
+    quote_stale_secs: Seconds = 5.0
+    duplicate_secs: Seconds = 1.0
+    trading_hours: tuple[TradingHours, ...] = ("always",)
+
+
+class RiskConfig(SymbolRiskConfig):
+    """The limits of the account, and of every symbol that has none of its own."""
+
+    max_gross_fraction: Positive = Decimal(1)
+    max_net_fraction: Positive = Decimal(1)
+    max_daily_loss_fraction: Fraction = Decimal("0.05")
+    max_drawdown_fraction: Fraction = Decimal("0.05")
+    max_open_orders: Annotated[int, Field(gt=0)] = 100
+    max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
+    max_strategy_orders_per_sec: Annotated[int, Field(gt=0)] = 5
+    max_messages_per_sec: Annotated[int, Field(gt=0)] = 40
+    max_strategy_messages_per_sec: Annotated[int, Field(gt=0)] = 20
+    max_executions: Annotated[int, Field(gt=0, le=1_000_000)] = 200
+    executions_secs: Seconds = 600.0
+    restricted_symbols: tuple[Symbol, ...] = ()
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
+    symbols: dict[Symbol, SymbolRiskConfig] = {}
+
+    def of_symbol(self, symbol: str) -> SymbolRiskConfig:
+        """Return the limits of ``symbol``: its own keys, and for the rest those of ``[risk]``."""
+        own = self.symbols.get(symbol)
+        if own is None:
+            return self
+        return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 def _written_bar(text: str) -> str:
@@ -278,6 +325,9 @@ class Config(_Section):
             raise ValueError(
                 f"strategies: {', '.join(foreign)} is not at the configured venue {self.venue.name}"
             )
+        unknown = sorted({*self.risk.symbols, *self.risk.restricted_symbols} - set(symbols))
+        if unknown:
+            raise ValueError(f"risk: {', '.join(unknown)} is not traded by any strategy")
         return self
 
     @property
@@ -330,6 +380,8 @@ def _explained(item: ErrorDetails) -> str:
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
     sections.update((kind.model_fields["kind"].default, kind) for kind in get_args(StrategyConfig))
+    if where[:2] == ("risk", "symbols"):
+        return list(SymbolRiskConfig.model_fields)
     # The key itself is last; before it the section or the strategy's kind, or nothing.
     section: Any = sections[str(where[-2])] if len(where) > 1 else Config
     return list(section.model_fields)

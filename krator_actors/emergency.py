@@ -1,6 +1,6 @@
-"""``krator cancel-all`` and ``krator flatten``: straight at the venue, with or without a system.
+"""``krator kill``: halt, cancel everything, sell everything; with or without a system.
 
-A running system is halted first when its risk actor answers, and is not needed. What flatten sends
+The halt is on disk before anybody is asked; the rest is done straight at the venue. What is sold
 is in its own log before it is sent; the order actor learns of it from the venue, as of everything
 that others do with the account.
 """
@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from krator_actors import place
+from krator_actors import halt_file, place
 from krator_actors.adapters.local_log import (
     LocalLog,
     LogLockedError,
@@ -24,6 +24,7 @@ from krator_actors.adapters.local_log import (
 from krator_actors.clock import utc_ns
 from krator_actors.config import Config, ConfigError
 from krator_actors.core.flatten import WRITER, sell_orders
+from krator_actors.halt_file import FiledHalt
 from krator_actors.messages.emergency import (
     FlattenEnded,
     FlattenEvent,
@@ -33,7 +34,7 @@ from krator_actors.messages.emergency import (
 )
 from krator_actors.messages.orders import SubmitOrder
 from krator_actors.messages.risk import Halt, TradingStateChanged
-from krator_actors.model import Instrument, OrderStatus, TradingState
+from krator_actors.model import Instrument, OrderStatus
 from krator_actors.venue_desk import Canceled, Outcome, VenueDesk, VenueSilentError
 from supervisors.client import Client
 from supervisors.messages import ActorError
@@ -44,12 +45,21 @@ _SETTLE_SECS = 0.5
 _ROUNDS = 3
 """A market order takes what is offered; what is left of it is offered again so often."""
 
-HaltState = Literal["halted", "latched", "not_running", "no_answer"]
-"""``latched``: nothing runs, and the next ``krator run`` begins halted."""
+HaltState = Literal["halted", "latched", "no_answer"]
+"""``halted``: risk said so. ``latched``: risk does not run or answer, and begins halted when it
+does. ``no_answer``: neither, the disk does not take it."""
+
+
+class Halted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a halt."""
+
+    state: HaltState
+    error: str = ""
+    """why it could not be put on disk; empty when it was, or need not be"""
 
 
 class BusyError(Exception):
-    """Another ``krator flatten`` is at work on this data folder."""
+    """Another ``krator kill --flatten`` is at work on this data folder."""
 
 
 class Sold(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,36 +111,38 @@ def venue_address(config: Config, data_dir: Path, *, live: bool) -> str:
     return config.venue.url
 
 
-async def halt(data_dir: Path, runtime: Path, *, by: str, reason: str, latch: bool) -> HaltState:
-    """Let nothing new be placed. ``latch``: also when nothing runs, for the next run."""
-    if place.DataDirLock(data_dir).is_held():
-        try:
-            async with Client(runtime, name="cli") as client:
-                await client.ask(
-                    "risk",
-                    Halt(by=by, reason=reason),
-                    TradingStateChanged,
-                    timeout_secs=_HALT_SECS,
-                )
-        except (ActorError, OSError):
-            return "no_answer"
-        return "halted"
-    return "latched" if latch and _latch(data_dir, by, reason) else "not_running"
+async def halt(data_dir: Path, runtime: Path, *, by: str, reason: str) -> Halted:
+    """Let nothing new be placed, now and in the next run, and cancel what is open.
 
-
-def _latch(data_dir: Path, by: str, reason: str) -> bool:
-    """Write a halt into the log of risk, which does not run; False when it never ran, or runs."""
-    path = log_path(data_dir, "risk")
-    generation = _last_generation(path)
-    if generation == 0:
-        return False
-    event = TradingStateChanged(state=TradingState.HALTED, by=by, reason=reason, ts_event=utc_ns())
+    First on disk, where risk reads it at its start before anything else; then risk is asked.
+    """
+    ts_event = utc_ns()
+    error = ""
     try:
-        with LocalLog.open(path, writer="risk", generation=generation, durability="disk") as log:
-            log.append(event, ts_ns=utc_ns())
-    except LogLockedError:
-        return False
-    return True
+        place.prepare(data_dir)
+        halt_file.write(data_dir, FiledHalt(by=by, reason=reason, ts_event=ts_event))
+    except (OSError, ConfigError) as failure:
+        error = str(failure)
+    if not _is_running(data_dir):
+        return Halted(state="no_answer" if error else "latched", error=error)
+    try:
+        async with Client(runtime, name="cli") as client:
+            await client.ask(
+                "risk",
+                Halt(by=by, reason=reason, cancels=True),
+                TradingStateChanged,
+                timeout_secs=_HALT_SECS,
+            )
+    except (ActorError, OSError):
+        return Halted(state="no_answer" if error else "latched", error=error)
+    return Halted(state="halted")
+
+
+def _is_running(data_dir: Path) -> bool:
+    try:
+        return place.DataDirLock(data_dir).is_held()
+    except OSError:
+        return False  # nobody can run on a folder that cannot be looked into
 
 
 def _last_generation(path: Path) -> int:
@@ -146,14 +158,14 @@ def _last_generation(path: Path) -> int:
     return generation
 
 
-async def cancel_all(config: Config, url: str, *, settles: bool) -> Canceled:
+async def cancel_all(config: Config, url: str) -> Canceled:
     """Cancel every open order of the configured symbols; see ``VenueDesk.cancel_all``."""
     async with VenueDesk(config, url) as desk:
-        return await desk.cancel_all(settle_secs=_SETTLE_SECS if settles else 0.0)
+        return await desk.cancel_all(settle_secs=_SETTLE_SECS)
 
 
 async def plan(config: Config, url: str) -> Plan:
-    """Look what ``flatten`` would do now; changes nothing."""
+    """Look what ``kill`` would do now; changes nothing."""
     async with VenueDesk(config, url) as desk:
         return Plan(
             open_orders=len(await desk.open_orders()),
@@ -197,7 +209,7 @@ class _FlattenLog:
         try:
             log = LocalLog.open(path, writer=WRITER, generation=generation, durability="disk")
         except LogLockedError as error:
-            raise BusyError(f"another krator flatten is at work on {data_dir}") from error
+            raise BusyError(f"another krator kill --flatten is at work on {data_dir}") from error
         return cls(log)
 
     def append(self, event: FlattenEvent) -> None:

@@ -1,19 +1,18 @@
-"""What ``krator cancel-all`` and ``krator flatten`` ask and say."""
+"""What ``krator kill`` asks and says."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 
 import msgspec
 
-from krator_actors import emergency, place
+from krator_actors import emergency
 from krator_actors.adapters.local_log import LogError
 from krator_actors.config import Config
-from krator_actors.emergency import BusyError, Flattened, HaltState, Plan
+from krator_actors.emergency import BusyError, Flattened, Halted, HaltState, Plan
 from krator_actors.report_text import computed, plain
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
@@ -32,19 +31,21 @@ from krator_actors.venue_errors import VenueRefusedError
 
 _HALT_TEXTS: dict[HaltState, str] = {
     "halted": "trading is HALTED until krator resume",
-    "latched": "nothing runs; the next krator run begins HALTED, until krator resume",
-    "not_running": "nothing runs on this data folder",
-    "no_answer": "risk does not answer, so trading is NOT halted: new orders may follow",
+    "latched": "risk does not answer; it begins HALTED when it starts, until krator resume",
+    "no_answer": "risk does not answer and the halt cannot be put on disk, so trading is NOT "
+    "halted: new orders may follow",
 }
 
 
-def main(
-    name: str, options: argparse.Namespace, config: Config, data_dir: Path, runtime: Path
-) -> int:
-    """Run ``cancel-all`` or ``flatten``; returns the exit code. Raises ConfigError."""
-    work = _cancel_all if name == "cancel-all" else _flatten
+def main(options: argparse.Namespace, config: Config, data_dir: Path, runtime: Path) -> int:
+    """Run ``krator kill``; returns the exit code. Raises ConfigError."""
+    for option in ("by", "reason"):
+        if not getattr(options, option).strip():
+            return fail(f"--{option} is empty; say who decides this, and why", EXIT_USAGE)
+    if options.flatten and not options.yes and not sys.stdin.isatty():
+        return fail("--flatten sells everything: confirm it with --yes", EXIT_USAGE)
     try:
-        return work(options, config, data_dir, runtime)
+        return _kill(options, config, data_dir, runtime)
     except VenueSilentError as error:
         return fail(f"the venue did not answer: {error}", EXIT_NO_ANSWER)
     except VenueRefusedError as error:
@@ -55,37 +56,26 @@ def main(
         return fail(f"nothing is sold that cannot be written down first: {error}", EXIT_FAILED)
 
 
-def _cancel_all(options: argparse.Namespace, config: Config, data_dir: Path, runtime: Path) -> int:
-    by = options.by or getpass.getuser()
-    url = emergency.venue_address(config, data_dir, live=options.live)
-    state = asyncio.run(
-        emergency.halt(data_dir, runtime, by=by, reason=options.reason, latch=False)
-    )
-    _tell_halt(state, is_json=options.json)
-    canceled = asyncio.run(emergency.cancel_all(config, url, settles=state != "not_running"))
-    if options.json:
-        print_json({"trading": state, **msgspec.structs.asdict(canceled)})
-    else:
-        say(_canceled(canceled))
-    return EXIT_OK
-
-
-def _flatten(options: argparse.Namespace, config: Config, data_dir: Path, runtime: Path) -> int:
-    for option in ("by", "reason"):
-        if not getattr(options, option).strip():
-            return fail(f"--{option} is empty; say who decides this, and why", EXIT_USAGE)
-    if not options.yes and not sys.stdin.isatty():
-        return fail("flatten sells everything: confirm it with --yes", EXIT_USAGE)
-    place.prepare(data_dir)
-    url = emergency.venue_address(config, data_dir, live=options.live)
-    if not options.yes and not _confirmed(asyncio.run(emergency.plan(config, url)), config):
-        return fail("nothing was done", EXIT_USAGE)
+def _kill(options: argparse.Namespace, config: Config, data_dir: Path, runtime: Path) -> int:
     by, reason = options.by, options.reason
-    state = asyncio.run(emergency.halt(data_dir, runtime, by=by, reason=reason, latch=True))
-    _tell_halt(state, is_json=options.json)
+    if options.flatten and not options.yes:
+        url = emergency.venue_address(config, data_dir, live=options.live)
+        if not _confirmed(asyncio.run(emergency.plan(config, url)), config):
+            return fail("nothing was done", EXIT_USAGE)
+    # Trading stops also when the venue is not to be had, or not meant.
+    halted = asyncio.run(emergency.halt(data_dir, runtime, by=by, reason=reason))
+    _tell_halt(halted, is_json=options.json)
+    url = emergency.venue_address(config, data_dir, live=options.live)
+    if not options.flatten:
+        canceled = asyncio.run(emergency.cancel_all(config, url))
+        if options.json:
+            print_json({"trading": halted.state, "canceled": msgspec.structs.asdict(canceled)})
+        else:
+            say(_canceled(canceled))
+        return EXIT_OK
     done = asyncio.run(emergency.flatten(config, url, data_dir, by=by, reason=reason))
     if options.json:
-        print_json({"trading": state, **msgspec.to_builtins(done, enc_hook=str)})
+        print_json({"trading": halted.state, **msgspec.to_builtins(done, enc_hook=str)})
     else:
         _print_flattened(done)
     return EXIT_OK if done.is_flat else EXIT_FAILED
@@ -102,11 +92,12 @@ def _confirmed(plan: Plan, config: Config) -> bool:
     return sys.stdin.readline().strip().lower() == "yes"
 
 
-def _tell_halt(state: HaltState, *, is_json: bool) -> None:
-    if state == "no_answer":
-        warn(_HALT_TEXTS[state])
+def _tell_halt(halted: Halted, *, is_json: bool) -> None:
+    text = _HALT_TEXTS[halted.state]
+    if halted.state == "no_answer":
+        warn(f"{text} ({halted.error})")
     elif not is_json:
-        say(_HALT_TEXTS[state])
+        say(text)
 
 
 def _canceled(canceled: Canceled) -> str:
@@ -141,5 +132,5 @@ def _print_flattened(done: Flattened) -> None:
         if done.is_flat and done.left
         else "flat"
         if done.is_flat
-        else "NOT flat: see above; krator flatten can be run again"
+        else "NOT flat: see above; krator kill --flatten can be run again"
     )

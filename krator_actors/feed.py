@@ -1,7 +1,7 @@
 """The feed: one venue's market data, told to the strategies of each symbol and to risk.
 
-Ticks never pass through the inbox: the session's callback decodes, checks and queues them, and
-one task tells them. The inbox is for questions.
+Ticks never pass through the inbox: the session's callback decodes, checks and tells them; what
+its receiver has no room for is queued, and one task tells it. The inbox is for questions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.adapters.venues import MARKET_VENUES, MarketVenue
 from krator_actors.config import ConfigError, VenueConfig
-from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, TradeSequence
+from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, Tape, TradeSequence
 from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
 from krator_actors.messages.incidents import StallDetected
@@ -33,6 +33,7 @@ from krator_actors.messages.market import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
+    TradeSummary,
     TradeTick,
 )
 from krator_actors.model import NANOS_PER_SEC, Instrument
@@ -92,6 +93,7 @@ class _Stream:
     strategies: tuple[str, ...]
     trades: TradeSequence
     freshness: Freshness
+    tape: Tape
     # What was last told in a MarketStatus.
     told: str = CONNECTING
 
@@ -118,9 +120,11 @@ class FeedActor(Actor):
         )
         self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
-        # Told in this order by one task, so that on_text never waits; each with its receivers.
+        # Told in this order by one task, because on_text must not wait; each with its receivers.
         self._queue = TickQueue(limit=_QUEUE_LIMIT, conflate_above=_CONFLATE_ABOVE)
         self._queued = asyncio.Event()
+        # True while that task waits for a receiver, whose message is in the queue no more.
+        self._telling = False
         # Trades left out because the queue was full and not reported yet; frames by why they could
         # not be read.
         self._overflowed = 0
@@ -231,8 +235,10 @@ class FeedActor(Actor):
         stream = self._streams[quote.symbol]
         now_ns = clock.monotonic_ns()
         stream.freshness.on_quote(now_ns)
-        self._queue.put_quote((*stream.strategies, RISK), quote)
-        self._queued.set()
+        receivers = self._offered((*stream.strategies, RISK), quote)
+        if receivers:
+            self._queue.put_quote(receivers, quote)
+            self._queued.set()
         if stream.told != LIVE:
             self._review(quote.symbol, stream, now_ns)
 
@@ -242,6 +248,7 @@ class FeedActor(Actor):
         stream.freshness.on_trade(now_ns)
         if stream.trades.is_repeated(trade):
             return
+        stream.tape.on_trade(trade)
         if self._queue.is_full:
             # Not counted in the sequence, so that the next trade that has room declares the gap.
             self._overflowed += 1
@@ -290,6 +297,7 @@ class FeedActor(Actor):
             now_ns = clock.monotonic_ns()
             for symbol, stream in self._streams.items():
                 self._review(symbol, stream, now_ns)
+                self._tell_risk(stream.tape.news(now_ns))
             if all(
                 stream.freshness.silent_ns(now_ns) > silent_limit_ns
                 for stream in self._streams.values()
@@ -324,6 +332,10 @@ class FeedActor(Actor):
         )
         self._put((RCA,), stall)
 
+    def _tell_risk(self, summary: TradeSummary | None) -> None:
+        if summary is not None:
+            self._put((RISK,), summary)
+
     def _status(self, symbol: str) -> MarketStatus:
         told = self._streams[symbol].told
         return MarketStatus(symbol=symbol, fresh=told == LIVE, reason=told, ts_event=clock.utc_ns())
@@ -332,17 +344,29 @@ class FeedActor(Actor):
         for symbol, stream in self._streams.items():
             if sender == RISK or sender in stream.strategies:
                 self._put((sender,), self._status(symbol))
+            if sender == RISK:
+                self._tell_risk(stream.tape.summary(clock.monotonic_ns()))
 
     # -- telling -------------------------------------------------------------------------------
 
     def _put(self, receivers: Sequence[str], message: Message) -> None:
-        self._queue.put(receivers, message)
-        self._queued.set()
+        receivers = self._offered(receivers, message)
+        if receivers:
+            self._queue.put(receivers, message)
+            self._queued.set()
+
+    def _offered(self, receivers: Sequence[str], message: Message) -> Sequence[str]:
+        """Tell it now to those that take it; return those that do not. Nobody overtakes a queue."""
+        if self._telling or self._queue:
+            return receivers
+        return [receiver for receiver in receivers if not self.offer(receiver, message)]
 
     async def _tell_queued(self) -> None:
         while True:
+            self._telling = False
             await self._queued.wait()
             self._queued.clear()
+            self._telling = True
             while self._queue:
                 receivers, message = self._queue.take()
                 for receiver in receivers:
@@ -381,6 +405,7 @@ class FeedActor(Actor):
             freshness=Freshness(
                 quote_stale_secs=venue.quote_stale_secs, trade_stale_secs=venue.trade_stale_secs
             ),
+            tape=Tape(symbol, clock.monotonic_ns()),
         )
 
 

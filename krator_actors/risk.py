@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 import msgspec
 from loguru import logger
@@ -13,31 +13,38 @@ from krator_actors import clock
 from krator_actors.adapters.local_log import Durability
 from krator_actors.config import RiskConfig
 from krator_actors.core.handshake import Answer, Handshake, Order
-from krator_actors.core.limits import RiskLimits
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
 from krator_actors.core.positions import BalanceDifference
-from krator_actors.core.risk import RiskEngine, deny
-from krator_actors.core.rules import DenialReason
+from krator_actors.core.risk import RiskEngine
+from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.messages.handshake import (
     OrderActorStarted,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
 )
-from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.market import (
+    Instruments,
+    InstrumentsRequest,
+    MarketStatus,
+    QuoteTick,
+    TradeSummary,
+)
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
 from krator_actors.messages.risk import (
-    DayStarted,
     Halt,
     OrderApproved,
+    OverrideControl,
     PortfolioRequest,
+    Reduce,
     Resume,
-    TradingStateChanged,
 )
 from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC
+from krator_actors.risk_acts import RiskActs
 from krator_actors.risk_ledger import RiskLedger
+from krator_actors.risk_limits import limits_of
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message
 
@@ -64,6 +71,8 @@ class RiskActorConfig(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskConfig
     venue: str
     symbols: tuple[str, ...]
+    permissions: dict[str, tuple[str, ...]]
+    """strategy actor to the symbols that it may trade"""
     data_dir: Path
     durability: Durability
 
@@ -84,13 +93,16 @@ class RiskActor(Actor):
         | CancelOrder
         | OrderEventTold
         | QuoteTick
+        | TradeSummary
         | MarketStatus
         | Instruments
         | OrderActorStarted
         | OrdersSynced
         | VenueStatus
         | Halt
+        | Reduce
         | Resume
+        | OverrideControl
         | PortfolioRequest
         | StrategyStateRequest
         | SyncDue
@@ -107,9 +119,9 @@ class RiskActor(Actor):
         self._is_sync_due = False
         # Of the venue's balances to ours, since this start.
         self._differences = 0
-        self._engine = RiskEngine(
-            _limits(self.config.risk), symbols=self.config.symbols, venue=self.config.venue
-        )
+        config = self.config
+        limits = limits_of(config.risk, config.symbols, config.permissions)
+        self._engine = RiskEngine(limits, symbols=config.symbols, venue=config.venue)
         self._ledger, watermark = RiskLedger.open(
             self._engine,
             self.config.data_dir,
@@ -118,6 +130,8 @@ class RiskActor(Actor):
             durability=self.config.durability,
         )
         self._judge_log_size()
+        self._acts = RiskActs(self._ledger, config.data_dir, component=self.name)
+        self._acts.adopt_filed_halt()
         self._handshake = Handshake(generation=self.generation, watermark=watermark)
         # When the order actor was last asked, or has told something new.
         self._progress_ns = 0
@@ -136,7 +150,9 @@ class RiskActor(Actor):
             case OrderEventTold():
                 await self._on_order_event(message)
             case CancelOrder():
-                await self.tell(self._order_actor, message)
+                await self._cancel(message)
+            case TradeSummary():
+                self._engine.on_trade_summary(message, clock.monotonic_ns())
             case MarketStatus():
                 self._engine.on_market_status(message)
             case Instruments():
@@ -149,10 +165,8 @@ class RiskActor(Actor):
                 await self._sync()
             case OrdersSynced():
                 await self._on_synced(message)
-            case Halt():
-                return await self._halt(message)
-            case Resume():
-                return await self._resume(message)
+            case Halt() | Reduce() | Resume() | OverrideControl():
+                return await self._act(message)
             case PortfolioRequest():
                 return portfolio_report(self._engine, clock.utc_ns())
             case StrategyStateRequest():
@@ -179,6 +193,7 @@ class RiskActor(Actor):
             "the order actor may not have it"
         )
         if isinstance(message, PlaceOrder | SyncOrders):
+            self._engine.are_positions_current = False
             self._sync_later()
 
     async def on_stop(self) -> None:
@@ -197,7 +212,8 @@ class RiskActor(Actor):
                 await self.tell(self._order_actor, place)
                 await self._after_logging()
                 return
-            verdict = deny(order, DenialReason.LOG_FULL, "cannot be written", clock.utc_ns())
+            denial = Denial(DenialReason.LOG_FULL, "cannot be written")
+            verdict = deny(order, denial, clock.utc_ns())
         # A verdict that lets nothing pass is told even when it cannot be written.
         self._ledger.record(verdict)
         await self.tell(order.strategy, verdict)
@@ -211,6 +227,7 @@ class RiskActor(Actor):
                     self._warn_of_difference(difference)
                 await self._record_due()
             case Order.GAP:
+                self._engine.are_positions_current = False
                 if not self._handshake.is_pending:
                     await self._sync()
             case Order.KNOWN:
@@ -253,7 +270,7 @@ class RiskActor(Actor):
 
     async def _on_recovered(self, synced: OrdersSynced) -> None:
         was_recovered = self._engine.is_recovered
-        self._engine.is_recovered = True
+        self._engine.is_recovered = self._engine.are_positions_current = True
         lost = self._engine.lost_approvals(
             self._handshake.settled_approval,
             synced.open_orders,
@@ -273,57 +290,35 @@ class RiskActor(Actor):
         await self._record_due()
         await self._after_logging()
 
-    # -- halts and days -------------------------------------------------------------------------
+    # -- halts ----------------------------------------------------------------------------------
 
-    async def _halt(self, halt: Halt) -> TradingStateChanged:
-        changed = self._engine.halt(by=halt.by, reason=halt.reason, utc_ns=clock.utc_ns())
-        await self._latch(changed)
-        return changed
-
-    async def _resume(self, resume: Resume) -> TradingStateChanged:
-        utc_ns = clock.utc_ns()
-        try:
-            changed = self._engine.resume(by=resume.by, reason=resume.reason, utc_ns=utc_ns)
-        except ValueError as error:
-            return self._unchanged(str(error))
-        if not self._ledger.record(changed):
-            return self._unchanged(f"{DenialReason.LOG_FULL}: a resume must be written down")
-        self._log_latch(changed)
-        await self._after_logging()
-        return changed
-
-    def _unchanged(self, reason: str) -> TradingStateChanged:
-        return TradingStateChanged(
-            state=self._engine.trading_state,
-            by=self._engine.halted_by,
-            reason=reason,
-            ts_event=clock.utc_ns(),
-        )
+    async def _act(self, act: Halt | Reduce | Resume | OverrideControl) -> Message:
+        done: Message
+        match act:
+            case Halt() | Reduce():
+                done = self._acts.restrict(act)
+            case Resume():
+                done = self._acts.resume(act)
+            case OverrideControl():
+                done = self._acts.override(act)
+        await self._after_act()
+        return done
 
     async def _record_due(self) -> None:
-        while (due := self._engine.due_event(clock.utc_ns())) is not None:
-            await self._latch(due)
+        if self._acts.record_due():
+            await self._after_act()
 
-    async def _latch(self, event: TradingStateChanged | DayStarted) -> None:
-        self._ledger.latch(event)
-        self._log_latch(event)
+    async def _after_act(self) -> None:
+        await self._cancel_halted()
         await self._after_logging()
 
-    def _log_latch(self, event: TradingStateChanged | DayStarted) -> None:
-        match event:
-            case TradingStateChanged():
-                self._logger.bind(
-                    event_type="trading_state_changed",
-                    state=event.state.value,
-                    by=event.by,
-                    reason=event.reason,
-                ).warning("trading state changed")
-            case DayStarted():
-                self._logger.bind(
-                    event_type="day_started", day=event.day, equity=event.equity
-                ).info("trading day started")
-            case _:
-                assert_never(event)
+    async def _cancel_halted(self) -> None:
+        for cancel in self._engine.to_cancel():
+            await self._cancel(cancel)
+
+    async def _cancel(self, cancel: CancelOrder) -> None:
+        self._engine.on_cancel(cancel, clock.monotonic_ns())
+        await self.tell(self._order_actor, cancel)
 
     async def _after_logging(self) -> None:
         self._judge_log_size()
@@ -335,7 +330,10 @@ class RiskActor(Actor):
     # -- the rest -------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
+        if self._acts.adopt_filed_halt() is not None:
+            await self._after_logging()
         await self._record_due()
+        await self._cancel_halted()
         silence_ns = clock.monotonic_ns() - self._progress_ns
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:
             await self._sync()
@@ -352,14 +350,3 @@ class RiskActor(Actor):
             else:
                 self.tell_self(answer)
             await asyncio.sleep(_ASK_AGAIN_SECS)
-
-
-def _limits(config: RiskConfig) -> RiskLimits:
-    return RiskLimits(
-        max_position_fraction=config.max_position_fraction,
-        max_daily_loss_fraction=config.max_daily_loss_fraction,
-        max_orders_per_sec=config.max_orders_per_sec,
-        max_order_notional=config.max_order_notional,
-        price_collar_fraction=config.price_collar_fraction,
-        quote_stale_secs=config.quote_stale_secs,
-    )

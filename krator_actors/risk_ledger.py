@@ -17,15 +17,15 @@ from krator_actors.adapters.local_log import (
     read_log,
 )
 from krator_actors.adapters.snapshot_file import SnapshotFile
+from krator_actors.core.latches import DueEvent
 from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.orders import OrderEvent
-from krator_actors.messages.risk import DayStarted, TradingStateChanged
 
 SNAPSHOT_EVENTS = 1_000
 """After so many events of either log a snapshot is due."""
 
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class RiskLedger:
     ) -> None:
         self.engine = engine
         # Events that hold although they could not be written yet; they go first.
-        self._unlogged: list[TradingStateChanged | DayStarted] = []
+        self._unlogged: list[DueEvent] = []
         self._log = log
         self._snapshot = snapshot
         self._generation = generation
@@ -79,6 +79,11 @@ class RiskLedger:
         return self._log.last_number
 
     @property
+    def is_behind(self) -> bool:
+        """True while something holds that is not written down yet."""
+        return bool(self._unlogged)
+
+    @property
     def size_bytes(self) -> int:
         """Size of risk's own log."""
         return self._log.size_bytes
@@ -99,7 +104,7 @@ class RiskLedger:
         self._take_effect(event, number)
         return True
 
-    def latch(self, event: TradingStateChanged | DayStarted) -> None:
+    def latch(self, event: DueEvent) -> None:
         """As ``record``, but a full log delays the writing only."""
         if not self.record(event):
             self._unlogged.append(event)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from krator_actors.adapters.redis_store import check_url
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
@@ -25,6 +27,8 @@ from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
+_FIRST_REALTIME = 10
+"""the feed's real-time priority: above what an operator has for lesser things"""
 _INFRASTRUCTURE_RESTARTS = 20
 """PostgreSQL, Redis and who writes them may be away for long without harm: they are tried long."""
 
@@ -81,9 +85,16 @@ def _infrastructure_budget(config: Config) -> Budget:
     )
 
 
-def _hot_cpu(config: Config) -> int | None:
-    # The last one, because interrupts and everybody else tend to the first.
-    return max(os.sched_getaffinity(0)) if config.supervision.pin_hot_path else None
+def _on_hot_path(child: ChildSpec, place: int, config: Config) -> ChildSpec:
+    """Return a child of the way of an order, ``place`` actors behind the venue's tick."""
+    if not config.supervision.pin_hot_path:
+        return child
+    # The last processor, because interrupts and everybody else tend to the first. Who is further
+    # down the way goes first, because then telling it is as calling it: what the teller still has
+    # to do waits until the order has left.
+    return msgspec.structs.replace(
+        child, cpu=max(os.sched_getaffinity(0)), realtime=_FIRST_REALTIME + place
+    )
 
 
 def _storage(config: Config) -> ChildSpec:
@@ -122,11 +133,11 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             risk=config.risk,
             venue=config.venue.name,
             symbols=config.symbols,
+            permissions={s.actor_name: (s.symbol,) for s in config.strategies},
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
         beat_secs=config.supervision.critical_beat_secs,
-        cpu=_hot_cpu(config),
     )
     order = ChildSpec(
         name=f"order:{config.venue.name}",
@@ -140,30 +151,31 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             dry_run=config.system.dry_run,
         ),
         beat_secs=config.supervision.critical_beat_secs,
-        cpu=_hot_cpu(config),
     )
-    return SupervisorSpec(name="execution", children=(risk, order))
+    return SupervisorSpec(
+        name="execution",
+        children=(_on_hot_path(risk, 2, config), _on_hot_path(order, 3, config)),
+    )
 
 
 def _strategies(config: Config) -> SupervisorSpec:
+    children = (
+        ChildSpec(
+            name=strategy.actor_name,
+            actor="krator_actors.strategy:StrategyActor",
+            config=StrategyActorConfig(
+                strategy=strategy,
+                venue=config.venue.name,
+                data_dir=config.system.data_dir,
+                durability=config.system.durability,
+            ),
+            beat_secs=config.supervision.beat_secs,
+            budget=_budget(config),
+        )
+        for strategy in config.strategies
+    )
     return SupervisorSpec(
-        name="strategies",
-        children=tuple(
-            ChildSpec(
-                name=strategy.actor_name,
-                actor="krator_actors.strategy:StrategyActor",
-                config=StrategyActorConfig(
-                    strategy=strategy,
-                    venue=config.venue.name,
-                    data_dir=config.system.data_dir,
-                    durability=config.system.durability,
-                ),
-                beat_secs=config.supervision.beat_secs,
-                budget=_budget(config),
-                cpu=_hot_cpu(config),
-            )
-            for strategy in config.strategies
-        ),
+        name="strategies", children=tuple(_on_hot_path(child, 1, config) for child in children)
     )
 
 
@@ -178,9 +190,8 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
         config=FeedConfig(venue=config.venue, url=venue_url, symbols=config.symbols, routes=routes),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
-        cpu=_hot_cpu(config),
     )
-    return SupervisorSpec(name="market", children=(feed,))
+    return SupervisorSpec(name="market", children=(_on_hot_path(feed, 0, config),))
 
 
 def _operations(config: Config) -> SupervisorSpec:

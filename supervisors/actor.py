@@ -22,6 +22,9 @@ class Surroundings(Protocol):
     async def tell(self, receiver: str, message: Message) -> None:
         """See ``Actor.tell``."""
 
+    def offer(self, receiver: str, message: Message) -> bool:
+        """See ``Actor.offer``."""
+
     async def ask(self, receiver: str, message: Message, timeout_secs: float) -> Message:
         """See ``Actor.ask``."""
 
@@ -105,6 +108,13 @@ class Actor:
         ``frames.MessageTooLargeError``; to itself ``InboxFullError``.
         """
         await self.surroundings.tell(receiver, message)
+
+    def offer(self, receiver: str, message: Message) -> bool:
+        """Send as ``tell`` does, but never wait. False: it would have to, and nothing was sent.
+
+        For callbacks of a socket, which may not wait and have no task to wait in.
+        """
+        return self.surroundings.offer(receiver, message)
 
     async def ask(self, receiver: str, message: Message, *, timeout_secs: float) -> Message:
         """Send and wait for the answer, at most ``timeout_secs``.

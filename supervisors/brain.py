@@ -183,6 +183,18 @@ class Brain:
         if admitted is not None:
             await admitted
 
+    def offer(self, receiver: str, message: Message) -> bool:
+        """See ``Actor.offer``."""
+        if receiver == self._name:
+            self._inbox.put_own(message)
+            return True
+        assert self._outgoing is not None
+        admitted = self._outgoing.tell(receiver, message)
+        if admitted is None:
+            return True
+        admitted.cancel()
+        return False
+
     async def ask(self, receiver: str, message: Message, timeout_secs: float) -> Message:
         """See ``Actor.ask``."""
         if receiver == self._name:

@@ -7,6 +7,7 @@ with the actor's asyncio loop. A brain that fails ends the process: there is no 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -81,6 +82,8 @@ class Guardian:
     def _run_brain(self) -> None:
         try:
             self._brain = self._make_brain()
+            if self._spec.realtime is not None:
+                go_before_others(self._spec.realtime)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._live(self._brain))
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
@@ -115,6 +118,8 @@ class Guardian:
         )
 
     def _on_ready(self) -> None:
+        # What the actor holds from its start on is not looked through while it works.
+        gc.freeze()
         self._own.slot.beat()
         self._channel.send(Ready(None if self._brain is None else self._brain.ready_info))
 
@@ -159,6 +164,15 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
 
     def _write_statistics(self) -> None:
         self.wakeupAfter(timedelta(seconds=self._guardian.write_statistics()))
+
+
+def go_before_others(priority: int) -> None:
+    """Give the calling thread alone a real-time priority: threads that it starts are ordinary."""
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except PermissionError as error:
+        logger.bind(event_type="no_realtime").warning("real-time priority was refused: {}", error)
 
 
 def end_crashed(

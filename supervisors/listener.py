@@ -32,7 +32,7 @@ from supervisors.sockets import RuntimeFolder
 HELLO_TIMEOUT_SECS = 5.0
 """A connection that has not said who it is by then is closed."""
 
-ACK_SECS = 0.001
+ACK_SECS = 0.005
 """How long an acknowledgement may wait for company: each one wakes its sender for nothing else."""
 
 ACK_MESSAGES = 64

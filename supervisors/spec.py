@@ -94,6 +94,10 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     cpu: int | None = None
     """The one processor that its threads run on; None: any. Must be one that this process may use,
     else it is a failed start."""
+    realtime: int | None = None
+    """``SCHED_FIFO`` priority of its brain, 1 to 99: it goes before every ordinary thread and every
+    lower priority, but for the 5 % that the kernel keeps back. None: ordinary. Where the kernel
+    refuses (no CAP_SYS_NICE) it stays ordinary, and says so in the log."""
 
 
 class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="supervisor"):

@@ -229,6 +229,8 @@ def _run_logger(*arguments: Any) -> None:
 
 def _run_actor(*arguments: Any) -> None:
     own = launch.loaded()
+    # As in the admin: what the supervisor has imported since is not looked through again.
+    gc.freeze()
     _clean_process(own.spec.name, keep={own.channel.fd}, close=own.private_fds)
     # Their numbers hold /dev/null now; closed, they would be taken by what we open next.
     kept = (*arguments[:_FILES_TO_CLOSE], [], *arguments[_FILES_TO_CLOSE + 1 :])

@@ -257,3 +257,34 @@ def test_bars_of_quotes_and_of_volume_may_be_decided_on(loaded: Loaded) -> None:
 @pytest.mark.parametrize("kind", get_args(VenueConfig.model_fields["kind"].annotation))
 def test_orders_go_to_two_kinds_of_venue_only(kind: Any) -> None:
     assert VenueConfig(kind=kind).takes_orders is (kind in {"sim", "binance"})
+
+
+def test_limits_of_a_symbol_are_checked_like_the_common_ones(loaded: Loaded) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(
+            '[risk.symbols."BTC-USDT.SIM"]\nmax_order_notional = "0"\nmax_open_orders = 3\n'
+            'trading_hours = ["Mon 9-5"]\n'
+        )
+
+    text = str(caught.value)
+    assert "risk.symbols.BTC-USDT.SIM.max_order_notional" in text
+    assert "max_open_orders: there is no such key; known are max_position_fraction" in text
+    assert "'Mon 9-5' is not" in text
+
+
+def test_limits_of_a_symbol_that_nobody_trades_are_refused(loaded: Loaded) -> None:
+    with pytest.raises(ConfigError, match=r"risk: XRP-USDT\.SIM is not traded"):
+        loaded('[risk]\nrestricted_symbols = ["XRP-USDT.SIM"]\n')
+
+
+def test_symbol_has_its_own_limits_and_for_the_rest_the_common_ones(loaded: Loaded) -> None:
+    risk = loaded(
+        '[risk]\nmax_order_notional = "700"\nquote_stale_secs = 2.0\n'
+        '[risk.symbols]\n"BTC-USDT.SIM" = { max_order_notional = "900" }\n'
+    ).risk
+
+    own, common = risk.of_symbol("BTC-USDT.SIM"), risk.of_symbol("ETH-USDT.SIM")
+
+    assert own.max_order_notional == 900
+    assert common.max_order_notional == 700
+    assert own.quote_stale_secs == common.quote_stale_secs == 2.0

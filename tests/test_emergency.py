@@ -1,10 +1,13 @@
-"""What cancel-all, flatten and doctor refuse or find before they reach for a venue."""
+"""What kill, halt and doctor refuse or find before they reach for a venue."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import http.server
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from krator_actors import doctor, emergency, emergency_commands, place, venue_clock
-from krator_actors.adapters.local_log import LocalLog, log_path, read_log
+from krator_actors import (
+    act_commands,
+    doctor,
+    emergency,
+    emergency_commands,
+    halt_file,
+    place,
+    venue_clock,
+)
 from krator_actors.config import Config, ConfigError, SystemConfig, VenueConfig
-from krator_actors.messages.risk import TradingStateChanged
-from krator_actors.model import OrderStatus, TradingState
+from krator_actors.emergency import Halted
+from krator_actors.model import OrderStatus
 from krator_actors.venue_desk import Outcome, VenueSilentError
 
 REAL = Config(
@@ -54,7 +64,14 @@ def clock_url() -> Iterator[str]:
 
 
 def options(**changes: object) -> argparse.Namespace:
-    given = {"by": "ada", "reason": "test", "yes": True, "live": False, "json": False}
+    given = {
+        "by": "ada",
+        "reason": "test",
+        "flatten": False,
+        "yes": True,
+        "live": False,
+        "json": False,
+    }
     return argparse.Namespace(**(given | changes))
 
 
@@ -70,38 +87,105 @@ def test_simulated_venue_that_never_ran_is_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"by": " "}, {"reason": ""}])
-def test_flatten_without_a_name_or_a_reason_is_refused(
+def test_kill_without_a_name_or_a_reason_is_refused(
     tmp_path: Path, change: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = emergency_commands.main("flatten", options(**change), Config(), tmp_path, tmp_path)
+    code = emergency_commands.main(options(**change), Config(), tmp_path, tmp_path)
 
     assert code == 2
     assert "is empty" in capsys.readouterr().err
+    assert halt_file.read(tmp_path) is None
 
 
-async def test_halt_of_a_stopped_system_is_written_into_the_log_of_risk(tmp_path: Path) -> None:
-    path = log_path(tmp_path, "risk")
-    active = TradingStateChanged(state=TradingState.ACTIVE, by="x", reason="x", ts_event=1)
-    with LocalLog.open(path, writer="risk", generation=4, durability="process") as log:
-        log.append(active, ts_ns=1)
+async def test_halt_of_a_stopped_system_waits_on_disk(tmp_path: Path) -> None:
+    halted = await emergency.halt(tmp_path / "new", tmp_path / "no", by="ada", reason="why")
 
-    state = await emergency.halt(tmp_path, tmp_path / "no", by="ada", reason="why", latch=True)
-
-    assert state == "latched"
-    *_, last = read_log(path, types=TradingStateChanged)
-    assert (last.number, last.generation) == (2, 4)
-    assert (last.event.state, last.event.by) == (TradingState.HALTED, "ada")
+    assert halted == Halted(state="latched")
+    filed = halt_file.read(tmp_path / "new")
+    assert filed is not None
+    assert (filed.by, filed.reason) == ("ada", "why")
 
 
-@pytest.mark.parametrize("latch", [True, False])
-async def test_system_that_never_ran_has_nothing_to_halt(
-    tmp_path: Path,
-    latch: bool,  # noqa: FBT001 - both are given
+async def test_halt_waits_on_disk_when_risk_is_dead_in_a_system_that_runs(tmp_path: Path) -> None:
+    lock = place.DataDirLock(tmp_path)
+    (tmp_path / "run").mkdir(mode=0o700)
+    lock.acquire()
+    try:
+        # The lock is asked for from another process, because this one holds it.
+        code = (
+            "import asyncio, pathlib; from krator_actors import emergency; folder = "
+            f"pathlib.Path({str(tmp_path)!r}); print(asyncio.run(emergency.halt("
+            "folder, folder / 'run', by='ada', reason='why')).state)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    finally:
+        lock.release()
+
+    assert done.stdout.strip() == "latched"
+    assert halt_file.read(tmp_path) is not None
+
+
+async def test_halt_that_neither_disk_nor_risk_takes_is_no_halt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = await emergency.halt(tmp_path, tmp_path / "no", by="ada", reason="why", latch=latch)
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
 
-    assert state == "not_running"
+    monkeypatch.setattr(halt_file, "write", full)
+
+    halted = await emergency.halt(tmp_path, tmp_path / "no", by="ada", reason="why")
+
+    assert halted.state == "no_answer"
+    assert "no space" in halted.error
+
+
+def test_kill_halts_also_when_there_is_no_venue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = emergency_commands.main(options(), Config(), tmp_path, tmp_path / "no")
+
+    assert code == 6
+    assert "begins HALTED" in capsys.readouterr().out
+    assert halt_file.read(tmp_path) is not None
+
+
+def test_newer_halt_on_disk_takes_the_place_of_the_older(tmp_path: Path) -> None:
+    for by in ("ada", "bob"):
+        halt_file.write(tmp_path, halt_file.FiledHalt(by=by, reason="x", ts_event=1))
+
+    filed = halt_file.read(tmp_path)
+    halt_file.delete(tmp_path)
+    halt_file.delete(tmp_path)
+
+    assert filed is not None
+    assert filed.by == "bob"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("symbol", "XRP-USDT.SIM"), ("strategy", "sma"), ("venue", "NYSE")]
+)
+def test_halt_of_a_name_that_nobody_has_is_refused(tmp_path: Path, option: str, name: str) -> None:
+    given = options(**{"symbol": None, "strategy": None, "venue": None, option: name})
+
+    with pytest.raises(ConfigError, match="is not configured"):
+        act_commands.main("halt", given, Config(), tmp_path)
+
+
+def test_status_of_trading_says_what_waits_on_disk_when_risk_is_dead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    halt_file.write(tmp_path, halt_file.FiledHalt(by="ada", reason="smoke", ts_event=1))
+
+    trading = act_commands.trading(tmp_path, tmp_path / "no")
+    act_commands.print_trading(trading)
+
+    assert not trading.answered
+    text = capsys.readouterr().out
+    assert "does not answer" in text
+    assert "a halt by ada waits for risk: smoke" in text
 
 
 def test_order_that_is_worth_too_little_is_dust() -> None:

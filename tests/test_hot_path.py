@@ -35,5 +35,15 @@ def test_pinned_processor_is_one_that_this_process_may_use() -> None:
     assert cpus - {None} <= os.sched_getaffinity(0)
 
 
+def test_whoever_is_further_down_the_way_of_an_order_goes_first() -> None:
+    config = Config(supervision=SupervisionConfig(pin_hot_path=True))
+
+    found = {c.name: c.realtime or 0 for c in children(tree.build(config, venue_url="http://h"))}
+
+    for strategy in config.strategies:
+        assert found["feed:SIM"] < found[strategy.actor_name] < found["risk"] < found["order:SIM"]
+    assert found["journal"] == 0
+
+
 def test_nothing_is_pinned_by_default() -> None:
     assert {child.cpu for child in children(tree.build(Config(), venue_url="http://h"))} == {None}

@@ -30,6 +30,7 @@ TESTED_THROUGH = {
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.risk_acts": "tests/actors/test_risk.py",
     "krator_actors.run": "tests/system/test_run.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",

@@ -1,24 +1,38 @@
 """One WebSocket connection from the TCP handshake to its end; only ``session`` uses it.
 
 ``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``, without compression:
-160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2).
+160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2). A whole text, which
+is what ticks and orders come in, is cut out and framed here; all else is the library's
+(docs/adr/0013).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import (  # type: ignore[attr-defined] # whose apply_mask may be compiled
+    CloseCode,
+    Frame,
+    Opcode,
+    apply_mask,
+)
 from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from krator_actors.venue_errors import VenueUnavailableError
 
 _CLOSE_TIMEOUT_SECS = 1.0
+_WHOLE_TEXT = 0x81
+"""the first byte of a text message in one frame without extensions: RFC 6455, 5.2"""
+_MASK_BIT = 0x80
+_HEAD_16 = struct.Struct(">BBH")
+_HEAD_64 = struct.Struct(">BBQ")
 _BEATS_PER_HEARTBEAT = 3
 
 
@@ -43,9 +57,15 @@ class WebSocketConnection(asyncio.Protocol):
         self._websocket = ClientProtocol(uri, max_size=max_frame_bytes)
         self._on_text = on_text
         self._heartbeat_secs = heartbeat_secs
+        self._max_frame_bytes = max_frame_bytes
         self._transport: asyncio.Transport | None = None
         self._beat: asyncio.TimerHandle | None = None
         self._abort: asyncio.TimerHandle | None = None
+        # False until the handshake, and for good when the library is inside a frame: then all bytes
+        # are for it.
+        self._cuts = False
+        # The beginning of a frame that is not complete yet; empty unless _cuts.
+        self._held = b""
         # Parts of a fragmented text message that is not complete yet.
         self._parts: list[bytes] = []
         self._received_at = self._loop.time()
@@ -70,8 +90,8 @@ class WebSocketConnection(asyncio.Protocol):
             raise VenueUnavailableError(f"not connected: {self._reason}")
         if not self._writable:
             raise VenueUnavailableError("the venue does not read what was sent to it")
-        self._websocket.send_text(text)
-        self._flush()
+        assert self._transport is not None
+        self._transport.write(_masked_text(text))
 
     def fail(self, code: CloseCode, reason: str) -> None:
         """End the connection from our side; ``lost`` follows."""
@@ -100,6 +120,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Send the handshake."""
         # A cast, because uvloop's transports are no instances of asyncio.Transport.
         self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("sslcontext") is None:
+            # Else uvloop holds back what is written until the turn ends. Its TLS transport does so
+            # in any case, and would take a limit of 0 for reached by nothing at all.
+            self._transport.set_write_buffer_limits(high=0)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._websocket.send_request(self._websocket.connect())
         self._flush()
@@ -108,19 +132,19 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand complete messages on; answer pings and closes; end on what breaks the protocol."""
         self._received_at = self._loop.time()
-        websocket = self._websocket
-        websocket.receive_data(data)
-        for event in websocket.events_received():
-            if isinstance(event, Frame):
-                self._take_frame(event)
-            elif not self.opened.done() and websocket.handshake_exc is None:
-                self.opened.set_result(None)
-        error = websocket.handshake_exc or websocket.parser_exc
-        if error is not None and not self._reason:
-            self._reason = f"protocol error: {error}"
-        self._flush()
-        if self._reason:
-            self._end()
+        if self._cuts:
+            self._cut(data)
+        elif self.opened.done():
+            self._parse(data)
+        else:
+            head, blank, rest = data.partition(b"\r\n\r\n")
+            self._parse(head + blank)
+            # Behind the blank line the first frame begins, and the library is between two frames.
+            self._cuts = bool(blank) and self.is_open
+            if self._cuts:
+                self._cut(rest)
+            elif rest:
+                self._parse(rest)
 
     def eof_received(self) -> bool:
         """Finish parsing; False lets the transport close itself."""
@@ -152,6 +176,47 @@ class WebSocketConnection(asyncio.Protocol):
         self._writable = True
 
     # -- what they lead to ---------------------------------------------------------------------
+
+    def _cut(self, data: bytes) -> None:
+        """Take whole texts out of the stream, and give every other whole frame to the library."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        at, end = 0, len(data)
+        while end - at >= 2:  # noqa: PLR2004 - the length of the shortest frame
+            size, body = data[at + 1], at + 2
+            if size == 126:  # noqa: PLR2004 - the length is in the next two bytes
+                size, body = int.from_bytes(data[body : body + 2]), body + 2
+            elif size == 127:  # noqa: PLR2004 - or in the next eight
+                size, body = int.from_bytes(data[body : body + 8]), body + 8
+            if data[at + 1] & _MASK_BIT or size > self._max_frame_bytes:
+                # It breaks the protocol; the library knows with which words to end.
+                self._cuts = False
+                self._parse(data[at:])
+                return
+            if body + size > end:
+                break
+            if data[at] != _WHOLE_TEXT or self._parts:
+                self._parse(data[at : body + size])
+            elif not self._reason:
+                self._take_text(data[body : body + size])
+            at = body + size
+        self._held = data[at:]
+
+    def _parse(self, data: bytes) -> None:
+        websocket = self._websocket
+        websocket.receive_data(data)
+        for event in websocket.events_received():
+            if isinstance(event, Frame):
+                self._take_frame(event)
+            elif not self.opened.done() and websocket.handshake_exc is None:
+                self.opened.set_result(None)
+        error = websocket.handshake_exc or websocket.parser_exc
+        if error is not None and not self._reason:
+            self._reason = f"protocol error: {error}"
+        self._flush()
+        if self._reason:
+            self._end()
 
     @property
     def _beat_secs(self) -> float:
@@ -210,3 +275,16 @@ class WebSocketConnection(asyncio.Protocol):
         if self._abort is None:
             self._transport.close()
             self._abort = self._loop.call_later(_CLOSE_TIMEOUT_SECS, self._transport.abort)
+
+
+def _masked_text(text: bytes) -> bytes:
+    """Return a client's whole text message: RFC 6455, 5.2 and 5.3."""
+    size = len(text)
+    if size < 126:  # noqa: PLR2004 - the length is in seven bits
+        head = bytes((_WHOLE_TEXT, _MASK_BIT | size))
+    elif size < 1 << 16:
+        head = _HEAD_16.pack(_WHOLE_TEXT, _MASK_BIT | 126, size)
+    else:
+        head = _HEAD_64.pack(_WHOLE_TEXT, _MASK_BIT | 127, size)
+    mask = os.urandom(4)
+    return b"".join((head, mask, apply_mask(text, mask)))

@@ -5,7 +5,9 @@ Ages are judged by the caller's monotonic clock, sequence by the venue's trade i
 
 from __future__ import annotations
 
-from krator_actors.messages.market import MarketDataGap, TradeTick
+from decimal import Decimal
+
+from krator_actors.messages.market import MarketDataGap, TradeSummary, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 
 CONNECTING = "CONNECTING"
@@ -102,6 +104,40 @@ class Freshness:
         if self._connected_ns is None:
             return 0
         return now_ns - max(self._connected_ns, self._quote_ns or 0, self._trade_ns or 0)
+
+
+class Tape:
+    """What one symbol has traded since the feed's start, for risk."""
+
+    def __init__(self, symbol: str, now_ns: int) -> None:
+        self._symbol = symbol
+        self._since_ns = now_ns
+        self._volume = Decimal(0)
+        self._last: TradeTick | None = None
+        # The last trade at the time of the latest summary.
+        self._told: TradeTick | None = None
+
+    def on_trade(self, trade: TradeTick) -> None:
+        """Count a trade that is not repeated."""
+        self._volume += trade.size
+        self._last = trade
+
+    def news(self, now_ns: int) -> TradeSummary | None:
+        """Return the summary when there has been a trade since the last one."""
+        return None if self._last is self._told else self.summary(now_ns)
+
+    def summary(self, now_ns: int) -> TradeSummary | None:
+        """Return the summary; None before the first trade."""
+        last = self._told = self._last
+        if last is None:
+            return None
+        return TradeSummary(
+            symbol=self._symbol,
+            last_price=last.price,
+            volume=self._volume,
+            counted_secs=(now_ns - self._since_ns) / NANOS_PER_SEC,
+            ts_event=last.ts_event,
+        )
 
 
 def _gap(trade: TradeTick, first_id: int, count: int, reason: str) -> MarketDataGap:

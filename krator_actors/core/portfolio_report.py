@@ -7,19 +7,23 @@ from decimal import Decimal
 from krator_actors.core.risk import RiskEngine
 from krator_actors.messages.risk import PortfolioReport, PositionReport
 from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
+from krator_actors.model import TradingState
 
 _ZERO = Decimal(0)
 
 
 def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
     """Return positions, money and open orders. A holding without a price counts as nothing."""
-    daily_loss = engine.daily_loss
+    latches = engine.latches
+    system, start_equity = latches.states.of_system(), latches.daily_loss.start_equity
     return PortfolioReport(
-        state=engine.trading_state,
+        state=TradingState.ACTIVE if system is None else system.state,
+        states=latches.states.latched,
+        overrides=latches.overrides.live(utc_ns),
         recovered=engine.is_recovered,
         cash=engine.portfolio.cash,
         equity=engine.portfolio.known_equity,
-        day_start_equity=_ZERO if daily_loss.start_equity is None else daily_loss.start_equity,
+        day_start_equity=_ZERO if start_equity is None else start_equity,
         positions=tuple(_position_report(engine, symbol) for symbol in _symbols(engine)),
         open_orders=engine.reservations.open_orders(),
         orders_approved=engine.approved,

@@ -122,8 +122,9 @@ class Portfolio:
         self._trades_limit = trades_limit
         # (symbol, trade id) of known fills, oldest first.
         self._trades: dict[tuple[str, str, str], None] = {}
-        # Sum of the values of the positions that count.
-        self._value = _ZERO
+        # Sum of the values of the positions that count, and of their sizes.
+        self.net_exposure = _ZERO
+        self.gross_exposure = _ZERO
         # Symbols that count and are held, without any price.
         self._unmarked: set[str] = set()
 
@@ -138,7 +139,7 @@ class Portfolio:
     @property
     def known_equity(self) -> Decimal:
         """As ``equity``, what has no price counting as nothing."""
-        return self.cash + self._value
+        return self.cash + self.net_exposure
 
     def position(self, symbol: str) -> Position:
         """Return the position in ``symbol``, an empty one if there never was any."""
@@ -263,5 +264,6 @@ class Portfolio:
             return
         self._unmarked.discard(position.symbol)
         value = _EXACT.quantize(_EXACT.multiply(position.quantity, position.mark), _STEP)
-        self._value += value - position.value
+        self.net_exposure += value - position.value
+        self.gross_exposure += abs(value) - abs(position.value)
         position.value = value

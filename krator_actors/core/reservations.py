@@ -6,6 +6,7 @@ a thousand.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
@@ -30,12 +31,19 @@ from krator_actors.messages.orders import (
     OrderUnknown,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
 
 GIVEN_UP_LIMIT = 1_000
 """So many denied and rejected orders are remembered, should the venue work one after all."""
 
+SENT_LIMIT = 10_000
+"""So many different approved orders are remembered, to know the same one again."""
+
 _ZERO = Decimal(0)
+_ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
+"""What an order without a limit price would trade at, at worst."""
+
+_Likeness = tuple[str, str, OrderSide, OrderType, Decimal, Decimal | None, TimeInForce]
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -85,6 +93,23 @@ class Exposure(msgspec.Struct, kw_only=True):
     buy_notional: Decimal = _ZERO
     """each at its own reference price"""
     sell_quantity: Decimal = _ZERO
+    orders: int = 0
+    """open orders of both sides"""
+    prices: dict[OrderSide, list[Decimal]] = msgspec.field(
+        default_factory=lambda: {side: [] for side in OrderSide}
+    )
+    """the worst price that each open order of a side would take, ascending"""
+
+    def facing(self, side: OrderSide) -> Decimal | None:
+        """Return the price of the open order that an order of ``side`` would meet first.
+
+        The lowest of the sells, or the highest of the buys; 0 or Infinity is one without a limit
+        price. None: there is no open order on the other side.
+        """
+        prices = self.prices[OrderSide.SELL if side is OrderSide.BUY else OrderSide.BUY]
+        if not prices:
+            return None
+        return prices[0] if side is OrderSide.BUY else prices[-1]
 
 
 class Reservations:
@@ -97,6 +122,8 @@ class Reservations:
         self._exposures: dict[str, Exposure] = {}
         # Denied and rejected orders by id, the latest last.
         self._given_up: dict[str, Reservation] = {}
+        # When an order that looked so was approved last, by the monotonic clock.
+        self._sent: dict[_Likeness, int] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -114,10 +141,25 @@ class Reservations:
             exposure = self._exposures[symbol] = Exposure()
         return exposure
 
+    def sent_ns(self, order: SubmitOrder) -> int | None:
+        """Return when an order that looks the same was approved; None: not that we remember."""
+        return self._sent.get(_likeness(order))
+
     def reserve(
-        self, order: SubmitOrder, *, reference_price: Decimal, approval: int, generation: int
+        self,
+        order: SubmitOrder,
+        *,
+        reference_price: Decimal,
+        approval: int,
+        generation: int,
+        now_ns: int,
     ) -> None:
-        """Count an approved order from now on. Its id must not be open."""
+        """Count an order, approved at ``now_ns``, from now on. Its id must not be open."""
+        likeness = _likeness(order)
+        self._sent.pop(likeness, None)
+        self._sent[likeness] = now_ns
+        if len(self._sent) > SENT_LIMIT:
+            del self._sent[next(iter(self._sent))]
         reservation = _of_order(order, reference_price)
         reservation.approval = approval
         reservation.generation = generation
@@ -153,10 +195,15 @@ class Reservations:
 
     def release(self, client_order_id: str) -> Reservation | None:
         """Stop counting an order; None when it was not open."""
-        reservation = self._open.pop(client_order_id, None)
+        reservation = self._open.get(client_order_id)
         if reservation is not None:
             self._add(reservation, -reservation.remaining)
+            self._remove(reservation)
         return reservation
+
+    def working(self) -> tuple[Reservation, ...]:
+        """Return the open orders whose cancel nobody has asked for; not to be changed."""
+        return tuple(r for r in self._open.values() if r.status is not OrderStatus.PENDING_CANCEL)
 
     def busy_assets(self) -> frozenset[str]:
         """Return the base and quote assets of the symbols that have open orders."""
@@ -194,7 +241,7 @@ class Reservations:
         if reservation.remaining:
             _advance(reservation, Step.PARTIAL_FILL)
         else:
-            del self._open[fill.client_order_id]
+            self._remove(reservation)
 
     def _give_up(self, event: OrderDenied | OrderRejected) -> None:
         reservation = self.release(event.client_order_id)
@@ -215,6 +262,16 @@ class Reservations:
         assert reservation.client_order_id not in self._open
         self._open[reservation.client_order_id] = reservation
         self._add(reservation, reservation.remaining)
+        exposure = self.exposure(reservation.symbol)
+        exposure.orders += 1
+        insort(exposure.prices[reservation.side], _worst_price(reservation))
+
+    def _remove(self, reservation: Reservation) -> None:
+        del self._open[reservation.client_order_id]
+        exposure = self.exposure(reservation.symbol)
+        exposure.orders -= 1
+        prices = exposure.prices[reservation.side]
+        del prices[bisect_left(prices, _worst_price(reservation))]
 
     def _add(self, reservation: Reservation, quantity: Decimal) -> None:
         exposure = self.exposure(reservation.symbol)
@@ -235,6 +292,22 @@ _STEPS: dict[type[OrderEvent], Step] = {
     OrderAccepted: Step.ACCEPTED,
     OrderRejected: Step.REJECTED,
 }
+
+
+def _worst_price(reservation: Reservation) -> Decimal:
+    return _ANY_PRICE[reservation.side] if reservation.price is None else reservation.price
+
+
+def _likeness(order: SubmitOrder) -> _Likeness:
+    return (
+        order.strategy,
+        order.symbol,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.price,
+        order.time_in_force,
+    )
 
 
 def _advance(reservation: Reservation, step: Step) -> None:

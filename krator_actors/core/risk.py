@@ -12,22 +12,20 @@ from typing import assert_never
 
 import msgspec
 
-from krator_actors.core.daily_loss import DailyLoss, DailyLossState
-from krator_actors.core.limits import (
-    Account,
-    RiskLimits,
-    check_account,
-    check_notional,
-    check_reducing,
-)
+from krator_actors.core.controls import BEFORE, CONTROLS, Case
+from krator_actors.core.latches import DueEvent, Latches, LatchEvent, LatchState
+from krator_actors.core.limits import RiskLimits
+from krator_actors.core.market import Market
 from krator_actors.core.positions import BalanceDifference, Portfolio, PortfolioState
-from krator_actors.core.rates import RateWindow
+from krator_actors.core.rates import Rates, Sent
 from krator_actors.core.reservations import Reservation, Reservations
-from krator_actors.core.rules import Denial, DenialReason, Market, check_instrument, check_market
+from krator_actors.core.rules import Denial, DenialReason, deny
+from krator_actors.core.trading_states import RISK
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
-from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, TradeSummary
 from krator_actors.messages.orders import (
     AccountReport,
+    CancelOrder,
     OrderDenied,
     OrderEvent,
     OrderExternal,
@@ -36,15 +34,14 @@ from krator_actors.messages.orders import (
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
+    ControlOverridden,
     DayStarted,
     DuplicateRefused,
+    EquityPeaked,
     OrderApproved,
     TradingStateChanged,
 )
-from krator_actors.model import NANOS_PER_SEC, TradingState
-
-RISK = "risk"
-"""Who halts trading when a limit is hit; no person can have this name."""
+from krator_actors.model import TradingState
 
 KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
@@ -52,7 +49,7 @@ KNOWN_LIMIT = 50_000
 _ZERO = Decimal(0)
 
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
-RiskEvent = OrderApproved | OrderDenied | DuplicateRefused | TradingStateChanged | DayStarted
+RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
 
 
@@ -62,13 +59,11 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     portfolio: PortfolioState
     reservations: tuple[Reservation, ...]
     known: tuple[str, ...]
-    trading_state: TradingState
-    halted_by: str
-    daily_loss: DailyLossState
+    latches: LatchState
     approved: int
     denied: int
-    order_ages_ns: tuple[int, ...]
-    """how long before ``ts_ns`` the latest approvals were"""
+    sent: tuple[Sent, ...]
+    """what was sent in the second before ``ts_ns``"""
     ts_ns: int
 
 
@@ -76,29 +71,32 @@ class RiskEngine:
     """Positions, cash, reservations and limits of one account at one venue. Not thread-safe.
 
     Fails closed: until ``is_recovered`` is set, the venue is reachable, the opening balances are
-    known, and every holding has a price, every order is denied. ``symbols`` must share one quote
-    currency (ValueError).
+    known, and every holding has a price, every order is denied but a reduction, and that too while
+    it cannot be judged. ``symbols`` must share one quote currency (ValueError).
     """
 
     def __init__(self, limits: RiskLimits, *, symbols: tuple[str, ...], venue: str) -> None:
         self.limits = limits
         self.portfolio = Portfolio(quote=_quote_of(symbols), venue=venue, symbols=symbols)
         self.reservations = Reservations()
-        self.daily_loss = DailyLoss(limits.max_daily_loss_fraction)
-        self.markets = {symbol: Market() for symbol in symbols}
-        self.trading_state = TradingState.ACTIVE
-        # Who made the trading state what it is; empty while nobody has.
-        self.halted_by = ""
+        self.latches = Latches(limits, venue)
+        # A symbol without limits has no market: it is blocked, and its price is not looked at.
+        self.markets = {s: Market(limits.symbols[s]) for s in symbols if s in limits.symbols}
         # Set when the order actor's events have been read to their end.
         self.is_recovered = False
+        # False while events of the order actor are known to be missing.
+        self.are_positions_current = True
         # What the order actor said last.
         self.is_venue_reachable = False
         # True when risk's log is past its bound: only reductions may be approved.
         self.is_log_full = False
         self.approved = 0
         self.denied = 0
-        self._rate = RateWindow(limits.max_orders_per_sec)
-        self._stale_ns = int(limits.quote_stale_secs * NANOS_PER_SEC)
+        self._symbols = frozenset(symbols)
+        self._rates = Rates(
+            limits.rates,
+            {s: (o.max_orders_per_sec, o.max_messages_per_sec) for s, o in limits.symbols.items()},
+        )
         # Client order ids that were decided on or seen, oldest first.
         self._known: dict[str, None] = {}
 
@@ -117,68 +115,88 @@ class RiskEngine:
                 symbol=order.symbol,
                 ts_event=utc_ns,
             )
-        denial = self._check_gates() or self._check_order(order, now_ns)
+        denial = self._check_gates(order)
         if denial is not None:
-            return deny(order, denial.reason, denial.detail, utc_ns)
-        equity = self.portfolio.equity
-        assert equity is not None
-        price = self.markets[order.symbol].reference_price(order)
+            return deny(order, denial, utc_ns)
+        case = Case(
+            order,
+            market=self.markets[order.symbol],
+            limits=self.limits,
+            symbol_limits=self.limits.symbols[order.symbol],
+            portfolio=self.portfolio,
+            reservations=self.reservations,
+            only_reductions=self._only_reductions(order),
+            now_ns=now_ns,
+            utc_ns=utc_ns,
+        )
+        denial = self._check(case) or self._check_rates(order, now_ns)
+        if denial is not None:
+            return deny(order, denial, utc_ns)
+        equity = self.portfolio.known_equity
         return OrderApproved(
             order=order,
-            reference_price=price,
-            reserved_notional=order.quantity * price,
-            position_limit_notional=self.limits.max_position_fraction * equity,
+            reference_price=case.price,
+            reserved_notional=case.notional,
+            position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
             ts_event=utc_ns,
         )
 
-    def _check_gates(self) -> Denial | None:
+    def _check_gates(self, order: SubmitOrder) -> Denial | None:
+        """What holds up every order, reductions too."""
         if not self.is_recovered:
             return Denial(DenialReason.RISK_RECOVERING, "risk waits for the order actor")
-        if self.trading_state is TradingState.HALTED:
-            by_loss = self.halted_by == RISK
-            reason = DenialReason.DAILY_LOSS if by_loss else DenialReason.TRADING_HALTED
-            return Denial(reason, f"halted by {self.halted_by} until a person resumes")
+        state = self.latches.states.governing(order.symbol, order.strategy)
+        if state is not None and state.state is TradingState.HALTED:
+            whose = " ".join(filter(None, (state.scope.value, state.target)))
+            detail = f"{whose} halted by {state.by} until a person resumes: {state.reason}"
+            return Denial(DenialReason(state.code), detail)
         if not self.is_venue_reachable:
             return Denial(DenialReason.VENUE_UNREACHABLE, f"no session with {self.portfolio.venue}")
-        return None
-
-    def _check_order(self, order: SubmitOrder, now_ns: int) -> Denial | None:
+        if order.symbol not in self._symbols:
+            return Denial(DenialReason.UNKNOWN_SYMBOL, f"{order.symbol}: not configured")
         market = self.markets.get(order.symbol)
-        if market is None or market.instrument is None:
-            detail = "not configured" if market is None else "its trading rules are not known yet"
-            return Denial(DenialReason.UNKNOWN_SYMBOL, f"{order.symbol}: {detail}")
-        limits = self.limits
-        account = Account(
-            held=self.portfolio.position(order.symbol).quantity,
-            exposure=self.reservations.exposure(order.symbol),
-            equity=self.portfolio.equity,
-            free_cash=self.portfolio.cash - self.reservations.buy_notional,
-        )
-        denial = (
-            check_instrument(order, market.instrument)
-            or self._check_reducing(order, account)
-            or check_market(
-                order,
-                market,
-                now_ns=now_ns,
-                stale_ns=self._stale_ns,
-                collar=limits.price_collar_fraction,
-            )
-            or check_notional(order, market, limits.max_order_notional)
-            or check_account(order, market, account, limits.max_position_fraction)
-        )
-        if denial is None and self._rate.is_full(now_ns):
-            # Reductions too: a strategy gone wild must not get the account banned by the venue.
-            return Denial(DenialReason.ORDER_RATE, f"{self._rate.limit} orders in the last second")
-        return denial
-
-    def _check_reducing(self, order: SubmitOrder, account: Account) -> Denial | None:
-        if self.trading_state is TradingState.REDUCING:
-            return check_reducing(order, account, DenialReason.TRADING_REDUCING)
-        if self.is_log_full:
-            return check_reducing(order, account, DenialReason.LOG_FULL)
+        if market is None:
+            return Denial(DenialReason.NO_LIMIT, f"{order.symbol} has no limits, so it is blocked")
+        if order.symbol not in self.limits.permissions.get(order.strategy, ()):
+            detail = f"{order.strategy} may not trade {order.symbol}"
+            return Denial(DenialReason.NO_PERMISSION, detail)
+        if market.instrument is None:
+            detail = f"{order.symbol}: its trading rules are not known yet"
+            return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
         return None
+
+    def _only_reductions(self, order: SubmitOrder) -> DenialReason | None:
+        # Not HALTED, or the gates would have been closed.
+        if self.latches.states.governing(order.symbol, order.strategy) is not None:
+            return DenialReason.TRADING_REDUCING
+        if self.is_log_full:
+            return DenialReason.LOG_FULL
+        return None if self.are_positions_current else DenialReason.POSITIONS_STALE
+
+    def _check(self, case: Case) -> Denial | None:
+        for control in BEFORE:
+            denial = control(case)
+            if denial is not None and not self._is_overridden(case, denial):
+                return denial
+        case.measure()
+        for control in CONTROLS:
+            denial = control(case)
+            if denial is not None and not self._is_overridden(case, denial):
+                return denial
+        return None
+
+    def _is_overridden(self, case: Case, denial: Denial) -> bool:
+        return self.latches.overrides.covers(case.order.symbol, denial.reason, case.utc_ns)
+
+    def _check_rates(self, order: SubmitOrder, now_ns: int) -> Denial | None:
+        # Reductions too: a strategy gone wild must not get the account banned by the venue.
+        excess = self._rates.excess(order.symbol, order.strategy, now_ns)
+        if excess is None:
+            return None
+        reason = DenialReason.ORDER_RATE if excess.what == "orders" else DenialReason.MESSAGE_RATE
+        detail = f"{excess.limit} {excess.what} of {excess.whose} in the last second"
+        return Denial(reason, detail, Decimal(excess.limit + 1), Decimal(excess.limit))
 
     # -- what happened --------------------------------------------------------------------------
 
@@ -191,14 +209,7 @@ class RiskEngine:
         match event:
             case OrderApproved():
                 self.approved += 1
-                self._know(event.order.client_order_id)
-                self._rate.add(now_ns)
-                self.reservations.reserve(
-                    event.order,
-                    reference_price=event.reference_price,
-                    approval=number,
-                    generation=generation,
-                )
+                self._approve(event, number=number, generation=generation, now_ns=now_ns)
             case OrderDenied():
                 self.denied += 1
                 self._know(event.client_order_id)
@@ -206,12 +217,12 @@ class RiskEngine:
             case DuplicateRefused():
                 pass
             case TradingStateChanged():
-                self.trading_state = event.state
-                self.halted_by = event.by
-                if event.loss_base is not None:
-                    self.daily_loss.measure_from(event.loss_base)
-            case DayStarted():
-                self.daily_loss.start(event)
+                self.latches.record(event)
+                market = self.markets.get(event.target)
+                if event.state is TradingState.ACTIVE and market is not None:
+                    market.calm()
+            case DayStarted() | EquityPeaked() | ControlOverridden():
+                self.latches.record(event)
             case _:
                 assert_never(event)
 
@@ -244,8 +255,23 @@ class RiskEngine:
     def on_quote(self, quote: QuoteTick, now_ns: int) -> None:
         """Take the top of a book; ``now_ns``: when it came, by the monotonic clock."""
         market = self.markets.get(quote.symbol)
-        if market is not None and market.take(quote, now_ns):
+        if market is None:
+            return
+        is_price, anomaly = market.take(quote, now_ns)
+        if is_price:
             self.portfolio.mark(quote.symbol, market.mid)
+        if anomaly is not None:
+            self.latches.notice(quote.symbol, anomaly)
+
+    def on_trade_summary(self, summary: TradeSummary, now_ns: int) -> None:
+        """Take what a symbol has traded; ``now_ns``: when it came, by the monotonic clock."""
+        market = self.markets.get(summary.symbol)
+        if market is not None:
+            market.take_summary(summary, now_ns)
+
+    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
+        """Count a cancel that goes to the venue."""
+        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
@@ -267,47 +293,20 @@ class RiskEngine:
 
     # -- what is due ----------------------------------------------------------------------------
 
-    def due_event(self, utc_ns: int) -> DayStarted | TradingStateChanged | None:
-        """Return what must be logged and recorded now, or None; ask again until None.
+    def due_event(self, utc_ns: int) -> DueEvent | None:
+        """Return what must be logged and recorded now, or None; ask again until None."""
+        return self.latches.due_event(self.portfolio.equity if self.is_recovered else None, utc_ns)
 
-        The day that has begun, or the halt when the day's loss is used up.
-        """
-        equity = self.portfolio.equity
-        if equity is None or not self.is_recovered:
-            return None
-        day = self.daily_loss.new_day(utc_ns, equity)
-        if day is not None:
-            return day
-        if self.trading_state is TradingState.HALTED or not self.daily_loss.is_reached(equity):
-            return None
-        return TradingStateChanged(
-            state=TradingState.HALTED,
-            by=RISK,
-            reason=f"{DenialReason.DAILY_LOSS}: {self.daily_loss.describe(equity)}",
-            ts_event=utc_ns,
-        )
-
-    def halt(self, *, by: str, reason: str, utc_ns: int) -> TradingStateChanged:
-        """Return the halt, to be logged and recorded."""
-        return TradingStateChanged(state=TradingState.HALTED, by=by, reason=reason, ts_event=utc_ns)
-
-    def resume(self, *, by: str, reason: str, utc_ns: int) -> TradingStateChanged:
-        """Return the resume of a named person, to be logged and recorded.
-
-        While the day's loss is past its limit, resuming accepts that loss: it is measured anew
-        from the equity of now (see ``DailyLoss``). ValueError when ``by`` names no person.
-        """
-        if not by.strip() or by.strip().lower() == RISK:
-            raise ValueError(f"a halt is lifted by a named person only; by was {by!r}")
-        equity = self.portfolio.equity
-        past = equity is not None and self.daily_loss.is_reached(equity)
-        return TradingStateChanged(
-            state=TradingState.ACTIVE,
-            by=by,
-            reason=reason,
-            loss_base=equity if past else None,
-            ts_event=utc_ns,
-        )
+    def to_cancel(self) -> list[CancelOrder]:
+        """Return the cancels of open orders that a halt wants gone and nobody has canceled yet."""
+        states = self.latches.states
+        if not states.may_cancel:
+            return []
+        return [
+            CancelOrder(client_order_id=o.client_order_id, symbol=o.symbol, requester=RISK)
+            for o in self.reservations.working()
+            if states.cancels(o.symbol, o.strategy)
+        ]
 
     def lost_approvals(
         self, approval: int, open_orders: tuple[OpenOrder, ...], *, generation: int, utc_ns: int
@@ -343,12 +342,10 @@ class RiskEngine:
             portfolio=self.portfolio.state(),
             reservations=self.reservations.state(),
             known=tuple(self._known),
-            trading_state=self.trading_state,
-            halted_by=self.halted_by,
-            daily_loss=self.daily_loss.state(),
+            latches=self.latches.state(now_ns=now_ns, utc_ns=utc_ns),
             approved=self.approved,
             denied=self.denied,
-            order_ages_ns=self._rate.ages(now_ns),
+            sent=self._rates.state(now_ns),
             ts_ns=utc_ns,
         )
 
@@ -357,14 +354,26 @@ class RiskEngine:
         self.portfolio.restore(state.portfolio)
         self.reservations.restore(state.reservations)
         self._known = dict.fromkeys(state.known)
-        self.trading_state = state.trading_state
-        self.halted_by = state.halted_by
-        self.daily_loss.restore(state.daily_loss)
         self.approved = state.approved
         self.denied = state.denied
         saved_ns = now_ns - max(0, utc_ns - state.ts_ns)
-        for age_ns in state.order_ages_ns:
-            self._rate.add(saved_ns - age_ns)
+        self._rates.restore(state.sent, saved_ns)
+        self.latches.restore(state.latches, saved_ns)
+
+    def _approve(
+        self, approved: OrderApproved, *, number: int, generation: int, now_ns: int
+    ) -> None:
+        order = approved.order
+        self._know(order.client_order_id)
+        self._rates.add(order.symbol, order.strategy, now_ns, is_order=True)
+        self.latches.executions.add(order.strategy, now_ns)
+        self.reservations.reserve(
+            order,
+            reference_price=approved.reference_price,
+            approval=number,
+            generation=generation,
+            now_ns=now_ns,
+        )
 
     def _know(self, client_order_id: str) -> None:
         self._known[client_order_id] = None
@@ -377,18 +386,6 @@ class RiskEngine:
             return ()
         busy = self.reservations.busy_assets()
         return tuple(d for d in self.portfolio.differences(report.balances) if d.asset not in busy)
-
-
-def deny(order: SubmitOrder, reason: DenialReason, detail: str, utc_ns: int) -> OrderDenied:
-    """Return the denial of ``order``."""
-    return OrderDenied(
-        client_order_id=order.client_order_id,
-        strategy=order.strategy,
-        symbol=order.symbol,
-        reason=reason.value,
-        detail=detail,
-        ts_event=utc_ns,
-    )
 
 
 def _quote_of(symbols: tuple[str, ...]) -> str:

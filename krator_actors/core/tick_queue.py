@@ -52,6 +52,8 @@ class TickQueue:
         waiting = self._quotes.get(quote.symbol)
         if waiting is not None and len(self._entries) > self._conflate_above:
             waiting.message = quote
+            # Of the older one some may have been told already.
+            waiting.receivers = receivers
             self.conflated += 1
             return
         entry = self._quotes[quote.symbol] = _Entry(receivers, quote)

@@ -1,4 +1,4 @@
-"""What a person sells without the system: the log of ``krator flatten``."""
+"""What a person sells without the system: the log of ``krator kill --flatten``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from supervisors.messages import Message
 
 
 class FlattenStarted(Message, frozen=True, kw_only=True):
-    """``krator flatten`` begins; the order actor finds its orders at the venue, as external."""
+    """``krator kill --flatten`` begins; the order actor finds its orders at the venue."""
 
     by: str
     reason: str
@@ -47,4 +47,4 @@ class FlattenEnded(Message, frozen=True, kw_only=True):
 
 
 FlattenEvent = FlattenStarted | FlattenOrderInitialized | FlattenOrderEnded | FlattenEnded
-"""What the log of ``krator flatten`` holds."""
+"""What the log of ``krator kill --flatten`` holds."""

@@ -81,6 +81,24 @@ class QuoteTick(Message, frozen=True, kw_only=True):
         return self.symbol
 
 
+class TradeSummary(Message, frozen=True, kw_only=True):
+    """Feed to risk, once a second for each symbol that traded, and to risk when it asks."""
+
+    delivery: ClassVar[Delivery] = Delivery.CONFLATE
+
+    symbol: str
+    last_price: Decimal
+    volume: Decimal
+    """base quantity of all trades that this incarnation of the feed has seen"""
+    counted_secs: float
+    """for how long it has been counting"""
+    ts_event: int
+
+    def conflation_key(self) -> str:
+        """Totals: the newest one holds the others."""
+        return self.symbol
+
+
 class MarketStatus(Message, frozen=True, kw_only=True):
     """Whether a symbol's data is fresh. Sent on every change, and to whoever asks."""
 

@@ -67,6 +67,10 @@ class OrderDenied(Message, frozen=True, kw_only=True):
     reason: str
     detail: str
     """fact with both numbers: ``notional 1500 exceeds max 1000``"""
+    value: Decimal | None = None
+    """what was compared, in the unit that docs/RISK.md gives for ``reason``; None: no number"""
+    limit: Decimal | None = None
+    """what it was compared with, in the same unit"""
     ts_event: int
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from decimal import Decimal
 
 import msgspec
@@ -23,15 +24,33 @@ class OrderApproved(Message, frozen=True, kw_only=True):
     ts_event: int
 
 
+class Scope(enum.Enum):
+    """What a trading state holds for. The strictest of the four that meet in an order decides."""
+
+    SYSTEM = "SYSTEM"
+    VENUE = "VENUE"
+    SYMBOL = "SYMBOL"
+    STRATEGY = "STRATEGY"
+
+
 class TradingStateChanged(Message, frozen=True, kw_only=True):
-    """Latched: it holds across restarts until the next one by a named person."""
+    """Latched: it holds across restarts until the next one of the same scope and target."""
 
     state: TradingState
+    scope: Scope = Scope.SYSTEM
+    target: str = ""
+    """the venue, symbol or strategy; empty for the system"""
     by: str
     """a person's name, or ``risk`` for a limit that was hit"""
     reason: str
+    code: str = "TRADING_HALTED"
+    """the reason that an order is denied with while this is HALTED"""
+    cancels: bool = False
+    """True: the open orders that it holds for are canceled, until there are none"""
     loss_base: Decimal | None = None
     """equity from which the daily loss is measured from now on; None: as before"""
+    peak_base: Decimal | None = None
+    """equity from which the drawdown is measured from now on; None: as before"""
     ts_event: int
 
 
@@ -41,6 +60,26 @@ class DayStarted(Message, frozen=True, kw_only=True):
     day: str
     """``2026-11-22`` (UTC)"""
     equity: Decimal
+    ts_event: int
+
+
+class EquityPeaked(Message, frozen=True, kw_only=True):
+    """The highest equity so far; the drawdown is measured from here."""
+
+    equity: Decimal
+    ts_event: int
+
+
+class ControlOverridden(Message, frozen=True, kw_only=True):
+    """A named person lets orders of one symbol pass one control, until a time."""
+
+    control: str
+    """the reason that the control denies with"""
+    symbol: str
+    until_ns: int
+    """UTC, exclusive"""
+    by: str
+    reason: str
     ts_event: int
 
 
@@ -54,8 +93,21 @@ class DuplicateRefused(Message, frozen=True, kw_only=True):
 
 
 class Halt(Message, frozen=True, kw_only=True):
-    """Person to risk (ask). Answer: ``TradingStateChanged``."""
+    """Only cancels pass. Anybody to risk (ask). Answer: ``TradingStateChanged``."""
 
+    scope: Scope = Scope.SYSTEM
+    target: str = ""
+    by: str
+    reason: str
+    cancels: bool = False
+    """also cancel what is open"""
+
+
+class Reduce(Message, frozen=True, kw_only=True):
+    """Only cancels and reductions pass. Person to risk (ask). Answer: ``TradingStateChanged``."""
+
+    scope: Scope = Scope.SYSTEM
+    target: str = ""
     by: str
     reason: str
 
@@ -63,8 +115,27 @@ class Halt(Message, frozen=True, kw_only=True):
 class Resume(Message, frozen=True, kw_only=True):
     """Person to risk (ask). Answer: ``TradingStateChanged``. There is no automatic resume."""
 
+    scope: Scope = Scope.SYSTEM
+    target: str = ""
     by: str
     reason: str
+
+
+class OverrideControl(Message, frozen=True, kw_only=True):
+    """Person to risk (ask). Answer: ``ControlOverridden``, or ``ActRefused``."""
+
+    control: str
+    symbol: str
+    secs: float
+    by: str
+    reason: str
+
+
+class ActRefused(Message, frozen=True, kw_only=True):
+    """Risk to a person: what was asked for was not done."""
+
+    reason: str
+    ts_event: int
 
 
 class PortfolioRequest(Message, frozen=True, kw_only=True):
@@ -94,6 +165,11 @@ class PortfolioReport(Message, frozen=True, kw_only=True):
     """What risk knows now."""
 
     state: TradingState
+    """the strictest of system and venue"""
+    states: tuple[TradingStateChanged, ...] = ()
+    """every state that is not ACTIVE"""
+    overrides: tuple[ControlOverridden, ...] = ()
+    """those that have not expired"""
     recovered: bool
     """False while risk still waits for the order actor: everything but cancels is denied"""
     cash: Decimal

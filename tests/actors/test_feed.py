@@ -32,6 +32,7 @@ from krator_actors.messages.market import (
     MarketDataGap,
     MarketStatus,
     QuoteTick,
+    TradeSummary,
     TradeTick,
 )
 from supervisors.messages import Message
@@ -200,6 +201,26 @@ async def test_trades_go_to_their_strategies_alone_and_in_order(venue: Venue) ->
         assert ids == list(range(101, 151))
         assert told(feed, "risk", TradeTick) == told(feed, ETH_SMA, TradeTick) == []
         assert told(feed, SMA, MarketDataGap) == []
+
+
+async def test_risk_is_told_the_last_trade_and_the_volume_and_again_when_it_asks(
+    venue: Venue,
+) -> None:
+    async with live(venue) as feed:
+        for _ in range(3):
+            await venue.trade()
+        await feed.eventually(lambda: len(told(feed, SMA, TradeTick)) == 3)
+        trades = told(feed, SMA, TradeTick)
+
+        await feed.eventually(lambda: bool(told(feed, "risk", TradeSummary)))
+        before = len(told(feed, "risk", TradeSummary))
+        await feed.deliver(InstrumentsRequest(), "risk")
+        await feed.eventually(lambda: len(told(feed, "risk", TradeSummary)) > before)
+
+    summary = told(feed, "risk", TradeSummary)[-1]
+    assert summary.last_price == trades[-1].price
+    assert summary.volume == sum(trade.size for trade in trades)
+    assert told(feed, SMA, TradeSummary) == []
 
 
 async def test_hole_in_trade_ids_is_declared_before_the_trade_after_it(venue: Venue) -> None:

@@ -7,12 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from krator_actors import clock
+from krator_actors import clock, halt_file
 from krator_actors.adapters.local_log import LocalLog, LogFullError, log_path, read_log
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEvent
+from krator_actors.halt_file import FiledHalt
 from krator_actors.messages.handshake import (
     OpenOrder,
     OrderActorStarted,
@@ -20,7 +22,13 @@ from krator_actors.messages.handshake import (
     SyncOrders,
     VenueStatus,
 )
-from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.market import (
+    Instruments,
+    InstrumentsRequest,
+    MarketStatus,
+    QuoteTick,
+    TradeSummary,
+)
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
@@ -30,21 +38,28 @@ from krator_actors.messages.orders import (
     OrderEventTold,
     OrderFilled,
     OrderInitialized,
+    OrderPendingCancel,
+    OrderSubmitted,
     PlaceOrder,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
+    ActRefused,
+    ControlOverridden,
     DayStarted,
     DuplicateRefused,
     Halt,
     OrderApproved,
+    OverrideControl,
     PortfolioReport,
     PortfolioRequest,
+    Reduce,
     Resume,
+    Scope,
     TradingStateChanged,
 )
 from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
-from krator_actors.model import Instrument, OrderSide, OrderType, TradingState
+from krator_actors.model import Instrument, OrderSide, OrderType
 from krator_actors.risk import Housekeeping, OrderLogLostError, RiskActor, RiskActorConfig
 from krator_actors.risk_ledger import SNAPSHOT_EVENTS
 from supervisors.messages import Message, PeerDiedError
@@ -136,9 +151,10 @@ class Bench:
             name="risk",
             generation=self.generation,
             config=RiskActorConfig(
-                risk=RiskConfig(**risk),
+                risk=RiskConfig(**({"duplicate_secs": 1e-9} | risk)),
                 venue="SIM",
                 symbols=(BTC,),
+                permissions={STRATEGY: (BTC,)},
                 data_dir=self.data_dir,
                 durability="process",
             ),
@@ -153,6 +169,10 @@ class Bench:
         await self.harness.deliver(QUOTE, FEED)
         live = MarketStatus(symbol=BTC, fresh=True, reason="LIVE", ts_event=1)
         await self.harness.deliver(live, FEED)
+        summary = TradeSummary(
+            symbol=BTC, last_price=D(100), volume=D(1_000), counted_secs=1, ts_event=1
+        )
+        await self.harness.deliver(summary, FEED)
         await self.sync()
         status = VenueStatus(venue="SIM", reachable=True, reason="CONNECTED", ts_event=1)
         await self.harness.deliver(status, ORDER)
@@ -582,14 +602,14 @@ async def test_resume_without_a_name_changes_nothing(bench: Bench) -> None:
         await harness.deliver(Halt(by="ada", reason="test"), "cli")
         answer = await harness.deliver(Resume(by=" ", reason="x"), "cli")
 
-    assert isinstance(answer, TradingStateChanged)
-    assert (answer.state, answer.by) == (TradingState.HALTED, "ada")
+    assert isinstance(answer, ActRefused)
+    assert "named person" in answer.reason
     assert len(bench.logged(TradingStateChanged)) == 1
 
 
 async def test_loss_of_the_day_halts_when_the_price_falls(bench: Bench) -> None:
     bench.log = [AccountReport(balances={"USDT": D(100), "BTC": D(1)}, ts_event=1)]
-    async with bench.start() as harness:
+    async with bench.start(max_gap_fraction=1, max_volatility_fraction=1) as harness:
         await bench.recover()
         await harness.deliver(
             QuoteTick(
@@ -620,6 +640,186 @@ async def test_day_starts_once_also_across_restarts(bench: Bench) -> None:
             await harness.deliver(QUOTE, FEED)
 
     assert len(bench.logged(DayStarted)) == 1
+
+
+async def open_order(bench: Bench) -> SubmitOrder:
+    """An order that is approved and begun."""
+    resting = order("resting")
+    await bench.submit(resting)
+    await bench.happen(initialized(resting))
+    await bench.happen(OrderSubmitted(client_order_id="resting", symbol=BTC, ts_event=1))
+    return resting
+
+
+async def test_halt_by_a_limit_cancels_what_is_open_until_it_has_gone(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        await open_order(bench)
+        jumped = msgspec.structs.replace(QUOTE, bid=D("109.99"), ask=D("110.01"))
+        await harness.deliver(jumped, FEED)
+        at_once = cancels(harness)
+        await harness.deliver(Housekeeping(), "risk")
+        again = cancels(harness)
+        await bench.happen(OrderPendingCancel(client_order_id="resting", symbol=BTC, ts_event=1))
+        await harness.deliver(Housekeeping(), "risk")
+        denied = await bench.reason(order("k2"))
+
+    assert (at_once, again, cancels(harness)) == (["resting"], ["resting"] * 2, ["resting"] * 2)
+    assert denied == "PRICE_GAP"
+    (halted,) = bench.logged(TradingStateChanged)
+    assert (halted.scope, halted.target, halted.by) == (Scope.SYMBOL, BTC, "risk")
+
+
+def cancels(harness: ActorHarness) -> list[str]:
+    told = harness.told_to(ORDER)
+    return [m.client_order_id for m in told if isinstance(m, CancelOrder)]
+
+
+async def test_halt_of_a_person_cancels_only_when_it_says_so(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        await open_order(bench)
+        await harness.deliver(Halt(by="ada", reason="test"), "cli")
+        kept = cancels(harness)
+        await harness.deliver(Halt(by="ada", reason="test", cancels=True), "cli")
+
+    assert (kept, cancels(harness)) == ([], ["resting"])
+
+
+async def test_halts_of_symbols_and_strategies_are_told_and_lifted_one_by_one(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        await harness.deliver(Halt(scope=Scope.SYMBOL, target=BTC, by="ada", reason="x"), "cli")
+        await harness.deliver(
+            Reduce(scope=Scope.STRATEGY, target=STRATEGY, by="bob", reason="y"), "cli"
+        )
+        states = (await bench.portfolio()).states
+        halted = await bench.reason(order("k1"))
+        await harness.deliver(Resume(scope=Scope.SYMBOL, target=BTC, by="ada", reason="x"), "cli")
+        reducing = await bench.reason(order("k2"))
+        lift = Resume(scope=Scope.STRATEGY, target=STRATEGY, by="bob", reason="y")
+        await harness.deliver(lift, "cli")
+        active = await bench.reason(order("k3"))
+
+    assert [(s.target, s.by) for s in states] == [(BTC, "ada"), (STRATEGY, "bob")]
+    assert (halted, reducing, active) == ("TRADING_HALTED", "TRADING_REDUCING", "APPROVED")
+
+
+async def test_override_is_recorded_and_refused_without_room(
+    bench: Bench, fill_disk: Callable[[], None]
+) -> None:
+    act = OverrideControl(control="MAX_POSITION", symbol=BTC, secs=60, by="ada", reason="test")
+    async with bench.start(max_position_fraction="0.0001") as harness:
+        await bench.recover()
+        before = await bench.reason(order("k1"))
+        done = await harness.deliver(act, "cli")
+        after = await bench.reason(order("k2"))
+        report = await bench.portfolio()
+        fill_disk()
+        refused = await harness.deliver(act, "cli")
+
+    assert (before, after) == ("MAX_POSITION", "APPROVED")
+    assert bench.logged(ControlOverridden) == [done] == list(report.overrides)
+    assert isinstance(refused, ActRefused)
+
+
+# -- the halt that waits on disk -------------------------------------------------------------------
+
+FILED = FiledHalt(by="ada", reason="kill", ts_event=7)
+
+
+async def test_halt_on_disk_is_in_force_before_anything_else(bench: Bench) -> None:
+    halt_file.write(bench.data_dir, FILED)
+    async with bench.start() as harness:
+        state = harness.actor._engine.latches.states.system
+        await bench.recover()
+        denied = await bench.reason(order())
+
+    assert (state.by, state.cancels, state.ts_event) == ("ada", True, 7)
+    assert denied == "TRADING_HALTED"
+    assert len(bench.logged(TradingStateChanged)) == 1
+    assert halt_file.read(bench.data_dir) is None
+
+
+async def test_halt_on_disk_is_found_by_a_risk_that_runs(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        await open_order(bench)
+        halt_file.write(bench.data_dir, FILED)
+        await harness.deliver(Housekeeping(), "risk")
+        told = await harness.deliver(Halt(by="ada", reason="kill", cancels=True), "cli")
+
+    assert set(cancels(harness)) == {"resting"}
+    assert isinstance(told, TradingStateChanged)
+    assert halt_file.read(bench.data_dir) is None
+
+
+async def test_kill_that_is_told_and_on_disk_is_one_halt(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        halt_file.write(bench.data_dir, FILED)
+        told = await harness.deliver(Halt(by="ada", reason="kill", cancels=True), "cli")
+
+    assert bench.logged(TradingStateChanged) == [told]
+
+
+async def test_halt_on_disk_stays_there_until_the_log_has_it(
+    bench: Bench, fill_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        fill_disk()
+        halt_file.write(bench.data_dir, FILED)
+        await harness.deliver(Housekeeping(), "risk")
+        denied = await bench.reason(order())
+        kept = halt_file.read(bench.data_dir)
+        monkeypatch.undo()
+        await harness.deliver(Halt(by="bob", reason="x", scope=Scope.SYMBOL, target=BTC), "cli")
+        await harness.deliver(Housekeeping(), "risk")
+
+    assert denied == "TRADING_HALTED"
+    assert kept == FILED
+    assert halt_file.read(bench.data_dir) is None
+    assert [s.by for s in bench.logged(TradingStateChanged)] == ["ada", "bob"]
+
+
+async def test_halt_on_disk_that_cannot_be_read_halts_all_the_same(bench: Bench) -> None:
+    (bench.data_dir / "halt.json").write_text("{")
+    async with bench.start():
+        await bench.recover()
+        denied = await bench.reason(order())
+
+    assert denied == "TRADING_HALTED"
+    (halted,) = bench.logged(TradingStateChanged)
+    assert "cannot be read" in halted.reason
+
+
+async def test_resume_lifts_also_the_halt_that_waited_on_disk(bench: Bench) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        halt_file.write(bench.data_dir, FILED)
+        await harness.deliver(Resume(by="bob", reason="seen"), "cli")
+        await harness.deliver(Housekeeping(), "risk")
+        reason = await bench.reason(order())
+
+    assert reason == "APPROVED"
+    assert [s.by for s in bench.logged(TradingStateChanged)] == ["ada", "bob"]
+
+
+async def test_missing_order_events_let_only_reductions_pass_until_they_have_come(
+    bench: Bench,
+) -> None:
+    bench.log = [AccountReport(balances={"USDT": D(100_000), "BTC": D(1)}, ts_event=1)]
+    async with bench.start():
+        await bench.recover()
+        bench.log += [initialized(order()), filled()]
+        await bench.tell_number(3)
+        buy = await bench.reason(order("k2"))
+        sell = await bench.reason(order("k3", OrderSide.SELL))
+        await bench.sync()
+        after = await bench.reason(order("k4"))
+
+    assert (buy, sell, after) == ("POSITIONS_STALE", "APPROVED", "SELF_MATCH")
 
 
 # -- the log is full -----------------------------------------------------------------------------
@@ -657,8 +857,8 @@ async def test_halt_holds_without_room_and_is_written_when_there_is_some(
         monkeypatch.undo()
         denied = await bench.reason(order())
 
-    assert isinstance(refused, TradingStateChanged)
-    assert refused.state is TradingState.HALTED
+    assert isinstance(refused, ActRefused)
+    assert "LOG_FULL" in refused.reason
     assert denied == "TRADING_HALTED"
     assert bench.logged(TradingStateChanged) == [halted]
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,11 @@ class Risk:
         self.outbox.clear()
 
     def _submit(self, order: SubmitOrder) -> None:
-        about = {"client_order_id": order.client_order_id, "symbol": SYMBOL, "strategy": NAME}
+        about: dict[str, Any] = {
+            "client_order_id": order.client_order_id,
+            "symbol": SYMBOL,
+            "strategy": NAME,
+        }
         if order.client_order_id in self._seen:
             self.outbox.append(DuplicateRefused(**about, ts_event=1))
             return
@@ -101,7 +106,7 @@ class Risk:
                 self._fill(order, INSTRUMENT.lot_size)
             elif roll < 0.6:
                 del self.open[order_id]
-                about = {"client_order_id": order_id, "symbol": SYMBOL}
+                about: dict[str, Any] = {"client_order_id": order_id, "symbol": SYMBOL}
                 if self._dice.random() < 0.5:
                     self._tell(OrderCanceled(**about, ts_event=1))
                 else:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
@@ -379,6 +380,9 @@ class DeafTransport(asyncio.Transport):
     def write(self, data: object) -> None:
         pass
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
@@ -399,6 +403,85 @@ async def test_no_bytes_of_the_venue_raise(junk: bytes) -> None:
     connection.connection_lost(None)
 
     assert connection.lost.result()
+
+
+def frames_of(text: str, *, fragments: bool) -> bytes:
+    """Return a venue's frames of one message; in two fragments around a ping, or whole."""
+    data = text.encode()
+    if not fragments:
+        return Frame(Opcode.TEXT, data).serialize(mask=False)
+    half = len(data) // 2
+    parts = [Frame(Opcode.TEXT, data[:half], fin=False), Frame(Opcode.PING, b"")]
+    parts.append(Frame(Opcode.CONT, data[half:]))
+    return b"".join(part.serialize(mask=False) for part in parts)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=130), st.integers(120, 130).map("x".__mul__), st.just("y" * 70_000)
+)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])
+async def test_text_of_any_size_arrives_as_it_was_sent(size: int) -> None:
+    async with venue(echo) as url:
+        caller = Caller(url)
+        async with keeping(caller.session):
+            await eventually(lambda: caller.session.connected)
+
+            caller.session.send("ä" * (size // 2) + "x" * (size % 2))
+            await eventually(lambda: len(caller.texts) == 2)
+
+    assert caller.texts == ["hello", "ä" * (size // 2) + "x" * (size % 2)]
+
+
+@given(
+    messages=st.lists(st.tuples(TEXTS, st.booleans()), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(1, 300), max_size=30),
+)
+async def test_messages_are_whole_in_whatever_pieces_their_bytes_come(
+    messages: list[tuple[str, bool]], cuts: list[int]
+) -> None:
+    texts: list[str] = []
+    connection = WebSocketConnection(parse_uri("ws://venue/"), texts.append, 5.0, 100_000)
+    connection.connection_made(DeafTransport())
+    accept = accept_key(connection._websocket.key)
+    stream = UPGRADE + b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+    stream += b"".join(frames_of(text, fragments=fragments) for text, fragments in messages)
+
+    for size in cuts:
+        if stream:
+            connection.data_received(stream[:size])
+            stream = stream[size:]
+    connection.data_received(stream or Frame(Opcode.PONG, b"").serialize(mask=False))
+    connection.connection_lost(None)
+
+    assert texts == [text for text, _ in messages]
+    connection.lost.result()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(Opcode.TEXT, b"masked").serialize(mask=True),
+        Frame(Opcode.TEXT, b"z" * 1_001).serialize(mask=False),
+        b"\x81\x7f\xff" + bytes(7),
+        b"\xc1\x00",
+        Frame(Opcode.TEXT, b"a", fin=False).serialize(mask=False) + b"\x81\x01b",
+    ],
+    ids=["masked", "too long", "longer than any", "reserved bit", "text within fragments"],
+)
+async def test_frame_that_breaks_the_protocol_ends_the_connection(frame: bytes) -> None:
+    texts: list[str] = []
+    connection = WebSocketConnection(parse_uri("ws://venue/"), texts.append, 5.0, 1_000)
+    connection.connection_made(DeafTransport())
+    accept = accept_key(connection._websocket.key)
+    connection.data_received(UPGRADE + b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n")
+
+    connection.data_received(frame + Frame(Opcode.TEXT, b"after").serialize(mask=False))
+    connection.connection_lost(None)
+
+    assert texts == []
+    assert connection.lost.result().startswith("protocol error")
 
 
 async def test_ping_of_the_venue_is_answered() -> None:
@@ -614,7 +697,9 @@ async def test_unhealthy_connections_back_off_and_a_healthy_one_does_not() -> No
         async with keeping(caller.session):
             await eventually(lambda: failures[:3] == [1, 2, 3])
 
-            caller.session._reconnect = ReconnectPolicy(healthy_secs=0.0)
+            # As short a backoff as before: the attempt under way may still count as a failure.
+            healthy = ReconnectPolicy(initial_secs=0.001, max_secs=0.001, healthy_secs=0.0)
+            caller.session._reconnect = healthy
             await eventually(lambda: failures[-1] == 0)
 
 

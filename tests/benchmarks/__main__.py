@@ -37,6 +37,7 @@ PARTS = (
     "risk_check",
     "restart",
     "decode",
+    "indicators",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

@@ -33,6 +33,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     risk_checks: int = 3_000
     flood_secs: float = 60.0
     bare_flood_secs: float = 10.0
+    indicator_values: int = 10_000
     forks: int = 100
     restarts: int = 100
     recovery_rounds: int = 6
@@ -71,6 +72,7 @@ TINY = Counts(
     risk_checks=20,
     flood_secs=1.0,
     bare_flood_secs=0.5,
+    indicator_values=1_000,
     forks=3,
     restarts=3,
     recovery_rounds=1,

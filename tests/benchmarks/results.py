@@ -34,6 +34,8 @@ KEYS = (
     "postgres_commit_p99_ms",
     "rss_mb_per_strategy",
     "feed_decode_us",
+    "indicator_values_per_second",
+    "window_values_per_second",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -89,6 +91,13 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "restart_p50_ms": (_most(20),),
     "restart_p99_ms": (_most(60),),
     "trading_again_p50_ms": (_most(250),),
+    "indicator_values_per_second": (
+        Limit(
+            lambda numbers: 10 * numbers["window_values_per_second"],
+            ">= 10 x window_values_per_second",
+            at_least=True,
+        ),
+    ),
     "pinned.hop_p50_us": (_most(40),),
     "pinned.hop_p99_us": (_most(200),),
     "pinned.tick_to_order_p50_us": (_most(400),),

@@ -19,7 +19,13 @@ from krator_actors.messages.handshake import (
     SyncOrders,
     VenueStatus,
 )
-from krator_actors.messages.market import Instruments, InstrumentsRequest, MarketStatus, QuoteTick
+from krator_actors.messages.market import (
+    Instruments,
+    InstrumentsRequest,
+    MarketStatus,
+    QuoteTick,
+    TradeSummary,
+)
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
@@ -46,6 +52,7 @@ from tests.benchmarks.timed_actors import read_notes
 _LIMIT_SECS = 120.0
 _WARM_UP = 200
 _QUOTE_SECS = 1.0
+_RATE = 100_000
 
 
 class Submit(Message, frozen=True, kw_only=True):
@@ -197,7 +204,15 @@ class Venue(Actor):
                 ts_event=now_ns,
                 ts_init=now_ns,
             )
+            summary = TradeSummary(
+                symbol=symbol,
+                last_price=Decimal(100),
+                volume=Decimal(1_000),
+                counted_secs=1.0,
+                ts_event=now_ns,
+            )
             await self.tell("risk", status)
+            await self.tell("risk", summary)
             await self.tell("risk", quote)
 
 
@@ -237,10 +252,24 @@ def _check(counts: Counts, cpu: int | None) -> dict[str, float]:
 
 
 def _spec(folder: Path, symbols: tuple[str, ...], cpu: int | None) -> SupervisorSpec:
+    # Every control is on; what would stop a benchmark of one strategy is as far away as it may be.
     config = RiskActorConfig(
-        risk=RiskConfig(max_orders_per_sec=100_000),
+        risk=RiskConfig(
+            max_orders_per_sec=_RATE,
+            max_strategy_orders_per_sec=_RATE,
+            max_symbol_orders_per_sec=_RATE,
+            max_messages_per_sec=_RATE,
+            max_strategy_messages_per_sec=_RATE,
+            max_symbol_messages_per_sec=_RATE,
+            max_executions=_RATE,
+            executions_secs=1.0,
+            max_open_orders=_RATE,
+            max_symbol_open_orders=_RATE,
+            duplicate_secs=1e-9,
+        ),
         venue="SIM",
         symbols=symbols,
+        permissions={"strategies": symbols},
         data_dir=folder,
         durability="process",
     )

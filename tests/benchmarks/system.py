@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ TIMED = {
 }
 _ENDLESS = Budget(max_restarts=100_000, backoff=Backoff(initial_secs=0.0, max_secs=0.0))
 _READY_SECS = 60.0
+_RATE = 1_000
 
 
 def strategy_of(symbol: str) -> str:
@@ -44,7 +44,17 @@ def config(data_dir: Path, *, pinned: bool = False) -> Config:
     """
     return Config(
         system=SystemConfig(data_dir=data_dir),
-        risk=RiskConfig(max_orders_per_sec=1_000, max_order_notional=Decimal(5_000)),
+        risk=RiskConfig(
+            max_orders_per_sec=_RATE,
+            max_strategy_orders_per_sec=_RATE,
+            max_symbol_orders_per_sec=_RATE,
+            max_messages_per_sec=_RATE,
+            max_strategy_messages_per_sec=_RATE,
+            max_symbol_messages_per_sec=_RATE,
+            max_executions=100 * _RATE,
+            executions_secs=1.0,
+            duplicate_secs=1e-9,
+        ),
         supervision=SupervisionConfig(pin_hot_path=pinned),
         strategies=tuple(SmaCrossConfig(symbol=symbol) for symbol in SYMBOLS),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,8 @@ def _stages(ways: list[Way]) -> dict[str, dict[str, float]]:
 def _trade(folder: Path, counts: Counts, *, pinned: bool) -> tuple[list[Way], dict[str, Any]]:
     """Run the system once; return its orders and what else was seen."""
     settings = system.config(folder / "data", pinned=pinned)
-    with venue(Options(symbols=system.VENUE_SYMBOLS)) as there:
+    cpus = _beside_the_hot_path() if pinned else ()
+    with venue(Options(symbols=system.VENUE_SYMBOLS, cpus=cpus)) as there:
         rest: dict[str, Any] = {}
         if not pinned:
             rest["bare_websocket_p50_us"] = _bare_round_trip(there, counts)
@@ -130,6 +132,14 @@ def _trade(folder: Path, counts: Counts, *, pinned: bool) -> tuple[list[Way], di
         rest["redis_publish_p99_ms"] = percentile(publishes, 0.99) / 1e6
     ways = [way for way in _ways(settings.system.data_dir, seen) if begin_ns <= way.sent <= end_ns]
     return ways, rest
+
+
+def _beside_the_hot_path() -> tuple[int, ...]:
+    """Return where the venue runs: it is another computer, which no real-time thread of ours stops.
+
+    Empty where there is no other processor.
+    """
+    return tuple(sorted(os.sched_getaffinity(0))[:-1])
 
 
 def collect(there: VenueProcess, seen: Record) -> Record:

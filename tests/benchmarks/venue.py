@@ -46,6 +46,8 @@ class Options(msgspec.Struct):
     """over all symbols, a quote and a trade in turn; 0: a flood, see ``counter``"""
     counter: str = ""
     """a file of counters (u64, little-endian) whose sum is how many ticks have been received"""
+    cpus: tuple[int, ...] = ()
+    """where it runs; empty: anywhere"""
 
 
 class Record(msgspec.Struct):
@@ -269,6 +271,8 @@ def _counters(path: str) -> Callable[[], tuple[int, ...]]:
 
 
 async def _serve(options: Options) -> None:
+    if options.cpus:
+        os.sched_setaffinity(0, options.cpus)
     loop = asyncio.get_running_loop()
     venue = Venue(options)
     server = await loop.create_server(lambda: Connection(venue), "127.0.0.1", 0)

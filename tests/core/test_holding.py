@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ def waiting() -> Holding:
 
 
 def ends(client_order_id: str) -> list[OrderEvent]:
-    about = {"client_order_id": client_order_id, "symbol": SYMBOL}
+    about: dict[str, Any] = {"client_order_id": client_order_id, "symbol": SYMBOL}
     return [
         OrderRejected(**about, reason="NEVER_ARRIVED", ts_event=1),
         OrderCanceled(**about, ts_event=1),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors.core.market_watch import Freshness, TradeSequence
-from krator_actors.messages.market import MarketDataGap, TradeTick
+from krator_actors.core.market_watch import Freshness, Tape, TradeSequence
+from krator_actors.messages.market import MarketDataGap, TradeSummary, TradeTick
 from krator_actors.model import OrderSide
 
 SECOND_NS = 1_000_000_000
@@ -174,3 +174,25 @@ def test_silence_is_counted_from_the_last_event_of_any_stream(freshness: Freshne
     freshness.on_trade(at(3))
 
     assert freshness.silent_ns(at(7)) == 4 * SECOND_NS
+
+
+def test_tape_says_last_price_and_volume_once_for_each_news() -> None:
+    tape = Tape("BTC-USDT.SIM", 5 * SECOND_NS)
+    before = tape.summary(6 * SECOND_NS)
+    for trade_id in (1, 2):
+        tape.on_trade(trade(trade_id))
+
+    news, again = tape.news(7 * SECOND_NS), tape.news(8 * SECOND_NS)
+    asked = tape.summary(9 * SECOND_NS)
+
+    assert before is None
+    assert again is None
+    assert news == TradeSummary(
+        symbol="BTC-USDT.SIM",
+        last_price=Decimal(1),
+        volume=Decimal(2),
+        counted_secs=2.0,
+        ts_event=2 * SECOND_NS,
+    )
+    assert asked is not None
+    assert asked.counted_secs == 4.0

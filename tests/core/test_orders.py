@@ -90,7 +90,7 @@ def filled(
 def plain(kind: type[OrderEvent], client_order_id: str = ID) -> OrderEvent:
     fields = {"client_order_id": client_order_id, "symbol": SYMBOL, "ts_event": 3, "reason": "R"}
     fields |= {"strategy": STRATEGY, "detail": "D"}
-    known = {name: fields[name] for name in kind.__struct_fields__}
+    known = {name: fields[name] for name in kind.__struct_fields__ if name in fields}
     return msgspec.convert(known | {"_": kind.__name__}, kind)
 
 

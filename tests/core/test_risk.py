@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import pytest
 
-from krator_actors.core.limits import RiskLimits
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
 from krator_actors.core.positions import BalanceDifference
-from krator_actors.core.risk import KNOWN_LIMIT, RiskEngine, RiskEvent, RiskState, Verdict
+from krator_actors.core.risk import KNOWN_LIMIT, RiskEngine, RiskState
 from krator_actors.messages.handshake import VenueStatus
-from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.market import Instruments
 from krator_actors.messages.orders import (
-    AccountReport,
     OrderAccepted,
     OrderDenied,
     OrderExternal,
-    OrderFilled,
-    OrderInitialized,
     OrderRejected,
     SubmitOrder,
 )
@@ -34,158 +29,26 @@ from krator_actors.messages.risk import (
 from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import (
     NANOS_PER_SEC,
-    Instrument,
     OrderSide,
     OrderStatus,
     OrderType,
     TradingState,
 )
-
-D = Decimal
-BTC, ETH = "BTC-USDT.SIM", "ETH-USDT.SIM"
-BUY, SELL = OrderSide.BUY, OrderSide.SELL
-DAY_NS = 86_400 * NANOS_PER_SEC
-NOON_NS = 20_000 * DAY_NS + DAY_NS // 2
-LIMITS = RiskLimits(
-    max_position_fraction=D("0.02"),
-    max_daily_loss_fraction=D("0.05"),
-    max_orders_per_sec=10,
-    max_order_notional=D(5_000),
-    price_collar_fraction=D("0.01"),
-    quote_stale_secs=5.0,
+from tests.core.risk_desk import (
+    BTC,
+    BUY,
+    DAY_NS,
+    ETH,
+    NOON_NS,
+    SELL,
+    Desk,
+    instrument,
+    limit,
+    order,
+    risk_limits,
 )
 
-
-def instrument(symbol: str = BTC) -> Instrument:
-    base = symbol.partition("-")[0]
-    return Instrument(
-        symbol=symbol,
-        venue_symbol=f"{base}USDT",
-        base=base,
-        quote="USDT",
-        tick_size=D("0.01"),
-        lot_size=D("0.001"),
-        min_quantity=D("0.001"),
-        max_quantity=D(1_000),
-        min_notional=D(10),
-    )
-
-
-def quote(bid: str | D = "99.99", ask: str | D = "100.01", symbol: str = BTC) -> QuoteTick:
-    return QuoteTick(
-        symbol=symbol,
-        bid=D(bid),
-        bid_size=D(1),
-        ask=D(ask),
-        ask_size=D(1),
-        update_id=1,
-        ts_event=1,
-        ts_init=1,
-    )
-
-
-def order(
-    client_order_id: str = "k1", side: OrderSide = BUY, quantity: str | D = "1", **fields: Any
-) -> SubmitOrder:
-    defaults = {
-        "strategy": "strategy:x",
-        "symbol": BTC,
-        "order_type": OrderType.LIMIT if "price" in fields else OrderType.MARKET,
-        "cause": "bar:1",
-        "ts_event": 1,
-        "ts_init": 1,
-    }
-    return SubmitOrder(
-        client_order_id=client_order_id, side=side, quantity=D(quantity), **(defaults | fields)
-    )
-
-
-def limit(price: str, quantity: str = "1", side: OrderSide = BUY, **fields: Any) -> SubmitOrder:
-    return order(side=side, quantity=quantity, price=D(price), **fields)
-
-
-class Desk:
-    """An engine, and the clocks and log around it."""
-
-    def __init__(
-        self,
-        *,
-        balances: dict[str, str] | None = None,
-        quoted: tuple[str, ...] = (BTC, ETH),
-        **limits: Any,
-    ) -> None:
-        self.engine = RiskEngine(
-            msgspec.structs.replace(LIMITS, **limits), symbols=(BTC, ETH), venue="SIM"
-        )
-        self.now_ns = 1_000 * NANOS_PER_SEC
-        self.utc_ns = NOON_NS
-        self.number = 0
-        if balances != {}:
-            self.open(balances or {"USDT": "100000"})
-        self.engine.is_recovered = True
-        self.engine.on_venue_status(VenueStatus(venue="SIM", reachable=True, reason="", ts_event=1))
-        self.engine.on_instruments(Instruments(instruments=(instrument(BTC), instrument(ETH))))
-        for symbol in (BTC, ETH):
-            self.market_status(symbol, "LIVE")
-        for symbol in quoted:
-            self.quote(symbol=symbol)
-
-    def open(self, balances: dict[str, str]) -> tuple[BalanceDifference, ...]:
-        totals = {asset: D(total) for asset, total in balances.items()}
-        return self.engine.absorb(AccountReport(balances=totals, ts_event=1))
-
-    def quote(self, bid: str | D = "99.99", ask: str | D = "100.01", symbol: str = BTC) -> None:
-        self.engine.on_quote(quote(bid, ask, symbol), self.now_ns)
-
-    def market_status(self, symbol: str, reason: str) -> None:
-        self.engine.on_market_status(
-            MarketStatus(symbol=symbol, fresh=reason == "LIVE", reason=reason, ts_event=1)
-        )
-
-    def submit(self, order: SubmitOrder) -> Verdict:
-        verdict = self.engine.decide(order, now_ns=self.now_ns, utc_ns=self.utc_ns)
-        self.record(verdict)
-        return verdict
-
-    def reason(self, order: SubmitOrder) -> str:
-        """Decide without consequences."""
-        verdict = self.engine.decide(order, now_ns=self.now_ns, utc_ns=self.utc_ns)
-        return verdict.reason if isinstance(verdict, OrderDenied) else "APPROVED"
-
-    def record(self, event: RiskEvent) -> None:
-        self.number += 1
-        self.engine.record(event, number=self.number, generation=1, now_ns=self.now_ns)
-
-    def due(self) -> RiskEvent | None:
-        event = self.engine.due_event(self.utc_ns)
-        if event is not None:
-            self.record(event)
-        return event
-
-    def begin(self, order: SubmitOrder) -> None:
-        self.engine.absorb(
-            OrderInitialized(order=order, risk_generation=1, request_valid_until_ms=1, ts_event=1)
-        )
-
-    def fill(
-        self, order: SubmitOrder, quantity: str, price: str = "100", trade_id: str = "1"
-    ) -> None:
-        self.engine.absorb(
-            OrderFilled(
-                client_order_id=order.client_order_id,
-                venue_order_id="1",
-                trade_id=trade_id,
-                symbol=order.symbol,
-                strategy=order.strategy,
-                side=order.side,
-                last_quantity=D(quantity),
-                last_price=D(price),
-                fee=D(0),
-                fee_currency="USDT",
-                ts_event=1,
-                ts_init=1,
-            )
-        )
+D = Decimal
 
 
 # -- approval ------------------------------------------------------------------------------------
@@ -297,7 +160,7 @@ def test_everything_is_denied_until_recovered() -> None:
 
 def test_halted_denies_also_what_reduces() -> None:
     desk = Desk(balances={"USDT": "100000", "BTC": "1"})
-    desk.record(desk.engine.halt(by="ada", reason="test", utc_ns=NOON_NS))
+    desk.latch(TradingState.HALTED)
 
     assert desk.reason(order(side=SELL)) == "TRADING_HALTED"
     assert desk.reason(order()) == "TRADING_HALTED"
@@ -332,7 +195,7 @@ def test_instrument_of_another_symbol_is_ignored() -> None:
 
 
 def reducing(desk: Desk) -> str:
-    desk.engine.trading_state = TradingState.REDUCING
+    desk.latch(TradingState.REDUCING)
     return "TRADING_REDUCING"
 
 
@@ -584,10 +447,10 @@ def test_nothing_passes_while_a_holding_has_no_price() -> None:
 def test_tenth_order_of_a_second_passes_and_the_eleventh_does_not() -> None:
     desk = Desk()
     for number in range(9):
-        desk.submit(order(f"k{number}", quantity="0.1"))
+        desk.submit(order(f"k{number}", quantity=f"0.10{number}"))
 
-    tenth = desk.submit(order("k9", quantity="0.1"))
-    eleventh = desk.reason(order("k10", quantity="0.1"))
+    tenth = desk.submit(order("k9", quantity="0.109"))
+    eleventh = desk.reason(order("k10", quantity="0.2"))
 
     assert isinstance(tenth, OrderApproved)
     assert eleventh == "ORDER_RATE"
@@ -640,6 +503,7 @@ def test_rejected_order_is_released_and_comes_back_when_the_venue_works_it() -> 
     desk.engine.absorb(
         OrderRejected(client_order_id="big", symbol=BTC, reason="NEVER_ARRIVED", ts_event=1)
     )
+    desk.now_ns += 1
     released = desk.reason(limit("100", "20"))
     desk.engine.absorb(
         OrderAccepted(client_order_id="big", venue_order_id="1", symbol=BTC, ts_event=1)
@@ -683,7 +547,7 @@ def test_fill_told_twice_releases_once() -> None:
 
 def test_approval_that_never_began_is_lost_and_one_that_did_is_not() -> None:
     desk = Desk()
-    begun, lost, later = (order(i, quantity="1") for i in ("begun", "lost", "later"))
+    begun, lost, later = order("begun"), order("lost", quantity="2"), order("later", quantity="3")
     desk.submit(begun)
     desk.begin(begun)
     desk.submit(lost)
@@ -819,8 +683,7 @@ def test_resume_while_the_loss_is_past_its_limit_measures_anew() -> None:
     desk.quote("79.99", "80.01")
     desk.due()
 
-    resumed = desk.engine.resume(by="ada", reason="seen", utc_ns=NOON_NS)
-    desk.record(resumed)
+    resumed = desk.resume()
     still = desk.due()
     desk.quote("70.99", "71.01")
     again = desk.due()
@@ -834,20 +697,19 @@ def test_resume_while_the_loss_is_past_its_limit_measures_anew() -> None:
 def test_resume_of_a_manual_halt_leaves_the_day_its_measure() -> None:
     desk = losing_desk()
     desk.quote("94.99", "95.01")
-    desk.record(desk.engine.halt(by="ada", reason="lunch", utc_ns=NOON_NS))
+    desk.latch(TradingState.HALTED)
 
-    resumed = desk.engine.resume(by="ada", reason="back", utc_ns=NOON_NS)
-    desk.record(resumed)
+    resumed = desk.resume()
 
     assert resumed.loss_base is None
-    assert desk.engine.daily_loss.base == 1000
+    assert desk.engine.latches.daily_loss.base == 1000
     assert desk.reason(order(side=SELL)) == "APPROVED"
 
 
-@pytest.mark.parametrize("by", ["", "  ", "risk", "Risk"])
+@pytest.mark.parametrize("by", ["", "  ", "risk", "Risk", "order:SIM"])
 def test_halt_is_lifted_by_a_named_person_only(by: str) -> None:
     with pytest.raises(ValueError, match="named person"):
-        Desk().engine.resume(by=by, reason="", utc_ns=NOON_NS)
+        Desk().resume(by=by)
 
 
 def test_account_worth_nothing_has_nothing_to_lose() -> None:
@@ -872,7 +734,7 @@ def test_restored_engine_decides_as_the_first_would_have() -> None:
         desk.submit(submitted)
         desk.begin(submitted)
     desk.fill(held, "5")
-    desk.record(desk.engine.halt(by="ada", reason="test", utc_ns=NOON_NS))
+    desk.latch(TradingState.HALTED)
 
     restored = Desk(balances={}, max_orders_per_sec=2)
     restored.engine = RiskEngine(desk.engine.limits, symbols=(BTC, ETH), venue="SIM")
@@ -883,25 +745,27 @@ def test_restored_engine_decides_as_the_first_would_have() -> None:
     engine = restored.engine
     assert engine.reservations.open_orders() == desk.engine.reservations.open_orders()
     assert engine.portfolio.equity == desk.engine.portfolio.equity
-    assert engine.daily_loss.start_equity == 100_000
-    assert (engine.trading_state, engine.halted_by) == (TradingState.HALTED, "ada")
+    assert engine.latches.daily_loss.start_equity == 100_000
+    (latched,) = engine.latches.states.latched
+    assert (latched.state, latched.by) == (TradingState.HALTED, "ada")
     assert (engine.approved, engine.denied) == (2, 0)
     assert isinstance(restored.submit(held), DuplicateRefused)
-    assert engine.state(now_ns=restored.now_ns, utc_ns=1).order_ages_ns == (500_000_000,) * 2
+    sent = engine.state(now_ns=restored.now_ns, utc_ns=1).sent
+    assert [s.age_ns for s in sent] == [500_000_000] * 2
 
 
 def test_state_before_the_first_day_is_restored() -> None:
     desk = Desk()
-    fresh = RiskEngine(LIMITS, symbols=(BTC,), venue="SIM")
+    fresh = RiskEngine(risk_limits(), symbols=(BTC,), venue="SIM")
 
     fresh.restore(desk.engine.state(now_ns=1, utc_ns=1), now_ns=1, utc_ns=1)
 
-    assert fresh.daily_loss.base is None
+    assert fresh.latches.daily_loss.base is None
 
 
 def test_symbols_share_one_quote_currency() -> None:
     with pytest.raises(ValueError, match=r"one quote currency.*BTC.*USDT"):
-        RiskEngine(LIMITS, symbols=(BTC, "ETH-BTC.SIM"), venue="SIM")
+        RiskEngine(risk_limits(), symbols=(BTC, "ETH-BTC.SIM"), venue="SIM")
 
 
 # -- reports -------------------------------------------------------------------------------------
@@ -929,7 +793,7 @@ def test_portfolio_report_says_what_is_held_reserved_and_owned() -> None:
 
 
 def test_portfolio_report_before_anything_is_known() -> None:
-    report = portfolio_report(RiskEngine(LIMITS, symbols=(BTC,), venue="SIM"), NOON_NS)
+    report = portfolio_report(RiskEngine(risk_limits(), symbols=(BTC,), venue="SIM"), NOON_NS)
 
     assert not report.recovered
     assert (report.equity, report.day_start_equity) == (D(0), D(0))

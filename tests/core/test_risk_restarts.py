@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from krator_actors.core.handshake import Answer, Handshake, Order
-from krator_actors.core.limits import RiskLimits
 from krator_actors.core.orders import OrderTable
+from krator_actors.core.reservations import Exposure
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.handshake import OrdersSynced, SyncOrders, VenueStatus
-from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick
+from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, TradeSummary
 from krator_actors.messages.orders import (
     AccountReport,
     OrderCanceled,
@@ -35,20 +35,31 @@ from krator_actors.messages.orders import (
 )
 from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import Instrument, OrderSide, OrderStatus, OrderType
+from tests.core.risk_desk import risk_limits
 
 D = Decimal
 BTC, ETH = "BTC-USDT.SIM", "ETH-USDT.SIM"
 SYMBOLS = (BTC, ETH)
 CASH = D(1_000)
-LIMITS = RiskLimits(
-    max_position_fraction=D("0.6"),
-    max_daily_loss_fraction=D("0.9"),
-    max_orders_per_sec=1_000,
-    max_order_notional=D(10_000),
-    price_collar_fraction=D("0.01"),
-    quote_stale_secs=5.0,
+POSITION_FRACTION, GROSS_FRACTION = D("0.6"), D("0.9")
+SYMBOL_ORDERS, ORDERS = 4, 6
+LIMITS = risk_limits(
+    max_position_fraction=POSITION_FRACTION,
+    max_gross_fraction=GROSS_FRACTION,
+    max_net_fraction=GROSS_FRACTION,
+    max_daily_loss_fraction="0.9",
+    max_orders_per_sec=1_000_000,
+    max_strategy_orders_per_sec=1_000_000,
+    max_symbol_orders_per_sec=1_000_000,
+    max_messages_per_sec=1_000_000,
+    max_strategy_messages_per_sec=1_000_000,
+    max_symbol_messages_per_sec=1_000_000,
+    max_executions=1_000_000,
+    max_symbol_open_orders=SYMBOL_ORDERS,
+    max_open_orders=ORDERS,
 )
 PRICE = D(100)
+LIMIT_PRICES = {OrderSide.BUY: PRICE, OrderSide.SELL: PRICE + 1}
 MOSTLY = st.sampled_from((True,) * 7 + (False,))
 
 
@@ -122,6 +133,8 @@ class RestartMachine(RuleBasedStateMachine):
         self.to_risk: deque[OrderEventTold | OrdersSynced] = deque()
         self.submitted = 0
         self.trades = 0
+        # Nanoseconds, one each submit, so that no order looks like a repeated one.
+        self.now_ns = 0
         self.start_risk()
 
     # -- risk ------------------------------------------------------------------------------------
@@ -144,6 +157,7 @@ class RestartMachine(RuleBasedStateMachine):
                 MarketStatus(symbol=symbol, fresh=True, reason="LIVE", ts_event=1)
             )
             self.engine.on_quote(_quote(symbol), 0)
+            self.engine.on_trade_summary(_traded(symbol), 0)
         self.ask_order()
 
     def ask_order(self) -> None:
@@ -151,7 +165,9 @@ class RestartMachine(RuleBasedStateMachine):
 
     def log(self, event: RiskEvent) -> None:
         self.own_log.append((self.generation, event))
-        self.engine.record(event, number=len(self.own_log), generation=self.generation, now_ns=0)
+        self.engine.record(
+            event, number=len(self.own_log), generation=self.generation, now_ns=self.now_ns
+        )
 
     @rule(
         symbol=st.sampled_from(SYMBOLS),
@@ -176,14 +192,17 @@ class RestartMachine(RuleBasedStateMachine):
             symbol=symbol,
             side=side,
             order_type=OrderType.LIMIT,
-            price=PRICE,
+            price=LIMIT_PRICES[side],
             quantity=D(quantity),
             cause="",
             ts_event=1,
             ts_init=1,
         )
-        verdict = self.engine.decide(order, now_ns=0, utc_ns=0)
+        self.now_ns += 1
+        verdict = self.engine.decide(order, now_ns=self.now_ns, utc_ns=0)
         self.log(verdict)
+        if isinstance(verdict, OrderApproved):
+            self.check_acceptance()
         if isinstance(verdict, OrderApproved) and told:
             self.to_order.append(PlaceOrder(order=order, risk_generation=self.generation))
         if not told:
@@ -328,6 +347,40 @@ class RestartMachine(RuleBasedStateMachine):
             held = self.held_at_venue(symbol)
             assert self.engine.portfolio.position(symbol).quantity == held
 
+    def check_acceptance(self) -> None:
+        """What is held and what is reserved, this order too, is within every limit."""
+        engine = self.engine
+        used = D(0)
+        for symbol in SYMBOLS:
+            exposure = engine.reservations.exposure(symbol)
+            held = engine.portfolio.position(symbol).quantity
+            assert held * PRICE + exposure.buy_notional <= POSITION_FRACTION * CASH
+            assert exposure.sell_quantity <= held
+            assert exposure.orders <= SYMBOL_ORDERS
+            used += held * PRICE + exposure.buy_notional
+        assert used <= GROSS_FRACTION * CASH
+        assert engine.reservations.buy_notional <= engine.portfolio.cash
+        assert len(engine.reservations) <= ORDERS
+
+    def teardown(self) -> None:
+        """In the end, when every order has ended, nothing is reserved."""
+        if not hasattr(self, "order"):
+            return
+        self.everything_arrives()
+        before = len(self.order.log)
+        for order in self.order.table().open_orders:
+            self.order.log.append(
+                OrderCanceled(
+                    client_order_id=order.client_order_id, symbol=order.symbol, ts_event=1
+                )
+            )
+        self.tell_since(before)
+        self.everything_arrives()
+        assert len(self.engine.reservations) == 0
+        assert self.engine.reservations.buy_notional == 0
+        for symbol in SYMBOLS:
+            assert self.engine.reservations.exposure(symbol) == Exposure()
+
     def deliver_everything(self) -> None:
         while self.to_order or self.to_risk:
             while self.to_order:
@@ -353,10 +406,12 @@ class RestartMachine(RuleBasedStateMachine):
                 )
                 for side in OrderSide
             }
-            assert (held + rests[OrderSide.BUY]) * PRICE <= LIMITS.max_position_fraction * CASH
+            assert (held + rests[OrderSide.BUY]) * PRICE <= POSITION_FRACTION * CASH
+            assert len([o for o in orders if o.symbol == symbol]) <= SYMBOL_ORDERS
             assert rests[OrderSide.SELL] <= held
             spent += (held + rests[OrderSide.BUY]) * PRICE
-        assert spent <= CASH
+        assert spent <= GROSS_FRACTION * CASH
+        assert len(orders) <= ORDERS
 
     @invariant()
     def sums_are_those_of_the_open_orders(self) -> None:
@@ -375,6 +430,10 @@ class RestartMachine(RuleBasedStateMachine):
                 ]
                 assert total == sum(rests)
             assert exposure.buy_notional == exposure.buy_quantity * PRICE
+            assert exposure.orders == len([o for o in orders if o.symbol == symbol])
+            for side, prices in exposure.prices.items():
+                opened = [o.price for o in orders if (o.symbol, o.side) == (symbol, side)]
+                assert prices == opened
 
     def held_at_venue(self, symbol: str) -> Decimal:
         fills = [e for e in self.order.log if isinstance(e, OrderFilled) and e.symbol == symbol]
@@ -405,6 +464,12 @@ def _quote(symbol: str) -> QuoteTick:
         update_id=1,
         ts_event=1,
         ts_init=1,
+    )
+
+
+def _traded(symbol: str) -> TradeSummary:
+    return TradeSummary(
+        symbol=symbol, last_price=PRICE, volume=D(1_000_000), counted_secs=1, ts_event=1
     )
 
 

@@ -56,6 +56,15 @@ def test_newest_quote_of_a_symbol_wins_while_many_wait() -> None:
     assert queue.conflated == 3
 
 
+def test_newest_quote_goes_to_its_receivers_and_not_to_those_of_the_one_before() -> None:
+    queue = TickQueue(limit=10, conflate_above=0)
+    queue.put_quote(["strategy"], quote("BTC-USDT.SIM", 1))
+
+    queue.put_quote(["strategy", "risk"], quote("BTC-USDT.SIM", 2))
+
+    assert queue.take() == (["strategy", "risk"], quote("BTC-USDT.SIM", 2))
+
+
 def test_quote_that_was_taken_is_not_replaced() -> None:
     queue = TickQueue(limit=10, conflate_above=0)
     queue.put_quote((), quote("A", 1))

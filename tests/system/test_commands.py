@@ -1,4 +1,4 @@
-"""cancel-all, flatten, restart, config check and doctor, as a person uses them."""
+"""kill, halt, restart, config check and doctor, as a person uses them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable
@@ -102,40 +103,43 @@ class Venue:
         return asyncio.run(visit())
 
 
+BY = ("--by", "ada", "--reason", "test")
+
+
 def flatten(krator: Krator, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return krator.command("flatten", "--by", "ada", "--reason", "test", "--json", *arguments)
+    return krator.command("kill", "--flatten", *BY, "--json", *arguments)
 
 
-def test_cancel_all_needs_no_running_system(krator: Krator) -> None:
+def test_kill_needs_no_running_system(krator: Krator) -> None:
     venue = Venue(krator, *STILL)
     for price in ("50000", "51000", "52000"):
         assert venue.place("0.001", price).status is OrderStatus.ACCEPTED
 
-    answer = krator.json("cancel-all")
+    answer = krator.json("kill", *BY)
 
-    assert answer == {"trading": "not_running", "canceled": 3, "ended_before": 0}
+    assert answer == {"trading": "latched", "canceled": {"canceled": 3, "ended_before": 0}}
     assert venue.open_orders() == ()
-    assert krator.command("cancel-all").stdout.splitlines()[-1] == "canceled 0 open orders"
+    assert krator.command("kill", *BY).stdout.splitlines()[-1] == "canceled 0 open orders"
 
 
 @pytest.mark.parametrize("fault", ["lose_answer", "answer_error"])
-def test_cancel_all_counts_right_when_an_answer_is_lost(krator: Krator, fault: str) -> None:
+def test_kill_counts_right_when_an_answer_is_lost(krator: Krator, fault: str) -> None:
     venue = Venue(krator, *STILL)
     for price in ("50000", "51000"):
         venue.place("0.001", price)
     venue.fault(fault, method="order.cancel")
 
-    answer = krator.json("cancel-all")
+    answer = krator.json("kill", *BY)
 
-    assert answer["canceled"] == 2
+    assert answer["canceled"]["canceled"] == 2
     assert venue.open_orders() == ()
 
 
 def test_venue_that_does_not_answer_is_exit_code_6(krator: Krator) -> None:
-    assert krator.command("cancel-all").returncode == 6  # no venue has ever run here
+    assert krator.command("kill", *BY).returncode == 6  # no venue has ever run here
     krator.config.write_text('[venue]\nurl = "http://127.0.0.1:9"\n')
 
-    done = krator.command("cancel-all")
+    done = krator.command("kill", *BY)
 
     assert done.returncode == 6
     assert "the venue did not answer" in done.stderr
@@ -220,7 +224,7 @@ def test_two_flattens_do_not_work_at_once(krator: Krator) -> None:
         done = flatten(krator, "--yes")
 
     assert done.returncode == 4
-    assert "another krator flatten" in done.stderr
+    assert "another krator kill --flatten" in done.stderr
 
 
 def test_flatten_is_confirmed_with_the_word_yes(krator: Krator) -> None:
@@ -246,7 +250,7 @@ def answer_on_terminal(krator: Krator, word: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     place = ["--config", str(krator.config), "--data-dir", str(krator.data_dir)]
     process = subprocess.Popen(
-        [*KRATOR, "flatten", "--by", "ada", "--reason", "test", *place],
+        [*KRATOR, "kill", "--flatten", *BY, *place],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -269,15 +273,15 @@ def answer_on_terminal(krator: Krator, word: str) -> tuple[int, str]:
         os.close(ours)
 
 
-@pytest.mark.parametrize("word", ["cancel-all", "flatten"])
-def test_real_venue_must_be_meant_twice(krator: Krator, word: str) -> None:
+@pytest.mark.parametrize("flattens", [False, True])
+def test_real_venue_must_be_meant_twice(krator: Krator, *, flattens: bool) -> None:
     krator.config.write_text(
         '[venue]\nname = "BINANCE"\nkind = "binance"\n[[strategies]]\nsymbol = "BTC-USDT.BINANCE"\n'
     )
-    arguments = ["--by", "ada", "--reason", "test"] + ["--yes"] * (word == "flatten")
+    arguments = [*BY, *["--flatten", "--yes"] * flattens]
 
     for live in ([], ["--live"]):
-        done = krator.command(word, *arguments, *live)
+        done = krator.command("kill", *arguments, *live)
 
         assert done.returncode == 2
         assert "dry_run" in done.stderr
@@ -290,7 +294,7 @@ def test_running_system_is_halted_flattened_and_stays_halted_when_started_again(
     run = krator.start()
     krator.wait_ready(run)
     eventually(lambda: venue.balance("BTC") > Decimal("0.001"), 60, "it has bought")
-    assert krator.json("cancel-all", "--by", "ada")["trading"] == "halted"
+    assert krator.json("kill", *BY)["trading"] == "halted"
 
     answer = json.loads(flatten(krator, "--yes").stdout)
 
@@ -325,6 +329,48 @@ def test_flatten_of_a_stopped_system_holds_the_next_run_halted(krator: Krator) -
     krator.wait_ready(again)
     eventually(lambda: "HALTED" in krator.output().rpartition("Krator is running")[2], 30, "halted")
     eventually(lambda: is_flat(krator), 30, "the order actor has found what was sold")
+
+
+def test_kill_works_while_risk_is_stopped_and_its_next_incarnation_is_halted(
+    krator: Krator,
+) -> None:
+    venue = Venue(krator, *STILL)
+    run = krator.start()
+    krator.wait_ready(run)
+    venue.place("0.001", "50000")
+    risk = node_of(krator, "risk")
+    os.kill(risk["pid"], signal.SIGSTOP)  # hung: its supervisor will notice and replace it
+
+    krator.json("kill", *BY)
+
+    # Canceled by krator kill, or by the next risk, which begins with the halt.
+    eventually(lambda: venue.open_orders() == (), 30, "canceled")
+    eventually(lambda: node_of(krator, "risk")["generation"] > risk["generation"], 30, "replaced")
+    eventually(lambda: [s["by"] for s in states(krator)] == ["ada"], 30, "it is halted")
+
+
+def test_status_shows_every_state_that_is_not_active(krator: Krator) -> None:
+    Venue(krator, *STILL)
+    run = krator.start()
+    krator.wait_ready(run)
+    halted = krator.json("halt", *BY, "--symbol", BTC)
+    krator.json("reduce", *BY, "--strategy", f"strategy:{BTC}/sma_cross")
+    krator.json("override", "MAX_POSITION", "--symbol", BTC, "--for", "60", *BY)
+
+    text = krator.command("status").stdout
+    refused = krator.command("override", "DAILY_LOSS", "--symbol", BTC, "--for", "60", *BY)
+    krator.json("resume", *BY, "--symbol", BTC)
+
+    assert (halted["state"], halted["scope"], halted["target"]) == ("HALTED", "SYMBOL", BTC)
+    assert "REDUCING" in text
+    assert "MAX_POSITION of BTC-USDT.SIM lets pass until" in text
+    assert refused.returncode == 2
+    assert [s["state"] for s in states(krator)] == ["REDUCING"]
+
+
+def states(krator: Krator) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = krator.json("status")["trading"]["states"]
+    return found
 
 
 def test_restart_starts_an_actor_again_and_a_wrong_name_lists_the_right_ones(
@@ -424,6 +470,6 @@ def test_every_command_is_told_in_the_help(krator: Krator) -> None:
     done = subprocess.run([*KRATOR, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
     wrong = krator.command("cancel")
 
-    for word in ("cancel-all", "flatten", "restart", "config", "doctor"):
+    for word in ("kill", "halt", "override", "restart", "config", "doctor"):
         assert word in done.stdout
         assert word in wrong.stderr

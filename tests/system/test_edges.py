@@ -104,8 +104,8 @@ def test_disk_that_fills_up_stops_trading_and_nothing_else(
     filling = fill(disk)
 
     halted = krator.json("halt", "--by", "ada", "--reason", "the disk is full")
-    canceled = krator.command("cancel-all", "--json")
-    flattened = krator.command("flatten", "--by", "ada", "--reason", "x", "--yes")
+    canceled = krator.command("kill", "--by", "ada", "--reason", "x", "--json")
+    flattened = krator.command("kill", "--flatten", "--by", "ada", "--reason", "x", "--yes")
     assert halted["state"] == "HALTED"
     assert json.loads(canceled.stdout)["trading"] == "halted"
     assert flattened.returncode in {0, 5}  # a log may have room in its last page
@@ -124,15 +124,16 @@ def test_disk_that_fills_up_stops_trading_and_nothing_else(
 @only_root
 @pytest.mark.parametrize(
     ("word", "code"),
-    [("run", 2), ("status", 3), ("report", 2), ("stop", 3), ("cancel-all", 6), ("doctor", 5)],
+    [("run", 2), ("status", 3), ("report", 2), ("stop", 3), ("kill", 6), ("doctor", 5)],
 )
 def test_folder_of_somebody_else_is_a_clear_error(krator: Krator, word: str, code: int) -> None:
+    arguments = ["--by", "ada", "--reason", "x"] if word == "kill" else []
     nobody = as_user(NOBODY, krator.folder)
     krator.folder.chmod(0o755)
     krator.data_dir.mkdir(mode=0o700)
 
     done = subprocess.run(
-        [*nobody, *KRATOR, word, "--data-dir", str(krator.data_dir)],
+        [*nobody, *KRATOR, word, *arguments, "--data-dir", str(krator.data_dir)],
         capture_output=True,
         text=True,
         check=False,
@@ -233,7 +234,7 @@ def test_clock_a_day_off_is_warned_of_and_trading_goes_on(krator: Krator, skew_s
         krator.wait_ready(run)
         eventually(lambda: krator.json("report")["fills"], 60, "a fill")
         findings = {f["check"]: f for f in krator.json("doctor")["findings"]}
-        assert krator.command("cancel-all").returncode == 0
+        assert krator.command("kill", "--by", "ada", "--reason", "x").returncode == 0
         assert krator.command("stop").returncode == 0
         assert run.wait(60) == 0, krator.output()
     finally:
@@ -285,7 +286,7 @@ def test_venue_on_ipv6_is_traded_on(krator: Krator) -> None:
     krator.wait_ready(run)
 
     eventually(lambda: krator.json("report")["fills"], 60, "a fill")
-    canceled = krator.command("cancel-all")
+    canceled = krator.command("kill", "--by", "ada", "--reason", "x")
 
     assert url.startswith("http://[::1]:")
     assert canceled.returncode == 0

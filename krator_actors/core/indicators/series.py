@@ -20,15 +20,19 @@ class PresentRows:
         for values in series:
             _check(values, series[0].size)
         self._present = np.logical_and.reduce([np.isfinite(values) for values in series])
-        # The series without the missing rows, in the order given.
-        self.columns = [values[self._present] for values in series]
+        # Nothing is copied where nothing is missing, because that takes longer than an indicator.
+        self._is_whole = bool(self._present.all())
+        # The series without the missing rows, in the order given; not to be written to.
+        self.columns = [values if self._is_whole else values[self._present] for values in series]
 
     def spread(self, answers: FloatArray, *, warm_up: int) -> FloatArray:
-        """Put one answer per present row back in its place.
+        """Put one answer per present row back in its place; ``answers`` is used up.
 
         NaN where a row is missing, and for the first ``warm_up - 1`` present rows.
         """
         answers[: warm_up - 1] = MISSING
+        if self._is_whole:
+            return answers
         spread = np.full(self._present.shape, MISSING)
         spread[self._present] = answers
         return spread
