@@ -207,7 +207,7 @@ class FeedActor(Actor):
             stream.freshness.on_disconnected()
             self._review(symbol, stream, now_ns)
 
-    def _on_text(self, text: str) -> None:
+    def _on_text(self, text: bytes) -> None:
         for event in self._codec.decode(text, clock.utc_ns()):
             self._on_event(event)
 
