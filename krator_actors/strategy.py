@@ -215,7 +215,7 @@ class StrategyActor(Actor):
         await self._act(self._strategy.on_bar(newest, standing))
 
     def _on_gap(self, gap: MarketDataGap) -> None:
-        if gap.stream == "trade":
+        if gap.stream == "trade" and not gap.is_filled:
             self._logger.bind(event_type="warm_up_again", count=gap.count).warning("trades missing")
             self._begin_cold()
 

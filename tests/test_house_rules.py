@@ -27,11 +27,17 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.clock_watch": "tests/actors/test_feed_faults.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.gap_filler": "tests/actors/test_feed_faults.py",
+    "krator_actors.market_books": "tests/actors/test_feed_books.py",
+    "krator_actors.market_lines": "tests/actors/test_feed_lines.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",
     "krator_actors.run": "tests/system/test_run.py",
+    "krator_actors.symbol_watch": "tests/actors/test_feed.py",
+    "krator_actors.teller": "tests/actors/test_feed.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
 }

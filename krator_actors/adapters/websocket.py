@@ -2,9 +2,9 @@
 
 ``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``: 160 us a tick faster
 than its asyncio client (docs/ARCHITECTURE.md section 2). Compression is asked for only when
-configured, because it costs more than it saves on all but a narrow line (docs/adr/0018). A whole text, which
-is what ticks and orders come in, is cut out and framed here; all else is the library's
-(docs/adr/0013).
+configured, because it costs more than it saves on all but a narrow line (docs/adr/0018). A whole
+text, which is what ticks and orders come in, is cut out and framed here; all else is the
+library's (docs/adr/0013).
 """
 
 from __future__ import annotations
