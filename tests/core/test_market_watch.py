@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
 from krator_actors.core.market_watch import Freshness, StreamClock, Tape
 from krator_actors.messages.market import TradeSummary, TradeTick
 from krator_actors.model import OrderSide

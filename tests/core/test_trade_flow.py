@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,7 +131,7 @@ def test_what_was_missed_between_connections_is_announced_where_ids_say_nothing(
     assert not unseen_gap(flow.last, "RECONNECTED").is_filled
 
 
-def test_memory_of_repetitions_is_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_memory_of_repetitions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trade_flow, "_RECENT", 10)
     flow = TradeFlow(consecutive=False, continues=True)
 
