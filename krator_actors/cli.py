@@ -1,9 +1,9 @@
 """The ``krator`` command: what a person types, and what comes back.
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
-running on that data folder · 4 already running on that data folder · 5 the system could not start
-or gave up, kill --flatten is not flat, doctor found a failure · 6 the running system, or the
-venue, did not answer in time.
+running on that data folder · 4 already running on that data folder · 5 the system could not start,
+kill --flatten is not flat, doctor found a failure · 6 the running system, or the venue, did not
+answer in time · 7 the system ran and failed more often than its budget allows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from krator_actors.place import DEFAULT_CONFIG
 
@@ -20,8 +21,9 @@ from krator_actors.place import DEFAULT_CONFIG
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _REMOTE = (
-    ("status", "the tree: name, state, pid, generation, restarts, budget, uptime, inbox"),
+    ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "let only cancels pass, until a person resumes it"),
     ("reduce", "let only cancels and reductions pass, until a person resumes it"),
@@ -30,6 +32,27 @@ _REMOTE = (
     ("kill", "halt, cancel every open order at the venue; also with no system running"),
     ("restart", "stop and start one actor or supervisor; ends its quarantine"),
 )
+_ADMIN = (
+    ("tree", "the tree: state, time to the next start, restarts, budget, last reason"),
+    ("top", "processor, memory, inbox, message in work and counters of every process"),
+    ("names", "the directory: where each name leads, with pid, generation and socket"),
+    ("alarms", "what is wrong now, and since when"),
+    ("reports", "the last supervisor reports, one line each"),
+    ("state", "one actor: its own words, counters, last messages, handler times"),
+    ("trace", "the next messages of one actor: class, sender, duration"),
+    ("suspend", "let one actor's messages wait until it is resumed"),
+    ("resume", "have it handle its messages again"),
+    ("kill", "SIGKILL one worker or supervisor, to see it healed"),
+    ("reset-budget", "give a child its whole budget again; starts a quarantined one"),
+    ("children", "the children of one supervisor, the one started last first"),
+    ("count-children", "how many there are, by kind"),
+    ("spec", "how one child is specified, as JSON"),
+    ("start-child", "add a child that the configuration file describes, and start it"),
+    ("restart-child", "start a child that was terminated"),
+    ("terminate-child", "stop a child until somebody starts it again"),
+    ("delete-child", "forget a child that does not run"),
+)
+_NO_NAME = {"tree", "top", "names", "alarms", "reports"}
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -40,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from krator_actors.exchange.main import main as exchange  # noqa: PLC0415 - its own world
 
         return exchange(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: Command = options.command
     try:
         return command(options)
@@ -70,15 +93,16 @@ def _remote(name: str) -> Command:
     return command
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what understands all words but ``exchange``, which has its own."""
+    krator = argparse.ArgumentParser(
         prog="krator",
         description="A real-time algorithmic trading system that heals itself.",
         epilog=__doc__.split("\n\n", 1)[1] if __doc__ else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    words = krator.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = words.add_parser("run", help="run the whole system until Ctrl-C", allow_abbrev=False)
     _add_place(run)
     _add_run(run)
@@ -89,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_json(word)
         _add_arguments(word, name)
         word.set_defaults(command=_remote(name))
+    _add_admin(words)
     text = "check this machine, the data folder, the venue and the database; one line each"
     doctor = words.add_parser("doctor", help=text, description=text, allow_abbrev=False)
     _add_place(doctor)
@@ -101,7 +126,64 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(check)
     _add_json(check)
     check.set_defaults(command=_remote("config check"))
-    return parser
+    _add_audit(words)
+    _add_journal(words)
+    return krator
+
+
+def _add_admin(words: Any) -> None:
+    text = "look into the running system; hold, kill, add or remove one child of it"
+    admin = words.add_parser("admin", help=text, description=text, allow_abbrev=False)
+    verbs = admin.add_subparsers(title="words", metavar="WORD", required=True, dest="word")
+    for name, about in _ADMIN:
+        word = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)
+        _add_place(word)
+        _add_json(word)
+        if name not in _NO_NAME:
+            word.add_argument("name", metavar="NAME", help="as krator admin tree shows it")
+        if name == "reports":
+            word.add_argument("--last", type=_count, default=20, metavar="N", help="so many")
+        if name == "trace":
+            word.add_argument("--messages", type=_count, default=10, metavar="N", help="at most")
+            word.add_argument("--secs", type=_positive, default=10.0, metavar="S", help="at most")
+        word.set_defaults(command=_remote("admin"))
+
+
+def _add_audit(words: Any) -> None:
+    text = "an order's whole story, or proof that the journal is what was written"
+    audit = words.add_parser("audit", help=text, description=text, allow_abbrev=False)
+    verbs = audit.add_subparsers(title="commands", metavar="order|verify", required=True)
+    text = "tell all that the journal has of one order or incident"
+    order = verbs.add_parser("order", help=text, description=text, allow_abbrev=False)
+    order.add_argument("id", metavar="ID", help="its id, or how that begins")
+    text = "recompute the journal's hash chain and compare it with the signed anchors"
+    verify = verbs.add_parser("verify", help=text, description=text, allow_abbrev=False)
+    _add_anchors(verify)
+    for word, name in ((order, "audit order"), (verify, "audit verify")):
+        _add_place(word)
+        _add_json(word)
+        word.set_defaults(command=_remote(name))
+
+
+def _add_journal(words: Any) -> None:
+    text = "back the whole journal up into a file, or put a backup in its place"
+    journal = words.add_parser("journal", help=text, description=text, allow_abbrev=False)
+    verbs = journal.add_subparsers(title="commands", metavar="backup|restore", required=True)
+    for verb, text in (
+        ("backup", "write the whole journal into a file, sealed when there is a data key"),
+        ("restore", "verify a backup and put it in the journal's place; no system may run"),
+    ):
+        word = verbs.add_parser(verb, help=text, description=text, allow_abbrev=False)
+        word.add_argument("file", type=Path, metavar="FILE")
+        _add_anchors(word)
+        _add_place(word)
+        _add_json(word)
+        word.set_defaults(command=_remote(f"journal {verb}"))
+
+
+def _add_anchors(word: argparse.ArgumentParser) -> None:
+    word.add_argument("--anchors", type=Path, metavar="FILE", help="instead of the data folder's")
+    word.add_argument("--public-key", type=Path, metavar="FILE", help="that has signed them")
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -152,6 +234,13 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="data folder, instead of the configured one"
     )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
 
 
 def _positive(text: str) -> float:

@@ -100,6 +100,10 @@ class PostgresConfig(_Section):
     dsn_env: str = "KRATOR_POSTGRES_DSN"
     commit_interval_ms: Annotated[int, Field(gt=0)] = 20
     batch_limit: Annotated[int, Field(gt=0)] = 5_000
+    anchor_secs: Annotated[float, Field(gt=0)] = 60.0
+    keep_days: Annotated[int, Field(ge=0)] = 0
+    require_tls: bool = True
+    store_ticks: bool = False
 
 
 class RedisConfig(_Section):
@@ -111,6 +115,7 @@ class RedisConfig(_Section):
     cache_ttl_secs: Annotated[float, Field(gt=0)] = 10.0
     timeout_secs: Annotated[float, Field(gt=0, le=60)] = 1.0
     max_memory_bytes: Annotated[int, Field(ge=4_000_000)] = 64_000_000
+    require_tls: bool = True
 
 
 def _checked_hours(window: str) -> str:
@@ -152,6 +157,7 @@ class RiskConfig(SymbolRiskConfig):
     max_net_fraction: Positive = Decimal(1)
     max_daily_loss_fraction: Fraction = Decimal("0.05")
     max_drawdown_fraction: Fraction = Decimal("0.05")
+    max_reconciliation_difference: Annotated[Decimal, Field(ge=0)] = Decimal(10)
     max_open_orders: Annotated[int, Field(gt=0)] = 100
     max_orders_per_sec: Annotated[int, Field(gt=0)] = 10
     max_strategy_orders_per_sec: Annotated[int, Field(gt=0)] = 5
@@ -287,6 +293,7 @@ class SupervisionConfig(_Section):
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
     heart_period_secs: Annotated[float, Field(gt=0)] = 300.0
+    max_rss_bytes: Annotated[int, Field(gt=0)] = 2_147_483_648
     pin_hot_path: bool = False
 
 

@@ -30,6 +30,7 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.embedded_postgres_cluster import cluster_major, server_binaries
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
+from krator_actors.services import ask_services
 from krator_actors.terminal import EXIT_FAILED, EXIT_OK, print_json, print_table, say
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
 from krator_actors.venue_login import trading_requests
@@ -282,6 +283,17 @@ async def _connect(dsn: str) -> None:
         await store.close()
 
 
+def _services(patient: Patient) -> Iterator[Finding]:
+    if not patient.is_running:
+        return
+    for name, verdict, fact in ask_services(patient.runtime).lines():
+        if verdict == "ok":
+            yield Finding(name, "ok", fact)
+        else:
+            remedy = f"see krator status and krator admin state {name}"
+            yield Finding(name, "warn", fact, remedy)
+
+
 def _leftovers(patient: Patient) -> Iterator[Finding]:
     if patient.is_running:
         yield Finding("earlier runs", "ok", "a system runs on this data folder")
@@ -305,6 +317,7 @@ _CHECKS: tuple[Check, ...] = (
     _ports,
     _binaries,
     _database,
+    _services,
     _venue,
     _leftovers,
 )

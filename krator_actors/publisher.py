@@ -9,7 +9,7 @@ continues behind that after an outage, after its own death, and in a Redis that 
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,20 +20,36 @@ from krator_actors import clock
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
-from krator_actors.core.backlog import Backlog
+from krator_actors.core.backlog import Backlog, LogName
 from krator_actors.core.publication import entry_of, publisher_state, states_of
 from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
 from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
+from supervisors.breaker import (
+    BreakerChanged,
+    BreakerOpenError,
+    BreakerSettings,
+    BreakerState,
+    CircuitBreaker,
+)
 from supervisors.messages import ActorError, Message
 
 _POLL_SECS = 0.05
 _READ_LIMIT = 1_000
 _BATCH_LIMIT = 500
 _ASK_TIMEOUT_SECS = 0.5
-_FIRST_BACKOFF_SECS = 0.1
-_MAX_BACKOFF_SECS = 5.0
+_BREAKER = BreakerSettings(
+    # One failure is enough, because after it there is no connection.
+    window_calls=1,
+    minimum_calls=1,
+    half_open_calls=1,
+    # The time-out of every call is configured: what is slow within it is not broken.
+    slow_call_secs=60.0,
+    open_secs=0.1,
+    max_open_secs=2.5,
+    jitter=1.0,
+)
 _GRACE_SECS = 1.0
 """An embedded Redis starts when the publisher does: its start is no outage."""
 
@@ -77,9 +93,10 @@ class PublisherActor(Actor):
         # Why Redis is away, and since when (monotonic ns); empty and None while it is not.
         self._reason = ""
         self._outage_began: int | None = None
-        self._retry_at = 0.0
+        self._breaker = CircuitBreaker(
+            "redis", _BREAKER, failures=(RedisUnavailableError,), listener=self._breaker_changed
+        )
         self._quiet_until_ns = clock.monotonic_ns() + int(_GRACE_SECS * NANOS_PER_SEC)
-        self._backoff_secs = _FIRST_BACKOFF_SECS
         self.every(self.config.cache_interval_secs, CacheDue())
         self.start_task(self._run(), name="publish")
 
@@ -100,29 +117,30 @@ class PublisherActor(Actor):
         self._follower.close()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._read()
-            if loop.time() >= self._retry_at:
+            with contextlib.suppress(BreakerOpenError):
                 try:
-                    store = self._store or await self._connect()
-                    wrote = await self._publish(store)
-                    if await self._cache(store) or wrote:
-                        # Not before, because a full Redis lets everybody connect and ask.
-                        self._report_recovery()
+                    async with self._breaker:
+                        await self._write()
                 except RedisUnavailableError as error:
                     await self._disconnect()
                     self._report_outage(str(error))
-                    # Full jitter.
-                    self._retry_at = loop.time() + random.uniform(0, self._backoff_secs)  # noqa: S311 - is no secret
-                    self._backoff_secs = min(_MAX_BACKOFF_SECS, self._backoff_secs * 2)
             await asyncio.sleep(_POLL_SECS)
+
+    async def _write(self) -> None:
+        store = self._store or await self._connect()
+        wrote = await self._publish(store)
+        if await self._cache(store) or wrote:
+            # Not before, because a full Redis lets everybody connect and ask.
+            self._report_recovery()
 
     async def _read(self) -> None:
         """Read the logs to their ends, with a turn for others between the pieces."""
         while batch := self._follower.batch():
             for writer, record in batch:
-                self._backlog.read(writer, record)
+                log = LogName(writer, self._follower.birth_ns(writer))
+                self._backlog.read(log, record)
             self._follower.committed(batch)
             await asyncio.sleep(0)
 
@@ -182,6 +200,12 @@ class PublisherActor(Actor):
             await self._store.close()
             self._store = None
 
+    def _breaker_changed(self, change: BreakerChanged) -> None:
+        if change.after is BreakerState.CLOSED:
+            self.clear_alarm("breaker_open")
+        elif change.before is BreakerState.CLOSED:
+            self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
+
     def _report_outage(self, reason: str) -> None:
         self._reason = reason
         now_ns = clock.monotonic_ns()
@@ -193,7 +217,6 @@ class PublisherActor(Actor):
             )
 
     def _report_recovery(self) -> None:
-        self._backoff_secs = _FIRST_BACKOFF_SECS
         self._reason = ""
         if self._outage_began is None:
             return
@@ -209,6 +232,7 @@ class PublisherActor(Actor):
     def _status(self) -> PublisherStatus:
         return PublisherStatus(
             connected=self._store is not None,
+            breaker=self._breaker.state.value,
             waiting=self._backlog.waiting,
             published=self._published,
             left_out=self._backlog.left_out,

@@ -1,22 +1,19 @@
-"""The report, the tree and prices as a person reads them in a terminal of 140 columns."""
+"""The report and prices as a person reads them in a terminal of 140 columns."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from decimal import Decimal
 
 from krator_actors.core.report import Report, ReportedFill, ReportedOrder, ReportedPosition, Totals
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.terminal import print_table, say
-from supervisors.status import NodeStatus
 
 _ROWS = 20
 """Orders and fills that the text report shows; ``--json`` has them all."""
 _CENT = Decimal("0.01")
 _ID_CHARS = 12
 _REASON_CHARS = 21
-_LAST_REASON_CHARS = 48
 _COARSE, _FINE = Decimal("0.0001"), Decimal("0.00000001")
 
 
@@ -143,56 +140,11 @@ def _print_fills(fills: list[ReportedFill]) -> None:
     print_table(header, rows, right="QUANTITY PRICE FEE")
 
 
-def print_tree(root: NodeStatus) -> None:
-    """Print the tree, and what to do about children that a person must start again."""
-    header = (
-        *("NAME", "STATE", "PID", "GEN", "RESTARTS", "BUDGET"),
-        *("UPTIME", "INBOX", "LAST REASON"),
-    )
-    print_table(header, list(_tree_rows(root, 0)), right="PID GEN RESTARTS UPTIME INBOX")
-    for worker in root.workers():
-        if worker.state == "quarantined":
-            say(
-                f"\n{worker.name} is quarantined: it used up its restarts. Why is in the crash "
-                f"folder; krator restart {worker.name} starts it again."
-            )
-
-
-def _tree_rows(node: NodeStatus, depth: int) -> Iterable[tuple[str, ...]]:
-    yield (
-        "  " * depth + node.name,
-        node.state,
-        str(node.pid or "-"),
-        str(node.generation),
-        str(node.restarts),
-        _budget(node),
-        _duration(node.uptime_secs),
-        str(node.inbox) if node.type == "worker" else "-",
-        shortened(node.last_reason or "", _LAST_REASON_CHARS) or "-",
-    )
-    for child in node.children:
-        yield from _tree_rows(child, depth + 1)
-
-
 def _short_id(client_order_id: str) -> str:
     # An external order has the venue's id at the end, and only that tells one from another.
     if client_order_id.startswith("external-"):
         return f"external {client_order_id.rpartition('-')[2]}"
     return client_order_id[:_ID_CHARS]
-
-
-def _budget(node: NodeStatus) -> str:
-    if node.budget_limit is None:
-        return "-"
-    if node.state == "quarantined":
-        return "used up"
-    return f"{node.budget_spent} of {node.budget_limit} in {node.budget_period_secs:g} s"
-
-
-def _duration(secs: float) -> str:
-    minutes, seconds = divmod(int(secs), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def _title(what: str, count: int) -> str:

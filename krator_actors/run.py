@@ -24,6 +24,7 @@ from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILED,
+    EXIT_GAVE_UP,
     EXIT_OK,
     EXIT_USAGE,
     fail,
@@ -33,11 +34,15 @@ from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, off
 from krator_actors.venue_login import require_orders
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
+from supervisors.notify import ServiceManager
 from supervisors.spec import Budget
+from supervisors.status import NodeStatus
 
 _POLL_SECS = 0.2
 _CLOCK_TIMEOUT_SECS = 2.0
 _ASK_VENUE_EVERY_SECS = 1.0
+_WAITING_SECS = 15.0
+"""So much longer a start or stop may take, as the service manager is told once a second."""
 _SETTLE_SECS = 2.0
 """After the end of a recording: so long for the last answers to arrive and be journaled."""
 
@@ -112,6 +117,7 @@ class _Run:
         self._is_venue_gone = False
         # Why the run ends; empty while it goes on.
         self._ending = ""
+        self._manager = ServiceManager.take(os.environ)
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -137,7 +143,9 @@ class _Run:
         except companion.CompanionError as error:
             code = EXIT_USAGE if error.is_input_error else EXIT_FAILED
             fail(f"the simulated venue did not start: {error}", code)
-        except (GroundTakenError, OSError) as error:
+        except GroundTakenError as error:
+            code = fail(str(error), EXIT_ALREADY_RUNNING)
+        except OSError as error:
             # A full disk, for example; what could not be written is in the text.
             fail(f"the system cannot run here: {error}", code)
         finally:
@@ -147,7 +155,7 @@ class _Run:
         if code != EXIT_OK:
             return code
         say(f"\nStopped ({self._ending}). Summary, from the journal:")
-        commands.print_summary(self._data_dir, self._runtime, config)
+        commands.print_summary(self._data_dir, config)
         return EXIT_OK
 
     def _start_and_watch(self) -> int:
@@ -173,6 +181,7 @@ class _Run:
                 period_secs=config.supervision.heart_period_secs,
             ),
             admin_port=config.system.admin_port,
+            waiting=lambda: self._manager.extend(_WAITING_SECS),
         )
         try:
             heart.start()
@@ -185,11 +194,13 @@ class _Run:
             self._introduce(url)
             self._compare_clocks(url)
             self._start_console()
+            self._manager.ready()
             self._watch(heart)
         except HeartGaveUpError as error:
             logger.bind(event_type="heart_gave_up").critical("heart gave up")
-            return fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_FAILED)
+            return fail(f"gave up: {error}\ndetails: {self._data_dir / 'crash'}", EXIT_GAVE_UP)
         finally:
+            self._manager.stopping()
             self._stop_console()
             heart.stop()
         return EXIT_OK
@@ -200,6 +211,10 @@ class _Run:
         while not self._ending:
             for event in heart.poll():
                 logger.bind(event_type="heart", detail=event).warning("system rebuilt")
+                self._manager.status(event)
+            if heart.is_progressing:
+                self._manager.alive()
+                self._manager.status(_summary(heart.status()))
             self._tell_if_venue_is_gone()
             now = time.monotonic()
             run_secs = self._options.run_secs
@@ -279,3 +294,10 @@ class _Run:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._ending = signal.Signals(number).name
+
+
+def _summary(root: NodeStatus) -> str:
+    workers = root.workers()
+    running = sum(worker.state == "running" for worker in workers)
+    alarms = sum(len(node.alarms) for node in root.all_nodes())
+    return f"{running} of {len(workers)} actors run; {alarms} alarms"

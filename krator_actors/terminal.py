@@ -18,6 +18,7 @@ EXIT_NOT_RUNNING = 3
 EXIT_ALREADY_RUNNING = 4
 EXIT_FAILED = 5
 EXIT_NO_ANSWER = 6
+EXIT_GAVE_UP = 7
 
 
 def say(text: str) -> None:

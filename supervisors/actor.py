@@ -6,14 +6,15 @@ Everything here happens on one event loop in the brain's thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from supervisors.brain import Brain, BrainStatistics
-from supervisors.messages import Message
+from supervisors.brain import Brain
+from supervisors.messages import Message, Terminated
+from supervisors.names import gone
 
-__all__ = ["Actor", "Brain", "BrainStatistics", "NotNeededError", "Surroundings"]
+__all__ = ["Actor", "Brain", "NotNeededError", "Surroundings"]
 
 
 class Surroundings(Protocol):
@@ -36,6 +37,9 @@ class Surroundings(Protocol):
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See ``Actor.start_task``."""
+
+    def alarm(self, kind: str, detail: str | None) -> None:
+        """See ``Actor.raise_alarm``; None takes it back."""
 
 
 class NotNeededError(Exception):
@@ -98,6 +102,25 @@ class Actor:
         The lane broke, or the receiver refused it. It will not be sent again by itself.
         """
 
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return what a person may see of this actor, between two messages; must be quick.
+
+        Leave out secrets and whatever is not for operators' eyes. What is returned is cut to a
+        bounded depth and size; what is no builtin type shows as its class alone.
+        """
+        return {}
+
+    def raise_alarm(self, kind: str, detail: str) -> None:
+        """Say what is wrong, e.g. ``breaker_open``, until ``clear_alarm`` or this process ends.
+
+        It stands in the status with the time since; both are written to ``reports.jsonl``.
+        """
+        self.surroundings.alarm(kind, detail)
+
+    def clear_alarm(self, kind: str) -> None:
+        """Take an alarm back; nothing happens when there is none."""
+        self.surroundings.alarm(kind, None)
+
     async def tell(self, receiver: str, message: Message) -> None:
         """Send; at most once, in order per receiver. Returns before it arrives.
 
@@ -139,6 +162,21 @@ class Actor:
         A period that passes while the previous message still waits is skipped.
         """
         self.surroundings.every(period_secs, message)
+
+    def watch(self, name: str) -> None:
+        """Tell itself ``Terminated`` once, when ``name`` is gone for good; at once if it is.
+
+        Watching it again before that changes nothing, afterwards it begins anew.
+        """
+        watched: set[str] = vars(self).setdefault("_watched", set())
+        if name not in watched:
+            watched.add(name)
+            self.start_task(self._tell_when_gone(name, watched), name=f"watch {name}")
+
+    async def _tell_when_gone(self, name: str, watched: set[str]) -> None:
+        await gone(self.runtime, name)
+        watched.discard(name)
+        self.tell_self(Terminated(name=name))
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run a background loop. If it raises, the actor crashes; it is canceled at stop."""

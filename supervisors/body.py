@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from thespian.actors import ActorSystemException
@@ -15,6 +16,7 @@ from supervisors import launch, thespian_engine, thespian_frames
 from supervisors.control import AnyPacket, Channel, Crash, Hello, Ready, Slot, Stop, Told
 from supervisors.ground import Address, Ground
 from supervisors.incarnation import MAX_MISSED_BEATS, SUPERVISOR_BEAT_SECS
+from supervisors.names import NameRoll
 from supervisors.process import (
     DUMP_SIGNAL,
     crash_path,
@@ -29,6 +31,7 @@ from supervisors.status import NodeStatus, StartError
 
 _DUMP_SECS = 0.1
 _STOP_GRACE_SECS = 1.0
+_WAITING_SECS = 0.5
 
 
 class SystemFailedError(Exception):
@@ -44,8 +47,9 @@ class SystemFailedError(Exception):
 class Body:
     """A running system. Made by ``build``; ``destroy`` must be called, whatever happened."""
 
-    def __init__(self, spec: SupervisorSpec, ground: Ground) -> None:
+    def __init__(self, spec: SupervisorSpec, ground: Ground, waiting: Callable[[], object]) -> None:
         self.spec = spec
+        self._waiting = waiting
         self._ground = ground
         self.generation = launch.next_generation(ground.settings.state_dir, spec.name)
         self._slot = Slot()
@@ -61,6 +65,7 @@ class Body:
         """What the root told last; None before it first did."""
         self._beats_seen = 0
         self._beats_missed = 0
+        self._pings_unanswered = 0
         self._looked_at = -math.inf
 
     def build(self, port: int) -> None:
@@ -71,6 +76,7 @@ class Body:
         thespian_engine.install()
         thespian_frames.use_key(self._ground.new_key())
         settings = self._ground.settings
+        NameRoll(settings.runtime, "").enter(self.spec.name)
         launch.load(
             launch.Launch(
                 spec=self.spec,
@@ -112,9 +118,15 @@ class Body:
         if self._beats_missed >= MAX_MISSED_BEATS:
             raise self._hung_root()
         assert self._system is not None
-        if self._system.ping() > MAX_MISSED_BEATS:
+        self._pings_unanswered = self._system.ping()
+        if self._pings_unanswered > MAX_MISSED_BEATS:
             detail = f"{MAX_MISSED_BEATS} pings were not answered"
             raise SystemFailedError("admin", self.admin_pid, Reason("not_progressing", detail))
+
+    @property
+    def is_progressing(self) -> bool:
+        """At the last look the root's loop had turned, and the admin had answered."""
+        return self._ready and self._beats_missed == 0 and self._pings_unanswered <= 1
 
     def stop(self) -> None:
         """Stop the tree in reverse order and wait for it, within its own deadlines."""
@@ -125,6 +137,7 @@ class Body:
                 self.probe()
             except SystemFailedError:
                 return  # the end that was wanted, or one that cannot be helped
+            self._waiting()
             self._select([self._channel.fd], 0.1)
 
     def destroy(self) -> None:
@@ -158,7 +171,9 @@ class Body:
     def _wait_ready(self) -> None:
         limit = time.monotonic() + self.spec.start_timeout_secs
         while not self._ready:
-            self._select([self._channel.fd, self._admin_pidfd], limit - time.monotonic())
+            self._waiting()
+            left_secs = min(limit - time.monotonic(), _WAITING_SECS)
+            self._select([self._channel.fd, self._admin_pidfd], left_secs)
             self.read_channel()
             if self._crash is not None:
                 crash = self._crash

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from loguru import logger
@@ -18,8 +18,10 @@ from supervisors.inbox import TICK, UNDELIVERED, Inbox, Item, Origin
 from supervisors.lane import Lanes
 from supervisors.listener import Listener
 from supervisors.messages import ActorError, Message
-from supervisors.outbox import Counters
+from supervisors.observation import BrainStatistics, Observer
+from supervisors.outbox import Counters, Outgoing
 from supervisors.sockets import RuntimeFolder
+from supervisors.tickers import Tickers
 
 if TYPE_CHECKING:
     # actor.py imports this module, because the guardian finds both in one place.
@@ -33,54 +35,6 @@ CLOSE_SECS: Final = 0.25
 
 _TURN_SECS: Final = 0.001
 _TURN_MESSAGES: Final = 64
-
-
-class BrainStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a brain has done and has to do, at one moment. Counters as in ``Counters``."""
-
-    inbox: int
-    """messages that wait to be handled"""
-    in_work: str | None
-    """class name of the message in work; None between messages"""
-    in_work_secs: float
-    stash: int
-    """messages that wait to be written, on all lanes"""
-    handled: int
-    dropped: int
-    conflated: int
-    undelivered: int
-    refused: int
-    expired: int
-    malformed: int
-    fenced: int
-
-
-class Outgoing(Protocol):
-    """What carries messages to others: ``Lanes``, or a test's recorder."""
-
-    @property
-    def stash(self) -> int:
-        """How many messages wait."""
-
-    def tell(self, receiver: str, message: Message) -> asyncio.Future[None] | None:
-        """See ``Lanes.tell``."""
-
-    async def ask(
-        self, receiver: str, message: Message, decode: AnswerDecoder, *, timeout_secs: float
-    ) -> Message:
-        """See ``Lanes.ask``."""
-
-
-class _Ticker:
-    """A periodic timer: when it is due next, and whether its last message still waits."""
-
-    __slots__ = ("due", "message", "period_secs", "waits")
-
-    def __init__(self, period_secs: float, message: Message, due: float) -> None:
-        self.period_secs = period_secs
-        self.message = message
-        self.due = due
-        self.waits = False
 
 
 class Brain:
@@ -103,6 +57,7 @@ class Brain:
         stall_timeout_secs: float,
         beat_secs: float,
         progress: Callable[[], None],
+        tell_alarm: Callable[[str, str | None], object] = lambda _kind, _detail: None,
     ) -> None:
         self._actor_class = actor_class
         self._name = name
@@ -112,8 +67,10 @@ class Brain:
         self._stall_timeout_secs = stall_timeout_secs
         self._beat_secs = beat_secs
         self._progress = progress
+        self._tell_alarm = tell_alarm
         self._counters = Counters()
         self._inbox = Inbox(inbox_limit)
+        self._tickers = Tickers(self._inbox)
         # These are set by run.
         self._loop: asyncio.AbstractEventLoop
         self._outgoing: Outgoing | None = None
@@ -132,6 +89,15 @@ class Brain:
         # Class name and start (monotonic seconds) of the message in work.
         self._in_work: tuple[str, float] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.observer = Observer()
+        # Done when a person resumes; None while messages are handled.
+        self._suspension: asyncio.Future[None] | None = None
+        self.actor: Actor | None = None
+        """None until it is made, by ``prepare`` or ``run``; to be touched in the loop only."""
+
+    def prepare(self) -> None:
+        """Make the actor and what decodes its messages before ``run``, for a spare."""
+        self._make_actor()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Run the actor; returns after a requested stop, raises what the actor raised.
@@ -168,8 +134,35 @@ class Brain:
             in_work=in_work[0] if in_work else None,
             in_work_secs=time.monotonic() - in_work[1] if in_work else 0.0,
             stash=self._outgoing.stash if self._outgoing is not None else 0,
+            is_suspended=self._suspension is not None,
             **{name: getattr(counters, name) for name in counters.__struct_fields__},
         )
+
+    # -- what a person looks at and does ------------------------------------------------------
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Have the loop do something between two messages; from any thread.
+
+        Nothing happens when the loop does not run yet or any more.
+        """
+        if self._end is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(work)
+
+    @property
+    def actor_path(self) -> str:
+        """Where the actor's class is: ``package.module:Class``."""
+        return f"{self._actor_class.__module__}:{self._actor_class.__qualname__}"
+
+    def set_suspended(self, is_suspended: bool) -> bool:  # noqa: FBT001 - a state, not an option
+        """Let messages wait, or no longer; return what it was before. From the loop."""
+        was = self._suspension is not None
+        if is_suspended and not was and not self._stopping:
+            self._suspension = self._loop.create_future()
+        elif not is_suspended and self._suspension is not None:
+            self._suspension.set_result(None)
+            self._suspension = None
+        return was
 
     # -- what the actor acts through (Surroundings) ------------------------------------------
 
@@ -211,8 +204,7 @@ class Brain:
 
     def every(self, period_secs: float, message: Message) -> None:
         """See ``Actor.every``."""
-        ticker = _Ticker(period_secs, message, self._loop.time() + period_secs)
-        self._loop.call_at(ticker.due, self._on_tick, ticker)
+        self._tickers.start(period_secs, message)
 
     def start_task(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See ``Actor.start_task``."""
@@ -220,6 +212,10 @@ class Brain:
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
         return task
+
+    def alarm(self, kind: str, detail: str | None) -> None:
+        """See ``Actor.raise_alarm``."""
+        self._tell_alarm(kind, detail)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -248,7 +244,7 @@ class Brain:
                 await asyncio.gather(listener.close(CLOSE_SECS), lanes.close(CLOSE_SECS))
 
     async def _live(self, on_ready: Callable[[], None]) -> None:
-        actor = self._make_actor()
+        actor = self.actor or self._make_actor()
         assert self._end is not None
         work = self._loop.create_task(self._work(actor, on_ready), name=self._name)
         work.add_done_callback(self._on_work_done)
@@ -256,6 +252,8 @@ class Brain:
             await asyncio.wait({self._end})
         finally:
             self._stopping = True
+            self._tickers.stop()
+            self.set_suspended(False)
             self._inbox.wake()
             if self._started and self._failure is None:
                 await asyncio.wait({work}, timeout=STOP_GRACE_SECS)
@@ -274,6 +272,7 @@ class Brain:
         actor.config = self._config
         actor.runtime = self._runtime
         actor.surroundings = self
+        self.actor = actor
         self._decode = msgspec.msgpack.Decoder(actor.inbox).decode
         if actor.answers is None:
             self._decode_answer = LoadedAnswers(type(actor).__module__)
@@ -290,6 +289,9 @@ class Brain:
         turn_ends = 0.0
         turn_messages = 0
         while not self._stopping:
+            if self._suspension is not None:
+                await self._suspension
+                continue
             if not len(inbox):
                 await inbox.wait()
                 turn_messages = 0
@@ -319,10 +321,11 @@ class Brain:
         except (msgspec.MsgspecError, MalformedFrameError, ValueError, RecursionError) as error:
             self._refuse(origin, seq, error)
             return
-        self._in_work = (type(message).__name__, time.monotonic())
+        self._in_work = (type(message).__name__, began := time.monotonic())
         answer = await actor.receive(message, origin.sender)
         self._in_work = None
         self._counters.handled += 1
+        self.observer.note(type(message), origin.sender, began)
         if kind == ASK:
             origin.answer(seq, answer)
         else:
@@ -346,9 +349,10 @@ class Brain:
             if kind == TICK:
                 body.waits = False
             message = body.message if kind == TICK else body
-            self._in_work = (type(message).__name__, time.monotonic())
+            self._in_work = (type(message).__name__, began := time.monotonic())
             await actor.receive(message, self._name)
             self._counters.handled += 1
+            self.observer.note(type(message), self._name, began)
         self._in_work = None
 
     # -- callbacks of the loop ----------------------------------------------------------------
@@ -358,16 +362,6 @@ class Brain:
         if in_work is None or time.monotonic() - in_work[1] < self._stall_timeout_secs:
             self._progress()
         self._beat_timer = self._loop.call_later(self._beat_secs / 3, self._beat)
-
-    def _on_tick(self, ticker: _Ticker) -> None:
-        if self._stopping:
-            return
-        if not ticker.waits:
-            ticker.waits = True
-            self._inbox.put(TICK, ticker)
-        behind = self._loop.time() - ticker.due
-        ticker.due += ticker.period_secs * (1 + max(0, int(behind / ticker.period_secs)))
-        self._loop.call_at(ticker.due, self._on_tick, ticker)
 
     def _give_back(self, receiver: str, message: Message) -> None:
         self._counters.undelivered += 1

@@ -58,7 +58,7 @@ def start_child(
     The configuration of the child must be picklable, and its class importable there.
     """
     spec = pickle.dumps(child)
-    result = _ask(runtime, "start_child", supervisor, spec=spec, timeout_secs=timeout_secs)
+    result = _ask(runtime, "start_child", supervisor, argument=spec, timeout_secs=timeout_secs)
     return msgspec.convert(result, Started)
 
 
@@ -105,12 +105,12 @@ def _ask(
     supervisor: str,
     child: str = "",
     *,
-    spec: bytes = b"",
+    argument: bytes | None = None,
     timeout_secs: float = _START_SECS,
 ) -> Any:
     try:
         answer = ask_root(
-            runtime, verb, supervisor, child=child, spec=spec, timeout_secs=timeout_secs
+            runtime, verb, supervisor, child=child, argument=argument, timeout_secs=timeout_secs
         )
     except RefusedError as error:
         raise ChildRefusedError(str(error)) from None

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 import msgspec
 
 from supervisors.control import Command
-from supervisors.decisions import Phase
+from supervisors.decisions import BudgetReset, Phase, RestartRequested
 from supervisors.status import NodeStatus
 
 FamilyVerb = Literal[
@@ -21,7 +21,10 @@ FamilyVerb = Literal[
 ]
 """What Erlang's supervisors are asked: the name is the supervisor's."""
 
-Verb = Literal["status", "restart", "reset-quarantine"] | FamilyVerb
+ActorVerb = Literal["state", "suspend", "resume", "trace"]
+"""What a running worker answers itself, beside its inbox: see ``inquiry.Inquiries``."""
+
+Verb = Literal["status", "restart", "kill", "reset-budget"] | ActorVerb | FamilyVerb
 
 
 class Answer(Protocol):
@@ -39,7 +42,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     verb: Verb
     name: str = ""
     child: str = ""
-    spec: bytes = b""
+    argument: Any = None
 
 
 class AdminAnswer(msgspec.Struct, frozen=True):
@@ -67,16 +70,20 @@ class Supervising(Protocol):
     def is_running(self) -> bool:
         """True between readiness and the end."""
 
-    def order_restart(self, name: str) -> None:
-        """Stop the child, if it runs, and start it."""
+    def order(self, event: RestartRequested | BudgetReset) -> None:
+        """Have the policy decide about what a person wants."""
+
+    def kill(self, name: str) -> bool:
+        """SIGKILL the child's process; False when there is none."""
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
 
     def forward(self, child: str, command: Command) -> bool:
-        """Send the command to a supervisor below; False when it does not run."""
+        """Send the command to that child; False when it does not run."""
 
 
+_ACTOR_VERBS = frozenset(get_args(ActorVerb))
 _FAMILY_VERBS = frozenset(get_args(FamilyVerb))
 
 
@@ -90,14 +97,14 @@ class Commands:
 
     def handle(self, command: Command, answer: Answer) -> None:
         """Carry it out or pass it on; ``answer`` is called with None, or with why not."""
-        is_family = command.verb in _FAMILY_VERBS
-        if is_family and command.name == self._supervision.name:
-            self._supervision.serve(command, answer)
+        is_own = command.verb not in _FAMILY_VERBS | _ACTOR_VERBS
+        if command.name == self._supervision.name and not is_own:
+            self._serve(command, answer)
             return
         child = self._supervision.child_with(command.name)
         if child is None:
             answer(f"there is no actor named {command.name}")
-        elif child == command.name and not is_family:
+        elif child == command.name and is_own:
             answer(self._carry_out(command))
         else:
             self._passed_on[command.id] = (child, answer)
@@ -116,6 +123,12 @@ class Commands:
         for command_id in lost:
             self.answered(command_id, f"{name} ended before it answered")
 
+    def _serve(self, command: Command, answer: Answer) -> None:
+        if command.verb in _FAMILY_VERBS:
+            self._supervision.serve(command, answer)
+        else:
+            answer(f"{command.name} is a supervisor: it handles no messages")
+
     def _carry_out(self, command: Command) -> str | None:
         phase = self._supervision.phase_of(command.name)
         if phase is None:
@@ -124,13 +137,15 @@ class Commands:
             return f"the supervisor of {command.name} is starting or stopping"
         match command.verb:
             case "restart":
-                self._supervision.order_restart(command.name)
+                self._supervision.order(RestartRequested(command.name))
                 return None
-            case "reset-quarantine" if phase is Phase.QUARANTINED:
-                self._supervision.order_restart(command.name)
+            case "reset-budget":
+                self._supervision.order(BudgetReset(command.name))
                 return None
-            case "reset-quarantine":
-                return f"{command.name} is not quarantined but {phase.value}"
+            case "kill" if self._supervision.kill(command.name):
+                return None
+            case "kill":
+                return f"{command.name} is not running"
             case _:
                 return f"unknown command {command.verb}"
 

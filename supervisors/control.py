@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from supervisors.secrecy import without_secrets
 from supervisors.status import NodeStatus
 
 _MAX_PACKET_BYTES = 512 * 1024
@@ -52,11 +53,33 @@ class Crash(Packet, frozen=True):
     traceback: str
     child: str | None = None
     """For a supervisor that could not start: which of its children failed."""
+    bases: tuple[str, ...] = ()
+    """The names of the exception's base classes, the nearest first."""
 
     @classmethod
     def of(cls, exception: str, detail: str, traceback: str, child: str | None = None) -> Crash:
-        """Return a crash whose texts fit one packet: the end of a traceback says most."""
+        """Return a crash whose texts fit one packet: the end of a traceback says most.
+
+        They hold no secret, because they are written to files.
+        """
+        detail, traceback = without_secrets(detail), without_secrets(traceback)
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
+
+    @classmethod
+    def by(cls, error: BaseException, traceback: str, child: str | None = None) -> Crash:
+        """Return the crash that this exception is."""
+        kind = type(error)
+        bases = tuple(base.__name__ for base in kind.__mro__[1:-1])
+        crash = cls.of(kind.__name__, str(error), traceback, child)
+        return msgspec.structs.replace(crash, bases=bases)
+
+
+class Warm(Packet, frozen=True):
+    """A spare has done all that can be done before it has a name."""
+
+
+class Take(Packet, frozen=True):
+    """To a spare: your predecessor is dead, the name is yours."""
 
 
 class Stopped(Packet, frozen=True):
@@ -75,8 +98,16 @@ class Stop(Packet, frozen=True):
     """To the child: end within your shutdown time."""
 
 
+class AlarmTold(Packet, frozen=True):
+    """A worker raises an alarm about itself, or takes it back."""
+
+    kind: str
+    detail: str | None
+    """None: it is over."""
+
+
 class Command(Packet, frozen=True):
-    """To a supervisor: what a person wants of one of its descendants."""
+    """What a person wants of a descendant: to the supervisors on the way, and to a worker."""
 
     id: str
     verb: str
@@ -85,8 +116,9 @@ class Command(Packet, frozen=True):
     """Of the descendant; for what Erlang asks of a supervisor, of that supervisor."""
     child: str = ""
     """Which of the supervisor's children is meant, when one is."""
-    spec: bytes = b""
-    """For ``start_child``: the pickled specification, read by that supervisor alone."""
+    argument: Any = None
+    """For ``start_child`` the pickled specification, read by that supervisor alone; for ``trace``
+    its limits."""
 
 
 class CommandDone(Packet, frozen=True):
@@ -98,7 +130,20 @@ class CommandDone(Packet, frozen=True):
     """What was asked for, in builtin types."""
 
 
-AnyPacket = Hello | Ready | Ignored | Crash | Stopped | Told | Stop | Command | CommandDone
+AnyPacket = (
+    Hello
+    | Ready
+    | Ignored
+    | Crash
+    | Warm
+    | Take
+    | Stopped
+    | Told
+    | AlarmTold
+    | Stop
+    | Command
+    | CommandDone
+)
 
 
 class Channel:
@@ -153,13 +198,18 @@ class Channel:
             self.fd = -1
 
 
-class Statistics(msgspec.Struct, frozen=True):
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """What a guardian last wrote about its brain."""
 
     inbox: int = 0
     handled: int = 0
     stash: int = 0
     dropped: int = 0
+    conflated: int = 0
+    undelivered: int = 0
+    is_suspended: bool = False
+    rss_bytes: int = 0
+    cpu_percent: float = 0.0
     in_work_secs: float = 0.0
     in_work: str | None = None
     """The class of the message in work; None between two messages."""
@@ -173,7 +223,7 @@ class Slot:
     """
 
     _COUNTER = struct.Struct("<Q")
-    _STATISTICS = struct.Struct("<QQQQd64p")
+    _STATISTICS = struct.Struct("<QQQQQQ?Qdd64p")
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -198,12 +248,10 @@ class Slot:
     @property
     def statistics(self) -> Statistics:
         """What the child wrote last. Read by the parent."""
-        inbox, handled, stash, dropped, secs, text = self._STATISTICS.unpack_from(
-            self._memory, self._COUNTER.size
-        )
-        return Statistics(
-            inbox, handled, stash, dropped, secs, text.decode(errors="replace") or None
-        )
+        values = self._STATISTICS.unpack_from(self._memory, self._COUNTER.size)
+        found = dict(zip(Statistics.__struct_fields__, values, strict=True))
+        found["in_work"] = found["in_work"].decode(errors="replace") or None
+        return Statistics(**found)
 
     def close(self) -> None:
         """Give the memory back; the child keeps its own view of it. Idempotent."""

@@ -49,6 +49,8 @@ class Outcome(enum.Enum):
     """A significant child ended by itself."""
     START_FAILED = "start_failed"
     """A child failed while the supervisor was starting."""
+    ESCALATED = "escalated"
+    """A child crashed with an exception that its directives do not leave to its supervisor."""
 
 
 class Boot(msgspec.Struct, frozen=True):
@@ -77,6 +79,9 @@ class ChildEnded(msgspec.Struct, frozen=True):
     """True when it ended by itself and said so: Erlang's ``normal`` and ``shutdown``."""
     detail: str = ""
     """Why, for whoever asked for its start."""
+    exceptions: tuple[str, ...] = ()
+    """Of the exception that ended it: the name of its class, then of its bases, the nearest first;
+    empty when none did."""
 
 
 class TimerFired(msgspec.Struct, frozen=True):
@@ -92,6 +97,12 @@ class StopRequested(msgspec.Struct, frozen=True):
 
 class RestartRequested(msgspec.Struct, frozen=True):
     """A person wants this child stopped, if it runs, and started. Forgives its budget."""
+
+    name: str
+
+
+class BudgetReset(msgspec.Struct, frozen=True):
+    """A person gives this child its whole budget again; a quarantined one is started."""
 
     name: str
 
@@ -221,6 +232,7 @@ Event = (
     | TimerFired
     | StopRequested
     | RestartRequested
+    | BudgetReset
     | Request
 )
 Action = StartChild | StopChild | SetTimer | Report | AllReady | Finish | Answer

@@ -57,7 +57,7 @@ class Family:
 
     def _start_child(self, command: Command, answer: Answer) -> None:
         # From a client that holds the key of this run, over channels that nobody else can write.
-        child: ChildSpec | SupervisorSpec | Instance = pickle.loads(command.spec)  # noqa: S301
+        child: ChildSpec | SupervisorSpec | Instance = pickle.loads(command.argument)  # noqa: S301
         if not isinstance(child, Instance):
             try:
                 import_actors(SupervisorSpec(name="", children=(child,)))

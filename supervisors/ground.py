@@ -72,6 +72,13 @@ class Ground:
         """Say where the system is reached."""
         _write(self.settings.runtime / "system.json", msgspec.json.encode(address))
 
+    def members(self) -> set[int]:
+        """Return the live processes of the tree, forked or executed."""
+        return {
+            *forked_processes(self.settings.marker),
+            *executed_processes(self.settings.environment),
+        }
+
     def sweep_forked(self) -> list[int]:
         """Kill every process that the tree forked; return their ids. They hold nothing to save.
 

@@ -7,6 +7,7 @@ with the actor's asyncio loop. A brain that fails ends the process: there is no 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -22,10 +23,26 @@ from thespian.actors import Actor, ActorExitRequest, ThespianWatch, WakeupMessag
 
 from supervisors import launch, thespian_engine
 from supervisors.actor import Brain, NotNeededError
-from supervisors.control import Channel, Crash, Hello, Ignored, Ready, Statistics, Stop, Stopped
+from supervisors.control import (
+    AlarmTold,
+    Channel,
+    Command,
+    Crash,
+    Hello,
+    Ignored,
+    Ready,
+    Statistics,
+    Stop,
+    Stopped,
+    Take,
+    Warm,
+)
+from supervisors.inquiry import Inquiries
 from supervisors.process import CrashFile, crash_path, default_signals
+from supervisors.secrecy import without_secrets
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
+from supervisors.usage import Meter
 
 _EXIT_CRASHED = 1
 _STATISTICS_SECS = 0.5
@@ -43,6 +60,12 @@ class Guardian:
             crash_path(own.settings.crash_dir, own.spec.name, own.generation)
         )
         self._brain: Brain | None = None
+        # False while this process is a spare.
+        self._has_name = not own.is_spare
+        # How the brain's thread is told that it has the name; None while it does not wait for it.
+        self._on_name: Callable[[], object] | None = None
+        self._inquiries = Inquiries(own.channel)
+        self._meter = Meter()
 
     def start(self, port: int) -> None:
         """Say hello and start the brain's thread. Called once, in the main thread."""
@@ -58,23 +81,40 @@ class Guardian:
         packets = self._channel.receive()
         if packets is None:
             os._exit(0)  # the supervisor is gone; nobody would stop or restart this process
+        if any(isinstance(packet, Take) for packet in packets):
+            self._take_name()
         if any(isinstance(packet, Stop) for packet in packets):
             brain = self._brain
             if brain is None:
                 self._end_cleanly()
             else:
                 brain.request_stop()
+        for packet in packets:
+            if isinstance(packet, Command):
+                self._inquiries.handle(packet, self._brain)
 
     def write_statistics(self) -> float:
         """Write what the brain does for all to see; return after how many seconds again.
 
         In the main thread, because a brain that hangs would not say in what.
         """
+        self._inquiries.expire()
         if self._brain is not None:
             now = self._brain.statistics()
+            usage = self._meter.read()
             self._own.slot.write(
                 Statistics(
-                    now.inbox, now.handled, now.stash, now.dropped, now.in_work_secs, now.in_work
+                    inbox=now.inbox,
+                    handled=now.handled,
+                    stash=now.stash,
+                    dropped=now.dropped,
+                    conflated=now.conflated,
+                    undelivered=now.undelivered,
+                    is_suspended=now.is_suspended,
+                    rss_bytes=usage.rss_bytes,
+                    cpu_percent=usage.cpu_percent,
+                    in_work_secs=now.in_work_secs,
+                    in_work=now.in_work,
                 )
             )
         return min(_STATISTICS_SECS, self._spec.beat_secs)
@@ -89,10 +129,30 @@ class Guardian:
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends the process
             end_crashed(self._channel, self.crash_file, error)
 
+    def _take_name(self) -> None:
+        launch.hold_name(self._own.settings, self._spec.name)
+        self._has_name = True
+        if self._on_name is not None:
+            self._on_name()
+
+    async def _stand_by(self, brain: Brain) -> None:
+        """Wait in the brain's thread, beating, until the name is free."""
+        brain.prepare()
+        loop, named = asyncio.get_running_loop(), asyncio.Event()
+        self._on_name = lambda: loop.call_soon_threadsafe(named.set)
+        self._channel.send(Warm())
+        while not self._has_name:
+            self._own.slot.beat()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._spec.beat_secs / 3):
+                    await named.wait()
+
     async def _live(self, brain: Brain) -> NoReturn:
         # The process ends in here, because closing the loop would wait for its worker threads,
         # of which one may never return.
         try:
+            if self._own.is_spare:
+                await self._stand_by(brain)
             await brain.run(self._on_ready)
         except NotNeededError:
             self._channel.send(Ignored())
@@ -115,6 +175,7 @@ class Guardian:
             stall_timeout_secs=spec.stall_timeout_secs,
             beat_secs=spec.beat_secs,
             progress=self._own.slot.beat,
+            tell_alarm=lambda kind, detail: self._channel.send(AlarmTold(kind, detail)),
         )
 
     def _on_ready(self) -> None:
@@ -138,7 +199,8 @@ class GuardianActor(Actor):  # type: ignore[misc] # Thespian has no types
         self._channel = own.channel
         try:
             default_signals()
-            launch.hold_name(own.settings, own.spec.name)
+            if not own.is_spare:
+                launch.hold_name(own.settings, own.spec.name)
             self._guardian = Guardian(own)
             self._guardian.start(thespian_engine.listening_port(self))
             self._write_statistics()
@@ -180,8 +242,8 @@ def end_crashed(
 ) -> NoReturn:
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
-        text = "".join(traceback.format_exception(error))
-        channel.send(Crash.of(type(error).__name__, str(error), text, child))
+        text = without_secrets("".join(traceback.format_exception(error)))
+        channel.send(Crash.by(error, text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:
             crash_file.write(text)

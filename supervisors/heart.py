@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from supervisors.body import Body, SystemFailedError
 from supervisors.ground import Ground
+from supervisors.orphans import Orphans
 from supervisors.picture import stopped_tree
 from supervisors.policy import backoff_delay_secs
-from supervisors.process import is_single_threaded
+from supervisors.process import adopt_orphans, is_single_threaded
 from supervisors.reports import Reason, ReportLog
 from supervisors.spec import Budget, SupervisorSpec
 from supervisors.spec_check import check_spec, import_actors
-from supervisors.status import HeartGaveUpError, NodeStatus, StartError
+from supervisors.status import Alarm, HeartGaveUpError, NodeStatus, StartError
 from supervisors.thespian_engine import free_port, port_is_free
 
 __all__ = ["Heart", "HeartGaveUpError", "StartError"]
@@ -35,6 +37,7 @@ class Heart:
         crash_dir: Where crash files, ``reports.jsonl`` and ``stderr.log`` go.
         budget: How often the whole system may be built again.
         admin_port: Thespian's port on 127.0.0.1; 0 takes a free one.
+        waiting: Called about twice a second while a start or a stop goes on.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Heart:
         crash_dir: Path,
         budget: Budget,
         admin_port: int = 0,
+        waiting: Callable[[], object] = lambda: None,
     ) -> None:
         self._spec = spec
         self._runtime = runtime
@@ -53,8 +57,12 @@ class Heart:
         self._crash_dir = crash_dir
         self._budget = budget
         self._admin_port = admin_port
+        self._waiting = waiting
         self._reports = ReportLog(crash_dir, "heart")
         self._ground: Ground | None = None
+        # What a system that failed has left behind: its processes, adopted by this one.
+        self._left: set[int] = set()
+        self._orphans: Orphans | None = None
         # None between a failure and the next build.
         self._body: Body | None = None
         self._spent: list[float] = []
@@ -74,9 +82,14 @@ class Heart:
             raise RuntimeError("the heart's process has more than one thread: forks are not safe")
         import_actors(self._spec)
         self._ground = Ground(self._runtime, self._state_dir, self._crash_dir)
+        self._orphans = Orphans(
+            lambda pid: pid not in self._left, self._ground.settings.marker, self._reports
+        )
+        adopt_orphans()
         try:
-            self._ground.sweep_forked()
-            self._ground.sweep_executed()
+            orphans = self._ground.sweep_forked() + self._ground.sweep_executed()
+            if orphans:
+                self._report_orphans(orphans)
             self._build(self._ground)
         except BaseException:
             self._leave()
@@ -90,6 +103,7 @@ class Heart:
         """
         if self._ground is None:
             return []
+        self._look_after_orphans()
         if self._body is not None:
             try:
                 self._body.probe()
@@ -108,6 +122,14 @@ class Heart:
             self._body.stop()
         self._leave()
 
+    @property
+    def is_progressing(self) -> bool:
+        """True when the system is up, and admin and root were seen to work at the last look.
+
+        For whoever watches the heart: False while the system is being built again.
+        """
+        return self._body is not None and self._body.is_progressing
+
     def status(self) -> NodeStatus:
         """Return the tree as the root described it last, at most about half a second ago."""
         if self._body is None:
@@ -119,7 +141,7 @@ class Heart:
         port = self._admin_port or free_port()
         if not port_is_free(port):
             raise StartError("admin", f"port {port} is taken by another program")
-        body = Body(self._spec, ground)
+        body = Body(self._spec, ground, self._waiting)
         try:
             body.build(port)
         except BaseException:
@@ -132,10 +154,12 @@ class Heart:
         began = time.monotonic()
         try:
             self._build(ground)
-        except StartError as error:
-            reason = Reason("exception", str(error), "StartError")
+        except (StartError, OSError) as error:
+            # An OSError, too: a full disk or no more processes may have passed in a while.
+            reason = Reason("exception", str(error), type(error).__name__)
             delay_secs = self._count_failure(str(error))
-            self._report("start_error", error.child, reason, delay_secs)
+            child = error.child if isinstance(error, StartError) else "admin"
+            self._report("start_error", child, reason, delay_secs)
             return f"{error}; again in {delay_secs:.1f} s"
         self._report("system_restarted", self._spec.name, None, None)
         return f"the system is up again after {time.monotonic() - began:.2f} s"
@@ -174,20 +198,37 @@ class Heart:
         return delay_secs
 
     def _clear(self, body: Body, ground: Ground) -> None:
+        # Asked before, because a dead process shows no more to whom it belonged.
+        self._left.update(ground.members())
         body.destroy()
         ground.sweep_forked()
+        self._look_after_orphans()
         ground.remove_empty_crash_files()
         ground.forget_address()
+
+    def _report_orphans(self, pids: list[int]) -> None:
+        """An earlier run left processes. The alarm is over at once: they are dead by now."""
+        alarm = Alarm("orphan", f"processes {pids} of an earlier run", time.time_ns())
+        for report in ("alarm_raised", "alarm_cleared"):
+            self._reports.write(report, child="heart", pid=None, generation=0, alarm=alarm)
 
     def _leave(self) -> None:
         assert self._ground is not None
         if self._body is not None:
             self._clear(self._body, self._ground)
             self._body = None
+        self._left.update(self._ground.members())
         self._ground.sweep_forked()
         self._ground.sweep_executed()
+        self._look_after_orphans()
+        self._left.clear()
+        adopt_orphans(wanted=False)
         self._ground.leave()
         self._ground = None
+
+    def _look_after_orphans(self) -> None:
+        if self._left and self._orphans is not None:
+            self._orphans.look()
 
     def _report(
         self,

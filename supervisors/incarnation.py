@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Collection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,6 +17,7 @@ from supervisors.process import (
     crash_path,
     describe_process,
     process_state,
+    resident_bytes,
     send_signal,
 )
 from supervisors.reports import Reason, reason_of_end
@@ -27,6 +29,9 @@ Forker = Callable[[Launch], BaseProcess]
 MAX_MISSED_BEATS = 3
 SUPERVISOR_BEAT_SECS = 1.0
 
+_CRASH_FILES_KEPT = 20
+"""Of each name; older ones are removed, because a crash loop must not fill the disk."""
+
 
 class Incarnation:
     """A living process of a child. All methods are for the supervisor's one thread."""
@@ -37,6 +42,8 @@ class Incarnation:
         settings: Settings,
         private_fds: Collection[int],
         fork: Forker,
+        *,
+        is_spare: bool = False,
     ) -> None:
         """Fork the process. Raises OSError when that fails; nothing is left then."""
         self.spec = spec
@@ -53,24 +60,27 @@ class Incarnation:
                     slot=self.slot,
                     settings=settings,
                     private_fds=(*private_fds, self.channel.fd),
+                    is_spare=is_spare,
                 )
             )
+            assert self._process.pid is not None
+            self.pid = self._process.pid
+            self.pidfd = self._open_pidfd()
         except OSError:
             self.channel.close()
             self.slot.close()
             raise
         finally:
             theirs.close()
-        assert self._process.pid is not None
-        self.pid = self._process.pid
-        # Nobody but this thread reaps the child, so its number cannot be another's yet.
-        self.pidfd = os.pidfd_open(self.pid)
+        self.is_warm = False
         self.ready_at: float | None = None
         self.told: NodeStatus | None = None
         self.crash: Crash | None = None
         self.said_stopped = False
         self.said_ignored = False
+        # Why this supervisor wants it gone; None when it ends by itself.
         self.verdict: Reason | None = None
+        self.is_condemned = False
         self._beats_seen = 0
         self._beats_missed = 0
 
@@ -90,6 +100,14 @@ class Incarnation:
         self._beats_seen = count
         return self._beats_missed >= MAX_MISSED_BEATS
 
+    def excess_reason(self) -> Reason | None:
+        """Return why it has to go when it uses more memory than it may; else None."""
+        limit = self.spec.max_rss_bytes if isinstance(self.spec, ChildSpec) else None
+        rss_bytes = 0 if limit is None else resident_bytes(self.pid)
+        if limit is None or rss_bytes <= limit:
+            return None
+        return Reason("memory", f"{rss_bytes} bytes resident exceed max_rss_bytes {limit}")
+
     def hang_reason(self) -> Reason:
         """Return why it has to go, with the message in work when its guardian could still tell."""
         detail = f"no progress for {MAX_MISSED_BEATS} beats of {self.beat_secs} s"
@@ -104,7 +122,8 @@ class Incarnation:
         Returns False when the process is stopped and cannot write: then only what /proc says is
         in the file. The stacks need some milliseconds before ``kill``.
         """
-        self.verdict = verdict
+        self.verdict = self.verdict or verdict
+        self.is_condemned = True
         stopped = process_state(self.pid) in {"T", "t"}
         with contextlib.suppress(OSError), self._crash_path.open("a") as file:
             file.write(f"{verdict}\n{describe_process(self.pid)}\n")
@@ -116,6 +135,15 @@ class Incarnation:
         """SIGKILL, through the pidfd."""
         send_signal(self.pidfd, signal.SIGKILL)
 
+    def _open_pidfd(self) -> int:
+        # Nobody but this thread reaps the child, so its number cannot be another's yet.
+        try:
+            return os.pidfd_open(self.pid)
+        except OSError:  # no descriptor is left: a child that nobody can watch must not live
+            self._process.kill()
+            self._process.join()
+            raise
+
     def bury(self) -> tuple[Reason, bool]:
         """Reap the ended process and free what was held for it.
 
@@ -124,10 +152,29 @@ class Incarnation:
         exitcode = self._process.exitcode
         reason = reason_of_end(exitcode, crash=self.crash, verdict=self.verdict)
         clean = self.said_stopped and exitcode == 0 and self.verdict is None
+        if not clean and not self.said_ignored:
+            self._write_obituary(reason)
         os.close(self.pidfd)
         self.channel.close()
         self.slot.close()
         return reason, clean
+
+    def _write_obituary(self, reason: Reason) -> None:
+        """Add to its last words what it was doing: a killed process could say nothing itself."""
+        now = self.slot.statistics
+        uptime_secs = 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+        ended_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        text = (
+            f"{self.spec.name}, generation {self.generation}, pid {self.pid}: {reason}\n"
+            f"ended {ended_at}, {uptime_secs:.1f} s after it was ready\n"
+            f"when last seen: in work {now.in_work or 'nothing'} for {now.in_work_secs:.1f} s, "
+            f"inbox {now.inbox}, handled {now.handled}, stash {now.stash}, "
+            f"dropped {now.dropped}, resident {now.rss_bytes} bytes\n"
+        )
+        with contextlib.suppress(OSError), self._crash_path.open("a") as file:
+            file.write(text)
+        outdated = self.generation - _CRASH_FILES_KEPT
+        crash_path(self._crash_path.parent, self.spec.name, outdated).unlink(missing_ok=True)
 
     def crash_file(self) -> Path | None:
         """Return where its last words are; an empty file is removed. For after the end."""

@@ -57,7 +57,7 @@ STASH_LIMIT: Final = 1000
 LAZY_SECS: Final = 0.005
 """How long messages that are not urgent may wait for company."""
 
-_RETRY_SECS: Final = (*(0.001,) * 40, 0.005, 0.01, 0.02, 0.05, 0.1)  # a restart takes 20 ms
+_RETRY_SECS: Final = (*(0.0005,) * 16, *(0.002,) * 16, 0.005, 0.02, 0.1)  # a restart takes 20 ms
 
 
 class Lane(asyncio.Protocol):

@@ -52,6 +52,8 @@ class Launch:
     settings: Settings
     private_fds: Collection[int]
     """The parent's own descriptors, which the child closes."""
+    is_spare: bool = False
+    """True: wait, warm, until ``Take`` says that the name is free."""
 
 
 _loaded: Launch | None = None

@@ -51,6 +51,15 @@ class Message(
         raise TypeError(f"{type(self).__name__} may not be left out")
 
 
+class Terminated(Message, frozen=True, kw_only=True):
+    """What an actor that watches ``name`` tells itself, once, when it is gone for good.
+
+    Nothing will start it again by itself. A restart is not told, nor the end of the whole system.
+    """
+
+    name: str
+
+
 class ActorError(Exception):
     """The base of what ``tell`` and ``ask`` raise."""
 

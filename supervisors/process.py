@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import hashlib
+import mmap
 import os
 import resource
 import select
 import signal
+import stat
 import sys
 import threading
 import time
@@ -17,9 +19,11 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _MAX_NAME_CHARS = 60
+_MAX_COMMAND_CHARS = 200
 
 DUMP_SIGNAL = signal.SIGUSR1
 """Makes a process of the tree write the stacks of all its threads into its crash file."""
@@ -36,6 +40,18 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(0)
 
 
+def adopt_orphans(*, wanted: bool = True) -> None:
+    """Become the parent of every descendant whose own parent ends, instead of init; or not."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def children_of_this_process() -> list[int]:
+    """Return the ids of all children, also of adopted and of dead ones that nobody has reaped."""
+    tasks = _list(Path("/proc/self/task"))
+    return [int(pid) for task in tasks for pid in _read(task / "children").split()]
+
+
 def name_process(name: str) -> None:
     """Set the name that ``ps -o comm`` and ``top`` show; the kernel keeps 15 bytes."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
@@ -45,6 +61,11 @@ def open_descriptors() -> list[int]:
     """Return the numbers of all open descriptors of this process."""
     listed = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
     return [fd for fd in listed if _is_open(fd)]
+
+
+def open_pipes() -> set[int]:
+    """Return the descriptors of this process that are ends of pipes."""
+    return {fd for fd in open_descriptors() if stat.S_ISFIFO(os.fstat(fd).st_mode)}
 
 
 def drop_descriptors(keep: Collection[int], *, close: Collection[int] = ()) -> None:
@@ -172,9 +193,27 @@ def process_state(pid: int) -> str:
     return _state(Path(f"/proc/{pid}"))
 
 
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of the process is resident; 0 when it is gone."""
+    pages = _read(Path(f"/proc/{pid}/statm")).split(" ")[1:2]
+    return int(pages[0]) * mmap.PAGESIZE if pages else 0
+
+
 def forked_processes(marker: Path) -> Iterator[int]:
     """Yield other live processes that hold the marker file open: all that the tree forked."""
-    return (pid for pid in _live_processes() if _holds(Path(f"/proc/{pid}"), str(marker)))
+    return (pid for pid in _live_processes() if holds_open(pid, marker))
+
+
+def holds_open(pid: int, path: Path) -> bool:
+    """True when the process has the file open, also after its removal."""
+    return _holds(Path(f"/proc/{pid}"), str(path))
+
+
+def command_line(pid: int) -> str:
+    """Return with what the process was started, for people; its name when that is empty."""
+    words = _read_bytes(Path(f"/proc/{pid}/cmdline")).split(b"\0")
+    text = b" ".join(words).decode(errors="replace").strip()
+    return text[:_MAX_COMMAND_CHARS] or _read(Path(f"/proc/{pid}/comm"))
 
 
 def executed_processes(variable: str) -> Iterator[int]:

@@ -12,8 +12,16 @@ from typing import Literal
 import msgspec
 
 from supervisors.control import Crash
+from supervisors.spec import ChildSpec, SupervisorSpec
+from supervisors.status import Alarm
 
-ReasonKind = Literal["signal", "exit", "exception", "hung", "start_timeout", "not_progressing"]
+ReasonKind = Literal[
+    "signal", "exit", "exception", "hung", "start_timeout", "not_progressing", "memory", "orphan"
+]
+
+_MAX_DETAIL_CHARS = 2000
+_MAX_LINE_BYTES = 4096
+"""More than nearly every report has; a longer one only means that fewer are shown."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -29,6 +37,35 @@ class Reason(msgspec.Struct, frozen=True):
             return f"{self.exception}: {self.detail}" if self.detail else self.exception
         return f"{self.kind} {self.detail}"
 
+    def limited(self) -> Reason:
+        """Return it with a detail that fits a report."""
+        if len(self.detail) <= _MAX_DETAIL_CHARS:
+            return self
+        return msgspec.structs.replace(self, detail=f"{self.detail[:_MAX_DETAIL_CHARS]}…")
+
+
+class Offender(msgspec.Struct, frozen=True, kw_only=True):
+    """The rest of what Erlang's report says of a child, beside its id and pid."""
+
+    child_type: Literal["worker", "supervisor"]
+    start: str
+    """The actor class of a worker, the strategy of a supervisor."""
+    restart_type: str
+    significant: bool
+    shutdown_secs: float | None
+
+    @classmethod
+    def of(cls, spec: ChildSpec | SupervisorSpec) -> Offender:
+        """Return the offender of that specification; never its configuration."""
+        is_worker = isinstance(spec, ChildSpec)
+        return cls(
+            child_type="worker" if is_worker else "supervisor",
+            start=spec.actor if isinstance(spec, ChildSpec) else spec.strategy.value,
+            restart_type=spec.restart.value,
+            significant=spec.significant,
+            shutdown_secs=spec.shutdown_secs,
+        )
+
 
 class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
     """One line of ``reports.jsonl``."""
@@ -36,7 +73,8 @@ class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     report: str
     """Erlang's error contexts ``child_terminated``, ``start_error``, ``shutdown_error``,
-    ``shutdown``; and ``child_started``, ``quarantined``, ``system_restarted``."""
+    ``shutdown``; and ``child_started``, ``quarantined``, ``system_restarted``, ``alarm_raised``,
+    ``alarm_cleared``."""
     supervisor: str
     child: str
     pid: int | None
@@ -44,13 +82,19 @@ class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None
     crash_file: str | None
     restart_in_secs: float | None
+    offender: Offender | None = None
+    """How the child is specified; None when nobody knows."""
+    alarm: Alarm | None = None
+    """For ``alarm_raised`` and ``alarm_cleared``."""
 
 
 def one_line(report: SupervisorReport, *, max_chars: int = 400) -> str:
     """Return the report as one line of text, of which the reason is cut to fit."""
     before = f"Supervisor: {report.supervisor}. Context: {report.report}. Reason: "
     after = f" Offender: id={report.child},pid={report.pid}."
-    reason = " ".join(f"{report.reason}.".split())
+    alarm = report.alarm
+    reason = str(report.reason) if alarm is None else f"{alarm.kind}, {alarm.detail}"
+    reason = " ".join(f"{reason}.".split())
     room = max(0, max_chars - len(before) - len(after))
     if len(reason) > room:
         reason = f"{reason[: max(0, room - 1)]}…"
@@ -74,6 +118,8 @@ class ReportLog:
         reason: Reason | None = None,
         crash_file: str | None = None,
         restart_in_secs: float | None = None,
+        offender: Offender | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
         """Append one line, whole or not at all."""
         line = msgspec.json.encode(
@@ -84,9 +130,11 @@ class ReportLog:
                 child=child,
                 pid=pid,
                 generation=generation,
-                reason=reason,
+                reason=None if reason is None else reason.limited(),
                 crash_file=crash_file,
                 restart_in_secs=restart_in_secs,
+                offender=offender,
+                alarm=alarm,
             )
         )
         with contextlib.suppress(OSError):
@@ -95,6 +143,23 @@ class ReportLog:
                 os.write(fd, line + b"\n")
             finally:
                 os.close(fd)
+
+
+def read_reports(crash_dir: Path, limit: int) -> list[SupervisorReport]:
+    """Return the last reports, the oldest first; lines that nobody can read are left out."""
+    try:
+        with (crash_dir / "reports.jsonl").open("rb") as file:
+            # Not the whole file, which grows for as long as the data folder lives.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit * _MAX_LINE_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    decode = msgspec.json.Decoder(SupervisorReport).decode
+    found: list[SupervisorReport] = []
+    for line in lines[-limit:]:
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(decode(line))
+    return found
 
 
 def reason_of_end(exitcode: int | None, *, crash: Crash | None, verdict: Reason | None) -> Reason:

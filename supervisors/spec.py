@@ -42,12 +42,27 @@ class AutoShutdown(enum.Enum):
     ALL_SIGNIFICANT = "all_significant"
 
 
+class Directive(enum.Enum):
+    """What is done about a crash with an exception of a certain class.
+
+    There is no "resume": a handler that failed may have left a state that nobody has thought of.
+    """
+
+    RESTART = "restart"
+    """As the restart type says: for a class within a wider one that has another directive."""
+    STOP = "stop"
+    """It ends for good, its spec is kept: another start would fail in the same way."""
+    ESCALATE = "escalate"
+    """Its supervisor stops all children and ends with the same exception, about which the
+    directives of that supervisor's own spec decide."""
+
+
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait before a restart.
 
     The first restart is at once. The n-th after it waits
-    ``min(max_secs, initial_secs * 2**n) * (1 + random * jitter)``; after ``reset_secs`` without
-    a restart the count begins again. Formula: Akka's BackoffSupervisor.
+    ``min(max_secs, initial_secs * 2**n) * (1 + random * jitter)``; after ``reset_secs`` of running
+    the count begins again. Formula: Akka's BackoffSupervisor.
     """
 
     initial_secs: float = 0.1
@@ -91,6 +106,17 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     stall_timeout_secs: float = 30.0
     """A message in work for longer than this counts as no progress."""
     inbox_limit: int = 10_000
+    directives: dict[str, Directive] = msgspec.field(default_factory=dict)
+    """By name of an exception's class or of one of its bases; the nearest decides. A crash of no
+    class in here is restarted as ``restart`` says."""
+    max_rss_bytes: int | None = None
+    """With more memory resident than this it is stopped and started again; None: no limit. Looked
+    at with every beat. What programs that it executes use is not in it."""
+    fenced: bool = False
+    """It acts on the outside world, so there are never two processes of it: it has no spare."""
+    spare: bool = False
+    """A second process is kept that has done everything but ``on_start``, and takes the name over
+    when the first is dead: a restart without a fork, for some megabytes."""
     cpu: int | None = None
     """The one processor that its threads run on; None: any. Must be one that this process may use,
     else it is a failed start."""
@@ -116,6 +142,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     """None: as long as its own children need."""
     significant: bool = False
     start_timeout_secs: float = 60.0
+    directives: dict[str, Directive] = msgspec.field(default_factory=dict)
+    """What is done when it ends with the exception that a child has escalated."""
     budget: Budget | None = None
     max_children: int | None = None
     """How many children a simple_one_for_one supervisor may have; None: as many as asked for."""

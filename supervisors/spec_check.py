@@ -15,6 +15,7 @@ from supervisors.spec import (
     AutoShutdown,
     Budget,
     ChildSpec,
+    Directive,
     Restart,
     SpecError,
     Strategy,
@@ -149,8 +150,11 @@ def _check_child(
         mistakes.append(Mistake(child.name, "bad_combination", text))
     if isinstance(child, SupervisorSpec):
         _check_supervisor(child, names, mistakes)
-    else:
-        _check_fields(child, _OF_WORKERS, mistakes)
+        return
+    _check_fields(child, _OF_WORKERS, mistakes)
+    if child.spare is True and (child.fenced is True or child.restart is Restart.TEMPORARY):
+        text = f"spare was true, with fenced {child.fenced} and {child.restart}"
+        mistakes.append(Mistake(child.name, "bad_combination", text))
 
 
 def _check_fields(spec: object, rules: tuple[_Rule, ...], mistakes: list[Mistake]) -> None:
@@ -197,6 +201,13 @@ def _is_import_path(value: Any) -> bool:
     return isinstance(value, str) and all(value.partition(":"))
 
 
+def _are_directives(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(directive, Directive)
+        for name, directive in value.items()
+    )
+
+
 def _is_one_of(kind: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kind)
 
@@ -220,6 +231,7 @@ _OF_ALL = (
     _Rule("significant", "invalid_significant", "true or false", _is_one_of(bool)),
     _Rule("start_timeout_secs", "invalid_start_timeout", "more than 0", _is_positive),
     _Rule("budget", "invalid_budget", "a Budget or None", _or_none(_is_one_of(Budget))),
+    _Rule("directives", "invalid_directives", "class names and Directives", _are_directives),
 )
 _OF_WORKERS = (
     _Rule("actor", "invalid_actor", "package.module:Class", _is_import_path),
@@ -227,5 +239,8 @@ _OF_WORKERS = (
     _Rule("stall_timeout_secs", "invalid_stall_timeout", "more than 0", _is_positive),
     _Rule("cpu", "invalid_cpu", "an integer from 0, or None", _or_none(_is_count)),
     _Rule("realtime", "invalid_realtime", "1 to 99, or None", _or_none(_is_realtime)),
+    _Rule("max_rss_bytes", "invalid_max_rss", "more than 0, or None", _or_none(_is_positive)),
+    _Rule("fenced", "invalid_fenced", "true or false", _is_one_of(bool)),
+    _Rule("spare", "invalid_spare", "true or false", _is_one_of(bool)),
     _Rule("inbox_limit", "invalid_inbox_limit", "an integer from 0", _is_count),
 )

@@ -7,9 +7,28 @@ from typing import Literal
 import msgspec
 
 NodeState = Literal[
-    "starting", "running", "backoff", "quarantined", "stopping", "stopped", "restarting"
+    "starting",
+    "running",
+    "suspended",
+    "backoff",
+    "quarantined",
+    "stopping",
+    "stopped",
+    "restarting",
 ]
-"""``backoff``: waits for its next start. ``restarting``: is being started again."""
+"""``backoff``: waits for its next start. ``restarting``: is being started again. ``suspended``:
+runs, and a person has its messages wait."""
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something is wrong with an actor, and has not stopped being so."""
+
+    kind: str
+    """``backoff``, ``quarantined``, ``suspended``, ``hung``, ``inbox_high``, ``restart_storm``,
+    ``orphan``, or what an actor itself raises (``Actor.raise_alarm``)."""
+    detail: str
+    since_ns: int
+    """UTC"""
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,16 +48,30 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     budget_period_secs: float = 0.0
     budget_spent: int = 0
     """How many of them it has used; one more than ``budget_limit`` quarantined it."""
+    spare_pid: int | None = None
+    """Of the warm spare that would take the name over; None while there is none."""
     uptime_secs: float = 0.0
     """Since it was ready; 0 when it is not."""
+    restart_in_secs: float | None = None
+    """When the backoff under way is over; None while there is none."""
+    cpu_percent: float = 0.0
+    """100 is one whole processor, over about the last half second."""
+    rss_bytes: int = 0
     inbox: int = 0
+    inbox_limit: int = 0
+    """0 for a supervisor, which has no inbox."""
     handled: int = 0
     in_work: str | None = None
-    """The message class in work when the brain last beat."""
+    """The message class in work when its guardian last looked."""
+    in_work_secs: float = 0.0
     stash: int = 0
     dropped: int = 0
+    conflated: int = 0
+    undelivered: int = 0
     last_reason: str | None = None
     """Why it ended last, e.g. ``signal SIGKILL``; None when it never did."""
+    alarms: tuple[Alarm, ...] = ()
+    """Of this node itself, the oldest first."""
     children: tuple[NodeStatus, ...] = ()
 
     def find(self, name: str) -> NodeStatus | None:
@@ -47,6 +80,17 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
             return self
         found = (child.find(name) for child in self.children)
         return next((node for node in found if node is not None), None)
+
+    def parent_of(self, name: str) -> NodeStatus | None:
+        """Return the node whose child has that name, or None."""
+        if any(child.name == name for child in self.children):
+            return self
+        found = (child.parent_of(name) for child in self.children)
+        return next((node for node in found if node is not None), None)
+
+    def all_nodes(self) -> tuple[NodeStatus, ...]:
+        """Return this node and all below it, in start order."""
+        return (self, *(node for child in self.children for node in child.all_nodes()))
 
     def workers(self) -> tuple[NodeStatus, ...]:
         """Return all workers below this node, in start order."""

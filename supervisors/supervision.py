@@ -17,6 +17,7 @@ from typing import NoReturn, assert_never
 from supervisors import decisions as facts
 from supervisors.commands import Answer, Commands
 from supervisors.control import (
+    AlarmTold,
     AnyPacket,
     Command,
     CommandDone,
@@ -26,16 +27,20 @@ from supervisors.control import (
     Ready,
     Stop,
     Stopped,
+    Take,
     Told,
+    Warm,
 )
 from supervisors.family import Family
 from supervisors.guardian import end_crashed
 from supervisors.incarnation import Forker, Incarnation
 from supervisors.launch import Launch
-from supervisors.picture import Ended, child_holding, paint
+from supervisors.names import NameRoll
+from supervisors.nursery import Nursery
+from supervisors.picture import Ended, Picture, child_holding
 from supervisors.policy import State, decide, initial_state
-from supervisors.process import CrashFile, crash_path
-from supervisors.reports import Reason, ReportLog
+from supervisors.process import CrashFile, crash_path, wait_ended
+from supervisors.reports import Offender, Reason, ReportLog
 from supervisors.spec import SupervisorSpec
 from supervisors.spec_check import import_actors
 from supervisors.status import NodeStatus
@@ -45,8 +50,7 @@ TELL_SECS = 0.5
 """How often a supervisor tells its parent how it and its children are, beside every change."""
 
 _BEAT_SECS = 0.25
-_DUMP_SECS = 0.1
-_CLOSED_SECS = 1.0
+_INSTANT_SECS = 0.005
 
 
 class Supervision:
@@ -59,15 +63,24 @@ class Supervision:
         self._own = own
         self._spec = own.spec
         self._port = port
-        self._fork = fork
         self._state = initial_state(own.spec)
-        self._alive: dict[str, Incarnation] = {}
         self._ended: dict[str, Ended] = {}
         self._timers = Timers(time.monotonic, wake_after)
         self._reports = ReportLog(own.settings.crash_dir, own.spec.name)
+        self._nursery = Nursery(
+            own,
+            fork=fork,
+            timers=self._timers,
+            reports=self._reports,
+            phase_of=self.phase_of,
+            # So that an alarm stands while it is still there.
+            on_verdict=lambda: self._tell_parent(news=True),
+        )
+        self._alive = self._nursery.alive
+        self._names = NameRoll(own.settings.runtime, own.spec.name)
         self._commands = Commands(self)
         self._family = Family(self)
-        self._started_at = time.monotonic()
+        self._picture = Picture(own, self._reports)
         # Events of this turn that the policy has not seen yet.
         self._events: deque[facts.Event] = deque()
         self._deciding = False
@@ -91,23 +104,27 @@ class Supervision:
 
     def watched(self) -> list[int]:
         """Return the descriptors that must lead to ``on_readable``."""
-        fds = [self._own.channel.fd]
-        for child in self._alive.values():
-            fds += (child.channel.fd, child.pidfd)
-        return [fd for fd in fds if fd >= 0]
+        return [fd for fd in (self._own.channel.fd, *self._nursery.watched()) if fd >= 0]
 
     def on_readable(self) -> None:
         """Take everything that is readable, then decide once: no death waits behind a fork."""
         readable = self._readable()
         events: list[facts.Event] = []
         for child in list(self._alive.values()):
-            if child.channel.fd in readable or child.pidfd in readable:
+            has_ended = child.pidfd in readable
+            if child.channel.fd in readable or has_ended:
                 events += self._hear(child)
-            if child.pidfd in readable:
+                # A process that ends closes its channel an instant before its pidfd tells.
+                is_lost = child.channel.fd < 0
+                has_ended = has_ended or (is_lost and wait_ended(child.pidfd, _INSTANT_SECS))
+            if has_ended:
                 events.append(self._child_died(child))
+        self._news |= self._nursery.spares.hear(readable)
         if self._own.channel.fd in readable:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
+        # After the decision, because a replacement need not wait for it.
+        self._look_for_orphans()
 
     def on_wake(self) -> None:
         """Do what is due."""
@@ -145,13 +162,9 @@ class Supervision:
 
     def status(self) -> NodeStatus:
         """Return this supervisor and all that is below it, as far as it is known now."""
-        return paint(
-            self._spec,
-            generation=self._own.generation,
-            uptime_secs=time.monotonic() - self._started_at,
-            state=self._state,
-            alive=self._alive,
-            ended=self._ended,
+        self._picture.orphans_counted(self._nursery.orphans.count)
+        return self._picture.draw(
+            self._state, self._alive, self._ended, self._nursery.spares.pid_of
         )
 
     def phase_of(self, name: str) -> facts.Phase | None:
@@ -163,9 +176,16 @@ class Supervision:
         """True between readiness and the end."""
         return self._state.mode is facts.Mode.RUNNING
 
-    def order_restart(self, name: str) -> None:
-        """Stop the child, if it runs, and start it."""
-        self._decide(facts.RestartRequested(name))
+    def order(self, event: facts.RestartRequested | facts.BudgetReset) -> None:
+        """Have the policy decide about what a person wants."""
+        self._decide(event)
+
+    def kill(self, name: str) -> bool:
+        """SIGKILL the child's process, as an accident would; False when there is none."""
+        child = self._alive.get(name)
+        if child is not None:
+            child.kill()
+        return child is not None
 
     def child_with(self, name: str) -> str | None:
         """Return which child is, or contains, the actor of that name."""
@@ -187,11 +207,8 @@ class Supervision:
     def _hear(self, child: Incarnation) -> Iterator[facts.Event]:
         packets = child.channel.receive()
         if packets is None:
-            # A process that ends closes its channel an instant before its pidfd tells; one that
-            # lives on without it can neither be stopped nor report.
             child.channel.close()
-            lost = Reason("hung", "closed its control channel")
-            self._timers.call_after(_CLOSED_SECS, lambda: self._end_by_force(child, lost))
+            self._nursery.watchdog.expect_end(child)
         for packet in packets or ():
             yield from self._child_said(child, packet)
 
@@ -205,10 +222,12 @@ class Supervision:
                     pid=child.pid,
                     generation=child.generation,
                 )
-                self._watch_beats(child)
+                self._nursery.watchdog.expect_beats(child)
                 yield facts.ChildReady(child.spec.name, info)
             case Crash():
                 child.crash = packet
+            case Warm():
+                child.is_warm = True
             case Ignored():
                 child.said_ignored = True
             case Stopped():
@@ -216,28 +235,37 @@ class Supervision:
             case Told(node, news):
                 child.told = node
                 self._news = self._news or news
+            case AlarmTold():
+                self._picture.alarm_told(child.spec.name, packet)
+                self._news = True
             case CommandDone(id=command_id, error=error, result=result):
                 self._commands.answered(command_id, error, result)
-            case Hello() | Stop() | Command():
+            case Hello() | Stop() | Take() | Command():
                 return
             case _:
                 assert_never(packet)
 
     def _child_died(self, child: Incarnation) -> facts.Event:
         name = child.spec.name
-        del self._alive[name]
         reason, clean = child.bury()
+        self._nursery.bury(child)
         self._ended[name] = Ended(
             reason=reason,
             pid=child.pid,
             generation=child.generation,
             crash_file=child.crash_file(),
             crash=child.crash,
+            offender=Offender.of(child.spec),
         )
         self._commands.child_died(name)
+        self._picture.child_died(name)
         if child.said_ignored:
             return facts.ChildIgnored(name)
-        return facts.ChildEnded(name, clean, str(reason))
+        crash = child.crash
+        # What it said last does not count when it had to be killed.
+        is_crash = crash is not None and child.verdict is None
+        exceptions = (crash.exception, *crash.bases) if crash is not None and is_crash else ()
+        return facts.ChildEnded(name, clean, str(reason), exceptions)
 
     def _parent_said(self, packets: list[AnyPacket] | None) -> None:
         if packets is None:
@@ -272,6 +300,8 @@ class Supervision:
             for action in actions:
                 self._carry_out(action)
         self._deciding = False
+        self._names.settle(self._state)
+        self._nursery.settle(self._state)
         if self._news:
             self._tell_parent(news=True)
 
@@ -280,7 +310,7 @@ class Supervision:
             case facts.StartChild(name):
                 self._start(name)
             case facts.StopChild(name, shutdown_secs):
-                self._stop(name, shutdown_secs)
+                self._nursery.stop(name, shutdown_secs)
             case facts.SetTimer(name, token, delay_secs):
                 event = facts.TimerFired(name, token)
                 self._timers.call_after(delay_secs, lambda: self._decide(event))
@@ -298,31 +328,22 @@ class Supervision:
 
     def _start(self, name: str) -> None:
         spec = self._state.by_name[name].spec
-        private = [fd for fd in self.watched() if fd != self._own.channel.fd]
         try:
-            child = Incarnation(spec, self._own.settings, private, self._fork)
+            self._nursery.start(spec)
         except OSError as error:
             reason = Reason("exit", f"not forked: {error}", type(error).__name__)
-            self._ended[spec.name] = Ended(reason=reason)
+            self._ended[spec.name] = Ended(reason=reason, offender=Offender.of(spec))
             self._events.append(facts.ChildEnded(spec.name, clean=False, detail=str(reason)))
-            return
-        self._alive[spec.name] = child
-        self._timers.call_after(spec.start_timeout_secs, lambda: self._check_started(child))
-
-    def _stop(self, name: str, shutdown_secs: float | None) -> None:
-        child = self._alive.get(name)
-        if child is None:
-            return  # it has just died, and the policy is about to hear of it
-        if shutdown_secs == 0:
-            child.kill()
-            return
-        child.channel.send(Stop())
-        if shutdown_secs is not None:
-            reason = Reason("hung", f"did not stop within {shutdown_secs} s")
-            self._timers.call_after(shutdown_secs, lambda: self._end_by_force(child, reason))
 
     def _finish(self, outcome: facts.Outcome, culprit: str | None) -> NoReturn:
+        self._nursery.spares.end_all()
         self._tell_parent(news=True)
+        if outcome is facts.Outcome.ESCALATED:
+            assert culprit is not None
+            crash = self._ended[culprit].crash
+            assert crash is not None
+            self._own.channel.send(crash)
+            os._exit(os.EX_SOFTWARE)
         if outcome is facts.Outcome.START_FAILED:
             assert culprit is not None
             self._own.channel.send(self._ended[culprit].as_start_failure(culprit))
@@ -340,47 +361,21 @@ class Supervision:
             reason=ended.reason,
             crash_file=None if ended.crash_file is None else str(ended.crash_file),
             restart_in_secs=report.restart_in_secs,
+            offender=ended.offender,
         )
 
     # -- timers --
 
-    def _check_started(self, child: Incarnation) -> None:
-        if child.ready_at is None:
-            limit_secs = child.spec.start_timeout_secs
-            reason = Reason("start_timeout", f"not ready after {limit_secs} s")
-            self._end_by_force(child, reason)
-
-    def _watch_beats(self, child: Incarnation) -> None:
-        self._timers.call_after(child.beat_secs, lambda: self._check_beats(child))
-
-    def _check_beats(self, child: Incarnation) -> None:
-        phase = self.phase_of(child.spec.name)
-        # A supervisor that stops for as long as its children need goes on beating meanwhile.
-        beats = phase is facts.Phase.RUNNING or isinstance(child.spec, SupervisorSpec)
-        if not beats or not self._is_current(child):
-            return
-        if child.misses_beats():
-            self._end_by_force(child, child.hang_reason())
-            return
-        self._watch_beats(child)
-
-    def _end_by_force(self, child: Incarnation, reason: Reason) -> None:
-        """Have its stacks written, then kill it, unless it has ended meanwhile."""
-        if not self._is_current(child) or child.verdict is not None:
-            return
-        delay_secs = _DUMP_SECS if child.dump(reason) else 0.0
-        self._timers.call_after(delay_secs, lambda: self._kill(child))
-
-    def _kill(self, child: Incarnation) -> None:
-        if self._is_current(child):
-            child.kill()
-
-    def _is_current(self, child: Incarnation) -> bool:
-        return self._alive.get(child.spec.name) is child
-
     def _beat(self) -> None:
         self._own.slot.beat()
+        self._look_for_orphans()
         self._timers.call_after(_BEAT_SECS, self._beat)
+
+    def _look_for_orphans(self) -> None:
+        before = self._nursery.orphans.count
+        self._nursery.orphans.look()
+        if self._nursery.orphans.count != before:
+            self._tell_parent(news=True)
 
     def _tell(self) -> None:
         self._tell_parent(news=False)

@@ -15,7 +15,7 @@ from supervisors import launch, thespian_engine
 from supervisors.commands import AdminAnswer, AdminRequest
 from supervisors.control import Command
 from supervisors.guardian import end_crashed
-from supervisors.process import default_signals
+from supervisors.process import adopt_orphans, default_signals
 from supervisors.spec import ChildSpec
 from supervisors.supervision import Supervision
 
@@ -32,6 +32,7 @@ class SupervisorActor(Actor):  # type: ignore[misc] # Thespian has no types
         try:
             default_signals()
             launch.hold_name(own.settings, own.spec.name)
+            adopt_orphans()
             signal.signal(signal.SIGCHLD, on_child_died)
             self._supervision = Supervision(
                 own,
@@ -67,7 +68,7 @@ class SupervisorActor(Actor):  # type: ignore[misc] # Thespian has no types
             self.send(sender, AdminAnswer(request.id, node=self._supervision.status()))
             return
         self._supervision.commands.handle(
-            Command(request.id, request.verb, request.name, request.child, request.spec),
+            Command(request.id, request.verb, request.name, request.child, request.argument),
             lambda error, result=None: self.send(
                 sender, AdminAnswer(request.id, error, result=result)
             ),

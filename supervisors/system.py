@@ -1,4 +1,4 @@
-"""A running system, spoken to from another process: status, stop, restart, reset-quarantine.
+"""A running system, spoken to from another process: status, stop, restart, reset-budget.
 
 Requests go to the root supervisor over Thespian, in frames that only those can write who may read
 the runtime folder. Each call blocks for at most some seconds.
@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
+from typing import Any
 
 from thespian.actors import ActorSystemException
 
@@ -24,7 +25,7 @@ __all__ = [
     "RefusedError",
     "ask_root",
     "request_stop",
-    "reset_quarantine",
+    "reset_budget",
     "restart_child",
     "status",
 ]
@@ -64,9 +65,12 @@ def restart_child(runtime: Path, name: str) -> None:
     ask_root(runtime, "restart", name)
 
 
-def reset_quarantine(runtime: Path, name: str) -> None:
-    """Start a quarantined child again. Raises NotRunningError, or RefusedError with the reason."""
-    ask_root(runtime, "reset-quarantine", name)
+def reset_budget(runtime: Path, name: str) -> None:
+    """Give a child its whole budget again, and start it if it is quarantined.
+
+    Raises NotRunningError, or RefusedError with the reason.
+    """
+    ask_root(runtime, "reset-budget", name)
 
 
 def ask_root(
@@ -75,12 +79,12 @@ def ask_root(
     name: str = "",
     *,
     child: str = "",
-    spec: bytes = b"",
+    argument: Any = None,
     timeout_secs: float = _ANSWER_SECS,
 ) -> AdminAnswer:
     """Return the answer to one request. Raises NotRunningError, or RefusedError."""
     address, key = read_address(runtime)
-    request = AdminRequest(secrets.token_hex(8), verb, name, child, spec)
+    request = AdminRequest(secrets.token_hex(8), verb, name, child, argument)
     thespian_engine.install()
     with thespian_frames.key_in_use(key):
         visitor = _visit(address.admin_port)

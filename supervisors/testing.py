@@ -264,7 +264,6 @@ class _HarnessBrain(Brain):
     def __init__(self, recorder: _Recorder, actor_class: type[Actor], **arguments: Any) -> None:
         super().__init__(actor_class, **arguments)
         self._outgoing = recorder
-        self.actor: Actor
 
     @property
     def idle(self) -> bool:
@@ -279,7 +278,3 @@ class _HarnessBrain(Brain):
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
         yield
-
-    def _make_actor(self) -> Actor:
-        self.actor = super()._make_actor()
-        return self.actor

@@ -175,6 +175,7 @@ def fork_actor(actor: Any, class_path: str, cargo: launch.Launch) -> BaseProcess
     """
     manager = actor._myRef  # noqa: SLF001 - Thespian tells nobody else of its children's processes
     before = len(getattr(manager, "_child_procs", []))
+    pipes = process.open_pipes()
     own = launch.loaded()
     launch.load(cargo)
     try:
@@ -183,6 +184,8 @@ def fork_actor(actor: Any, class_path: str, cargo: launch.Launch) -> BaseProcess
         launch.load(own)
     children = getattr(manager, "_child_procs", [])
     if len(children) == before:
+        for fd in process.open_pipes() - pipes:
+            os.close(fd)  # multiprocessing forgets those of a fork that failed
         raise OSError("the process could not be forked")
     child: BaseProcess = children[-1].childProc
     return child

@@ -27,6 +27,8 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.admin": "tests/system/test_admin.py",
+    "krator_actors.audit_commands": "tests/test_audit_commands.py",
     "krator_actors.clock_watch": "tests/actors/test_feed_faults.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
@@ -34,12 +36,21 @@ TESTED_THROUGH = {
     "krator_actors.gap_filler": "tests/actors/test_feed_faults.py",
     "krator_actors.market_books": "tests/actors/test_feed_books.py",
     "krator_actors.market_lines": "tests/actors/test_feed_lines.py",
+    "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
+    "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",
     "krator_actors.run": "tests/system/test_run.py",
     "krator_actors.symbol_watch": "tests/actors/test_feed.py",
     "krator_actors.teller": "tests/actors/test_feed.py",
+    "supervisors.inquiry": "tests/supervisors/test_looking.py",
+    "supervisors.tickers": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.usage": "tests/supervisors/test_looking.py",
     "supervisors.body": "tests/supervisors/test_heart.py",
     "supervisors.brain": "tests/supervisors/lanes/test_brain.py",
+    "supervisors.nursery": "tests/supervisors/test_supervisor.py",
+    "supervisors.orphans": "tests/supervisors/test_orphans.py",
+    "supervisors.spares": "tests/supervisors/test_spares.py",
+    "supervisors.watchdog": "tests/supervisors/test_supervisor.py",
 }
 """Modules that no test imports, because another module or a command stands in front of them."""
 

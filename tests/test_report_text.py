@@ -9,7 +9,6 @@ import pytest
 from krator_actors import report_text, terminal
 from krator_actors.core.report import Report, ReportedFill, ReportedOrder, ReportedPosition, Totals
 from krator_actors.model import OrderSide, OrderStatus, OrderType
-from supervisors.status import NodeStatus
 
 TS_NS = 1_795_362_985_021_799_744
 
@@ -103,36 +102,6 @@ def test_empty_report_is_short(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_price_has_no_trailing_zeros(value: str, text: str) -> None:
     assert report_text.plain(Decimal(value)) == text
-
-
-def test_quarantined_child_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    worker = NodeStatus(
-        name="strategy:X",
-        type="worker",
-        state="quarantined",
-        restarts=6,
-        budget_limit=5,
-        budget_period_secs=60,
-        budget_spent=0,
-    )
-    feed = NodeStatus(
-        name="feed:X",
-        type="worker",
-        state="running",
-        uptime_secs=3_725,
-        budget_limit=5,
-        budget_period_secs=60,
-        budget_spent=2,
-    )
-    root = NodeStatus(name="root", type="supervisor", state="running", children=(worker, feed))
-
-    report_text.print_tree(root)
-
-    text = capsys.readouterr().out
-    assert "used up" in text
-    assert "2 of 5 in 60 s" in text
-    assert "1:02:05" in text
-    assert "krator restart strategy:X" in text
 
 
 def test_table_aligns_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def test_configured_database_is_used_and_none_is_embedded(monkeypatch: pytest.Mo
     found = workers(tree.build(Config(), venue_url="http://127.0.0.1:1"))
 
     assert "storage" not in found
-    assert found["journal"].config.dsn == "postgresql://db/krator"
+    assert found["journal"].config.dsn == "postgresql://db/krator?sslmode=verify-full"
 
 
 def test_quotes_of_a_symbol_go_to_its_own_strategy_only() -> None:
@@ -91,3 +91,19 @@ def test_times_of_day_are_seconds_after_midnight() -> None:
     jobs = workers(tree.build(config, venue_url="http://127.0.0.1:1"))["jobs"].config
 
     assert (jobs.daily_close_secs, jobs.retention_secs) == (60, 86_340)
+
+
+def test_every_actor_has_the_configured_memory_limit() -> None:
+    config = Config.model_validate({"supervision": {"max_rss_bytes": 5_000_000}})
+
+    found = workers(tree.build(config, venue_url="http://127.0.0.1:1"))
+
+    assert {spec.max_rss_bytes for spec in found.values()} == {5_000_000}
+
+
+def test_whoever_acts_on_the_outside_world_is_fenced() -> None:
+    found = workers(tree.build(Config(), venue_url="http://127.0.0.1:1"))
+
+    fenced = {name for name, spec in found.items() if spec.fenced}
+
+    assert fenced == {"storage", "journal", "order:SIM", "redis"}

@@ -67,6 +67,8 @@ class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
         "shutdown",
         "quarantined",
         "system_restarted",
+        "alarm_raised",
+        "alarm_cleared",
     ]
     supervisor: str | None = None
     child: str | None = None

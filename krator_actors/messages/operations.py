@@ -32,12 +32,25 @@ class JournalStatus(Message, frozen=True, kw_only=True):
 
     connected: bool
     """False while PostgreSQL does not answer: logs grow, nothing is lost"""
+    breaker: str
+    """of the connection: ``closed``, ``open`` between two tries, ``half_open`` during one"""
     seq: int
     """the last committed global sequence number that is known; 0 before the first"""
     lag_records: int
     """logged and not yet committed; estimated from bytes beyond one batch"""
     watermarks: dict[str, int]
     """writer to its last committed record number"""
+
+
+class SystemStarted(Message, frozen=True, kw_only=True):
+    """What the journal writes in its own log each time that it starts."""
+
+    configuration: str
+    """all that is in force, as JSON; secrets are named in it by environment variable only"""
+    configuration_sha256: str
+    generation: int
+    """the journal's own; 1 is a new data folder's first start"""
+    ts_event: int
 
 
 class PublisherStatusRequest(Message, frozen=True, kw_only=True):
@@ -49,6 +62,8 @@ class PublisherStatus(Message, frozen=True, kw_only=True):
 
     connected: bool
     """False while Redis does not answer, or is full"""
+    breaker: str
+    """of the connection: ``closed``, ``open`` between two tries, ``half_open`` during one"""
     waiting: int
     """events that are read and not in the stream yet"""
     published: int

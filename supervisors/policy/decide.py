@@ -8,6 +8,7 @@ from supervisors.decisions import (
     Action,
     Answer,
     Boot,
+    BudgetReset,
     ChildEnded,
     ChildIgnored,
     ChildReady,
@@ -47,7 +48,7 @@ def decide(state: State, event: Event, now: float, dice: float) -> tuple[State, 
         event, *rest = turn.deferred
         turn.deferred = tuple(rest)
         if isinstance(event, ChildEnded):
-            restarts.ended(turn, turn.children[event.name], clean=event.clean)
+            restarts.ended(turn, turn.children[event.name], event)
         else:
             _handle(turn, event)
     return turn.state(), tuple(turn.actions)
@@ -69,7 +70,11 @@ def _handle(turn: Turn, event: Event) -> None:
             end(turn, Outcome.STOPPED, None)
         case TimerFired(name, token):
             _timer_fired(turn, name, token)
-        case RestartRequested(name):
+        case BudgetReset(name) if not _is_quarantined(turn, name):
+            child = turn.child(name)
+            if child is not None:
+                turn.change(child, spent=(), backoffs=0)
+        case RestartRequested(name) | BudgetReset(name):
             if turn.mode in {Mode.ENDING, Mode.ENDED}:
                 return
             if turn.plan is not None:
@@ -92,6 +97,11 @@ def _handle(turn: Turn, event: Event) -> None:
             assert_never(event)
 
 
+def _is_quarantined(turn: Turn, name: str) -> bool:
+    child = turn.child(name)
+    return child is not None and child.phase is Phase.QUARANTINED
+
+
 def _child_ignored(turn: Turn, name: str) -> None:
     child = turn.child(name)
     if child is None:
@@ -111,7 +121,7 @@ def _child_ended(turn: Turn, event: ChildEnded) -> None:
             stopped(turn, child, clean=event.clean)
             advance(turn)
         case Phase.STARTING:
-            restarts.start_failed(turn, child, event.detail)
+            restarts.start_failed(turn, child, event)
         case Phase.RUNNING if turn.mode is Mode.ENDING or _is_to_stop(turn, event.name):
             stopped(turn, child, clean=event.clean)
             advance(turn)
@@ -119,7 +129,7 @@ def _child_ended(turn: Turn, event: ChildEnded) -> None:
             turn.change(child, phase=Phase.ENDED)
             turn.defer(event)
         case Phase.RUNNING:
-            restarts.ended(turn, child, clean=event.clean)
+            restarts.ended(turn, child, event)
         case Phase.WAITING | Phase.ENDED | Phase.BACKOFF | Phase.STOPPED | Phase.QUARANTINED:
             return
         case _:

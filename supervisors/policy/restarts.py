@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from supervisors.decisions import Mode, Outcome, Phase, ReportKind, RequestError
+from supervisors.decisions import ChildEnded, Mode, Outcome, Phase, ReportKind, RequestError
 from supervisors.policy.backoff import backoff_delay_secs, since
 from supervisors.policy.plans import advance, carry_out, end
 from supervisors.policy.queries import Presence, presence
@@ -16,6 +16,7 @@ from supervisors.spec import (
     AutoShutdown,
     Budget,
     ChildSpec,
+    Directive,
     Restart,
     Strategy,
     SupervisorSpec,
@@ -24,7 +25,7 @@ from supervisors.spec import (
 
 def ready(turn: Turn, child: Child, info: object) -> None:
     """Take note that a child has started."""
-    child = turn.answer(turn.change(child, phase=Phase.RUNNING), info=info)
+    child = turn.answer(turn.change(child, phase=Phase.RUNNING, ready_at=turn.now), info=info)
     if child.is_new and child.restart is Restart.TEMPORARY:
         # Nobody will start it again, and its configuration may be large.
         child = turn.change(child, spec=_without_config(child.spec), is_startable=False)
@@ -40,13 +41,13 @@ def ignored(turn: Turn, child: Child) -> None:
     advance(turn)
 
 
-def start_failed(turn: Turn, child: Child, detail: str) -> None:
+def start_failed(turn: Turn, child: Child, event: ChildEnded) -> None:
     """Decide about a child that ended before it was ready."""
     if turn.mode is Mode.ENDING:
         turn.rest(child)
         advance(turn)
     elif child.waiters:
-        child = turn.answer(child, RequestError.START_FAILED, detail)
+        child = turn.answer(child, RequestError.START_FAILED, event.detail)
         if child.is_new:
             turn.forget(child)
         else:
@@ -58,12 +59,19 @@ def start_failed(turn: Turn, child: Child, detail: str) -> None:
         turn.rest(child)
         end(turn, Outcome.START_FAILED, child.name)
     else:
-        _restart_failed(turn, child)
+        _restart_failed(turn, child, event)
 
 
-def ended(turn: Turn, child: Child, *, clean: bool) -> None:
+def ended(turn: Turn, child: Child, event: ChildEnded) -> None:
     """Decide about a child that ran and ended by itself."""
-    if child.restart is Restart.PERMANENT or (child.restart is Restart.TRANSIENT and not clean):
+    clean = event.clean
+    directive = _directive(child, event)
+    if directive is Directive.ESCALATE:
+        _escalate(turn, child, ReportKind.CHILD_TERMINATED)
+        return
+    if directive is Directive.RESTART and (
+        child.restart is Restart.PERMANENT or (child.restart is Restart.TRANSIENT and not clean)
+    ):
         _restart(turn, child)
         return
     if not clean:
@@ -92,11 +100,16 @@ def _restart(turn: Turn, child: Child) -> None:
         _give_up(turn, child)
 
 
-def _restart_failed(turn: Turn, child: Child) -> None:
+def _restart_failed(turn: Turn, child: Child, event: ChildEnded) -> None:
     """Ask for it again later, never in a loop: "stop" must be heard in between."""
-    if child.restart is Restart.TEMPORARY:  # a person had it restarted
+    directive = _directive(child, event)
+    if directive is Directive.ESCALATE:
+        _escalate(turn, child, ReportKind.START_ERROR)
+        return
+    # A temporary child comes here when a person had it restarted.
+    if directive is Directive.STOP or child.restart is Restart.TEMPORARY:
         turn.report(ReportKind.START_ERROR, child)
-        turn.forget(child)
+        turn.rest(child)
         turn.step_done(child.name)
         advance(turn)
         return
@@ -118,12 +131,14 @@ def _spend(turn: Turn, child: Child, budget: Budget, kind: ReportKind) -> None:
         turn.step_done(child.name)
         advance(turn)
         return
-    is_quiet = turn.now - child.restarted_at >= budget.backoff.reset_secs
+    # A start that fails is never quiet, however long it took to fail.
+    is_quiet = (
+        kind is ReportKind.CHILD_TERMINATED
+        and turn.now - child.ready_at >= budget.backoff.reset_secs
+    )
     backoffs = 0 if is_quiet else child.backoffs
     delay_secs = backoff_delay_secs(budget, backoffs, turn.dice)
-    child = turn.change(
-        child, spent=spent, backoffs=backoffs + 1, restarted_at=turn.now + delay_secs
-    )
+    child = turn.change(child, spent=spent, backoffs=backoffs + 1)
     turn.report(kind, child, delay_secs)
     if delay_secs == 0.0 and kind is ReportKind.CHILD_TERMINATED:
         _begin_restart(turn, child)
@@ -167,6 +182,19 @@ def _give_up(turn: Turn, child: Child) -> None:
     turn.rest(child)
     turn.report(ReportKind.SHUTDOWN, child)
     end(turn, Outcome.GAVE_UP, child.name)
+
+
+def _directive(child: Child, event: ChildEnded) -> Directive:
+    directives = child.spec.directives
+    found = (directives[name] for name in event.exceptions if name in directives)
+    return next(found, Directive.RESTART)
+
+
+def _escalate(turn: Turn, child: Child, kind: ReportKind) -> None:
+    turn.report(kind, child)
+    turn.rest(child)
+    turn.report(ReportKind.SHUTDOWN, child)
+    end(turn, Outcome.ESCALATED, child.name)
 
 
 def _shuts_down(turn: Turn) -> bool:

@@ -32,8 +32,11 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     spent: tuple[float, ...] = ()
     """When it used its budget, oldest first; never longer than the budget is large."""
     backoffs: int = 0
-    """Restarts since the last quiet ``reset_secs``."""
-    restarted_at: float = -math.inf
+    """Restarts since it last ran for ``reset_secs``."""
+    ready_at: float = -math.inf
+    """When it last became ready."""
+    starts_at: float | None = None
+    """When the backoff under way is over; None while there is none."""
     timer: int = 0
     """The token of the backoff timer under way; another token is outdated."""
     waiters: tuple[str, ...] = ()

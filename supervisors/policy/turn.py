@@ -79,7 +79,13 @@ class Turn:
 
     def start(self, child: Child) -> None:
         """Order its start."""
-        self.change(child, phase=Phase.STARTING, starts=child.starts + 1, start_again=False)
+        self.change(
+            child,
+            phase=Phase.STARTING,
+            starts=child.starts + 1,
+            start_again=False,
+            starts_at=None,
+        )
         self.actions.append(StartChild(child.name))
 
     def stop(self, child: Child) -> None:
@@ -90,7 +96,8 @@ class Turn:
     def back_off(self, child: Child, delay_secs: float) -> None:
         """Have it started again after the delay, by a timer, so that others are heard before."""
         self._tokens += 1
-        self.change(child, phase=Phase.BACKOFF, timer=self._tokens)
+        starts_at = self.now + delay_secs
+        self.change(child, phase=Phase.BACKOFF, timer=self._tokens, starts_at=starts_at)
         self.actions.append(SetTimer(child.name, self._tokens, delay_secs))
 
     def rest(self, child: Child) -> None:
@@ -98,7 +105,7 @@ class Turn:
         if child.restart is Restart.TEMPORARY or self.is_simple:
             self.forget(child)
         else:
-            self.change(child, phase=Phase.STOPPED, is_new=False, start_again=False)
+            self.change(child, phase=Phase.STOPPED, is_new=False, start_again=False, starts_at=None)
 
     def forget(self, child: Child) -> None:
         """Forget its spec."""
@@ -106,7 +113,7 @@ class Turn:
 
     def forgive(self, child: Child) -> Child:
         """Forget how often it was restarted: a person has looked after it."""
-        return self.change(child, spent=(), backoffs=0, restarted_at=-float("inf"))
+        return self.change(child, spent=(), backoffs=0)
 
     def report(self, kind: ReportKind, child: Child, restart_in_secs: float | None = None) -> None:
         """Order a report."""

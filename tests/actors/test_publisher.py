@@ -233,7 +233,9 @@ async def test_full_redis_is_told_once_and_caught_up_when_there_is_room(
         await reader.config_set("maxmemory", "1")
         append(log, 5)
         full = await until(harness, outages=1, waiting=5)
-        await harness.eventually(lambda: harness.actor._backoff_secs > 1, timeout_secs=30)
+        await harness.eventually(
+            lambda: harness.actor._breaker.snapshot().opened > 4, timeout_secs=30
+        )
         assert (await status(harness)).outages == 1
         await reader.config_set("maxmemory", "0")
 

@@ -36,10 +36,18 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     indicator_values: int = 10_000
     forks: int = 100
     restarts: int = 100
+    breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
-    recovery_events: int = 100_000
+    recovery_events: int = 1_000_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    journal_events: int = 100_000
+    """records that wait in a log when the journal starts"""
+    journal_secs: float = 10.0
+    journal_bulk_rows: int = 100_000
+    open_orders: int = 1_000
+    """placed one after the other, then all of them reconciled"""
+    reconciliations: int = 5
     decodes: int = 20_000
     """of each kind of frame of each venue"""
 
@@ -56,8 +64,13 @@ QUICK = Counts(
     bare_flood_secs=4.0,
     forks=30,
     restarts=30,
+    breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
+    journal_events=30_000,
+    journal_secs=4.0,
+    journal_bulk_rows=50_000,
+    reconciliations=3,
     decodes=5_000,
 )
 TINY = Counts(
@@ -75,8 +88,14 @@ TINY = Counts(
     indicator_values=1_000,
     forks=3,
     restarts=3,
+    breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
+    journal_events=200,
+    journal_secs=0.3,
+    journal_bulk_rows=50,
+    open_orders=10,
+    reconciliations=1,
     decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}

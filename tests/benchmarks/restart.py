@@ -8,9 +8,11 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from supervisors.breaker import BreakerSettings, CircuitBreaker
 from supervisors.client import Client
 from supervisors.messages import ActorError
 from tests.benchmarks.echo import Me, WhoAreYou
@@ -27,7 +29,13 @@ def run(counts: Counts) -> dict[str, Any]:
     with short_folder() as folder, players(folder, None):
         restarts_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.restarts))
     p50, p99 = p50_p99(restarts_ns, 1e6)
+    with short_folder() as folder, players(folder, None, spare=True):
+        spares_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.restarts))
+    spare_p50, spare_p99 = p50_p99(spares_ns, 1e6)
     return {
+        "spare_p50_ms": spare_p50,
+        "spare_p99_ms": spare_p99,
+        "breaker_call_us": asyncio.run(_breaker_call_us(counts.breaker_calls)),
         "restart_p50_ms": p50,
         "restart_p99_ms": p99,
         "bare_fork_p50_ms": percentile(forks_ns, 0.5) / 1e6,
@@ -58,6 +66,23 @@ async def _next(client: Client, before: Me) -> Me:
             continue  # it died with the question
         if me.generation > before.generation:
             return me
+
+
+async def _breaker_call_us(count: int) -> float:
+    """What a closed breaker costs a call that does nothing, over the same call without it."""
+    breaker = CircuitBreaker("bench", BreakerSettings())
+
+    async def nothing() -> None:
+        return
+
+    async def each_ns(call: Callable[[], Awaitable[None]]) -> float:
+        began_ns = time.perf_counter_ns()
+        for _ in range(count):
+            await call()
+        return (time.perf_counter_ns() - began_ns) / count
+
+    bare_ns = await each_ns(nothing)
+    return (await each_ns(lambda: breaker.call(nothing)) - bare_ns) / 1e3
 
 
 def _fork() -> int:

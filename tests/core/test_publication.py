@@ -133,13 +133,20 @@ def test_price_that_no_quote_has_given_is_not_told() -> None:
 
 def test_publisher_tells_of_itself() -> None:
     status = PublisherStatus(
-        connected=True, waiting=1, published=2, left_out=3, outages=4, reason=""
+        connected=True,
+        breaker="closed",
+        waiting=1,
+        published=2,
+        left_out=3,
+        outages=4,
+        reason="",
     )
 
     state = msgspec.json.decode(publisher_state(status, 5))
 
     assert state == {
         "connected": True,
+        "breaker": "closed",
         "waiting": 1,
         "published": 2,
         "left_out": 3,

@@ -6,7 +6,7 @@ from typing import Any
 
 from supervisors.commands import Answer, Commands
 from supervisors.control import Command
-from supervisors.decisions import Phase
+from supervisors.decisions import BudgetReset, Phase, RestartRequested
 
 
 class FakeSupervision:
@@ -17,7 +17,7 @@ class FakeSupervision:
         self.phases: dict[str, Phase] = {"a": Phase.RUNNING, "inner": Phase.RUNNING}
         self.running = True
         self.below_takes = True
-        self.restarted: list[str] = []
+        self.orders: list[RestartRequested | BudgetReset] = []
         self.forwarded: list[str] = []
 
     def phase_of(self, name: str) -> Phase | None:
@@ -26,8 +26,11 @@ class FakeSupervision:
     def is_running(self) -> bool:
         return self.running
 
-    def order_restart(self, name: str) -> None:
-        self.restarted.append(name)
+    def order(self, event: RestartRequested | BudgetReset) -> None:
+        self.orders.append(event)
+
+    def kill(self, name: str) -> bool:
+        return self.phases.get(name) is Phase.RUNNING
 
     def serve(self, command: Command, answer: Answer) -> None:
         self.served.append(command.verb)
@@ -61,15 +64,15 @@ def test_own_child_is_restarted() -> None:
     desk = Desk()
 
     assert desk.ask("restart", "a") == [None]
-    assert desk.supervision.restarted == ["a"]
+    assert desk.supervision.orders == [RestartRequested("a")]
 
 
 def test_quarantine_of_own_child_is_lifted() -> None:
     desk = Desk()
     desk.supervision.phases["a"] = Phase.QUARANTINED
 
-    assert desk.ask("reset-quarantine", "a") == [None]
-    assert desk.supervision.restarted == ["a"]
+    assert desk.ask("reset-budget", "a") == [None]
+    assert desk.supervision.orders == [BudgetReset("a")]
 
 
 def test_command_that_cannot_be_done_is_answered_with_why() -> None:
@@ -77,7 +80,8 @@ def test_command_that_cannot_be_done_is_answered_with_why() -> None:
 
     desk.ask("restart", "nobody")
     desk.ask("restart", "gone")
-    desk.ask("reset-quarantine", "a")
+    desk.supervision.phases["a"] = Phase.BACKOFF
+    desk.ask("kill", "a")
     desk.ask("dance", "a")
     desk.supervision.running = False
     desk.ask("restart", "a")
@@ -85,11 +89,11 @@ def test_command_that_cannot_be_done_is_answered_with_why() -> None:
     assert desk.answers == [
         "there is no actor named nobody",
         "gone was temporary, and has ended",
-        "a is not quarantined but running",
+        "a is not running",
         "unknown command dance",
         "the supervisor of a is starting or stopping",
     ]
-    assert desk.supervision.restarted == []
+    assert desk.supervision.orders == []
 
 
 def test_command_for_a_descendant_is_passed_on_and_its_answer_comes_back_once() -> None:
@@ -143,3 +147,21 @@ def test_supervisor_that_does_not_run_cannot_be_asked() -> None:
     desk.supervision.below_takes = False
 
     assert desk.ask("count_children", "inner") == ["inner is not running"]
+
+
+def test_own_child_is_killed() -> None:
+    assert Desk().ask("kill", "a") == [None]
+
+
+def test_look_at_a_worker_is_passed_on_to_itself() -> None:
+    desk = Desk()
+
+    desk.ask("state", "a")
+    desk.commands.answered("1", None, "seen")
+
+    assert desk.supervision.forwarded == ["state a to a"]
+    assert desk.results == ["seen"]
+
+
+def test_supervisor_has_no_messages_to_look_at() -> None:
+    assert Desk().ask("suspend", "root") == ["root is a supervisor: it handles no messages"]

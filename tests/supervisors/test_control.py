@@ -69,7 +69,19 @@ def test_huge_traceback_fits_a_packet(channels: tuple[Channel, Channel]) -> None
 
 def test_parent_sees_beats_and_statistics_of_a_forked_child() -> None:
     slot = Slot()
-    statistics = Statistics(3, 40, 5, 6, 1.5, "SubmitOrder")
+    statistics = Statistics(
+        inbox=3,
+        handled=40,
+        stash=5,
+        dropped=6,
+        conflated=7,
+        undelivered=8,
+        is_suspended=True,
+        rss_bytes=2**40,
+        cpu_percent=99.5,
+        in_work_secs=1.5,
+        in_work="SubmitOrder",
+    )
 
     child = os.fork()
     if child == 0:

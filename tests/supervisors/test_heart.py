@@ -19,7 +19,7 @@ from trial_house import House, supervisor, worker
 
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart
-from supervisors.process import executed_processes, forked_processes
+from supervisors.process import executed_processes, forked_processes, process_state
 from supervisors.spec import Backoff, Budget, ChildSpec, SpecError
 from supervisors.status import HeartGaveUpError, StartError
 
@@ -92,6 +92,57 @@ def test_stopped_admin_or_root_is_found_and_the_system_rebuilt(
 
     [report] = system.reports("child_terminated", who)
     assert report["reason"]["kind"] in {"hung", "not_progressing"}
+
+
+def test_heart_makes_no_progress_while_the_root_hangs_or_the_system_is_rebuilt(
+    house: HouseBuilder,
+) -> None:
+    system = house(TREE).start()
+    system.eventually(lambda: system.heart.is_progressing)
+    seen: list[bool] = []
+
+    os.kill(system.pid("root"), signal.SIGSTOP)
+    system.eventually(lambda: not seen.append(system.heart.is_progressing) and not all(seen))
+    system.eventually(lambda: system.reports("system_restarted") != [])
+
+    system.eventually(lambda: system.heart.is_progressing)
+    assert system.ask("b").generation == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("who", ["admin", "root"])
+def test_ground_is_cleared_before_the_system_is_rebuilt(
+    house: HouseBuilder, who: str, number: signal.Signals
+) -> None:
+    system = house(TREE).start()
+    before = system.processes()
+    old_key = (system.runtime / "key").read_bytes()
+
+    os.kill(admin_pid(system) if who == "admin" else system.pid("root"), number)
+    system.eventually_runs("b", 2)
+
+    assert before.isdisjoint(system.processes())
+    # Whose parent is gone is buried by the first process of the machine, when that gets to it.
+    assert {process_state(pid) for pid in before} <= {"", "Z"}
+    assert (system.runtime / "key").read_bytes() != old_key
+    assert {system.ask(name).generation for name in ("a", "b")} == {2}
+
+
+def test_rebuild_without_a_writable_folder_is_tried_again(
+    house: HouseBuilder, short_dir: Path
+) -> None:
+    system = house(supervisor("root", worker("a"))).start()
+    generations = short_dir / "state" / "generations"
+    kept = generations.rename(short_dir / "kept")
+    generations.write_text("in the way")
+
+    system.kill("root")
+    system.eventually(lambda: len(system.reports("start_error", "admin")) >= 2)
+    generations.unlink()
+    kept.rename(generations)
+
+    system.eventually(lambda: len(system.reports("system_restarted")) == 1)
+    assert system.ask("a").generation == 2
 
 
 def test_killed_logger_is_replaced_and_the_admin_lives(house: HouseBuilder) -> None:
@@ -255,6 +306,47 @@ def test_heart_after_a_killed_one_starts_on_the_same_folder(
     system = house(TREE).start()
 
     assert system.ask("a").generation == 2
+
+
+def test_orphan_of_an_earlier_run_is_ended_and_raises_an_alarm(
+    house: HouseBuilder, short_dir: Path
+) -> None:
+    runtime = (short_dir / "run").resolve()
+    orphan = subprocess.Popen(
+        ["/bin/sleep", "600"], env={"KRATOR_RUNTIME": str(runtime)}, start_new_session=True
+    )
+    try:
+        system = house(TREE).start()
+
+        assert orphan.wait(10) == -signal.SIGTERM
+    finally:
+        orphan.kill()
+        orphan.wait()
+    [raised], [cleared] = (
+        system.reports(f"alarm_{word}", "heart") for word in ("raised", "cleared")
+    )
+    assert str(orphan.pid) in raised["alarm"]["detail"]
+    assert cleared["alarm"] == raised["alarm"]
+
+
+def test_whoever_waits_for_a_start_and_a_stop_is_told_that_it_goes_on(short_dir: Path) -> None:
+    calls: list[str] = []
+    phase = "start"
+    heart = Heart(
+        TREE,
+        runtime=short_dir / "run",
+        state_dir=short_dir / "state",
+        crash_dir=short_dir / "crash",
+        budget=Budget(),
+        waiting=lambda: calls.append(phase),
+    )
+    try:
+        heart.start()
+        phase = "stop"
+    finally:
+        heart.stop()
+
+    assert {"start", "stop"} == set(calls)
 
 
 def comm(pid: int) -> str:

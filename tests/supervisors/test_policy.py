@@ -12,6 +12,7 @@ from supervisors.decisions import (
     Action,
     AllReady,
     Boot,
+    BudgetReset,
     ChildEnded,
     ChildReady,
     Event,
@@ -316,6 +317,31 @@ def test_restart_by_a_person_forgives_the_budget() -> None:
 
     driver.tell(ChildReady("a"))
     assert next_delay(driver) == 0.0
+
+
+def test_reset_of_a_budget_forgives_restarts_and_backoff_and_restarts_nothing() -> None:
+    driver = Driver(child("a", budget=Budget(max_restarts=2))).up()
+    for _ in range(2):
+        next_delay(driver)
+        driver.tell(ChildReady("a"))
+
+    driver.tell(BudgetReset("a"))
+    assert driver.actions == ()
+
+    assert next_delay(driver) == 0.0
+
+
+def test_reset_of_a_budget_starts_a_quarantined_child() -> None:
+    driver = Driver(child("a", budget=Budget(max_restarts=0))).up().crash("a")
+    assert driver.phase("a").value == "quarantined"
+
+    driver.tell(BudgetReset("a"))
+
+    assert driver.actions == (StartChild("a"),)
+
+
+def test_reset_of_the_budget_of_an_unknown_child_changes_nothing() -> None:
+    assert Driver(child("a")).up().tell(BudgetReset("b")).actions == ()
 
 
 @given(

@@ -49,6 +49,8 @@ def test_report_is_one_json_line_with_all_keys(tmp_path: Path) -> None:
         "reason",
         "crash_file",
         "restart_in_secs",
+        "offender",
+        "alarm",
     }
     assert second["reason"] == {"kind": "hung", "detail": "no progress", "exception": None}
 

@@ -85,16 +85,21 @@ def test_quarantine_is_lifted_by_a_person(house: HouseBuilder, short_dir: Path) 
     there.eventually(lambda: there.node("b").state == "quarantined")
     broken.unlink()
 
-    system.reset_quarantine(there.runtime, "b")
+    system.reset_budget(there.runtime, "b")
 
     there.eventually(lambda: there.node("b").state == "running")
 
 
-def test_quarantine_of_a_running_child_cannot_be_lifted(house: HouseBuilder) -> None:
-    there = house(TREE).start()
+def test_budget_of_a_running_child_is_whole_again(house: HouseBuilder) -> None:
+    there = house(supervisor("root", worker("a", budget=Budget(max_restarts=2)))).start()
+    there.kill("a")
+    there.eventually_runs("a", 2)
+    assert there.node("a").budget_spent == 1
 
-    with pytest.raises(RefusedError, match="b is not quarantined but running"):
-        system.reset_quarantine(there.runtime, "b")
+    system.reset_budget(there.runtime, "a")
+
+    there.eventually(lambda: there.node("a").budget_spent == 0)
+    assert there.node("a").generation == 2
 
 
 def test_nothing_runs_on_an_empty_folder(short_dir: Path) -> None:

@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from supervisors import launch
 from supervisors.actor import Actor, NotNeededError
 from supervisors.control import Stopped
-from supervisors.messages import Message
+from supervisors.messages import Message, Terminated
 
 
 class Do(Message):
@@ -32,7 +33,7 @@ class TrialError(Exception):
 class Trial(Actor):
     """``config`` maps "start" and "stop" to what to do then, and "diary" to a file of notes."""
 
-    inbox = Do
+    inbox = Do | Terminated
 
     async def on_start(self) -> None:
         self.ready_info = (self.config or {}).get("info")
@@ -40,6 +41,9 @@ class Trial(Actor):
         self._note("start")
 
     async def receive(self, message: Message, _sender: str) -> Message | None:
+        if isinstance(message, Terminated):
+            self._note(f"terminated {message.name} for")
+            return None
         assert isinstance(message, Do)
         await self._do(message.what)
         return Done(generation=self.generation)
@@ -47,6 +51,9 @@ class Trial(Actor):
     async def on_stop(self) -> None:
         await self._do(self._option("stop"))
         self._note("stop")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        return {"generation": self.generation, "password": "abc"}
 
     def _option(self, name: str) -> str:
         options: dict[str, Any] = self.config or {}
@@ -64,12 +71,18 @@ class Trial(Actor):
                 return
             case ["not-needed"]:
                 raise NotNeededError
+            case ["raise-alarm", kind]:
+                self.raise_alarm(kind, "as told")
+            case ["clear-alarm", kind]:
+                self.clear_alarm(kind)
             case ["end-cleanly"]:
                 self._note("stop")
                 launch.loaded().channel.send(Stopped())
                 os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
+            case ["raise-lookup"]:
+                raise KeyError("as told")
             case ["raise-after-first"] if self.generation > 1:
                 raise TrialError("not again")
             case ["raise-while", path] if Path(path).exists():
@@ -95,7 +108,28 @@ class Trial(Actor):
                     print("x" * 100)
             case ["close-channel"]:
                 os.close(launch.loaded().channel.fd)
+            case ["watch", name]:
+                self.watch(name)
+            case ["grow", mega_bytes]:
+                self.ballast = bytearray(os.urandom(1024)) * (int(mega_bytes) * 1024)
+            case ["escape", how]:
+                escape(how)
             case ["execute"]:
                 subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
             case ["kill-self", name]:
                 os.kill(os.getpid(), getattr(signal, name))
+
+
+def escape(how: str) -> None:
+    """Leave a grandchild behind that has a session of its own and no parent."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    if how == "execute":
+        os.execv("/bin/sleep", ["/bin/sleep", "600"])
+    while True:
+        time.sleep(600)
