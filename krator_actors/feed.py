@@ -16,11 +16,12 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.rest import RestClient
-from krator_actors.adapters.venues import MARKET_VENUES, MarketVenue
+from krator_actors.adapters.venues import MARKET_VENUES, addresses
 from krator_actors.clock_watch import ClockWatch
-from krator_actors.config import ConfigError, VenueConfig
+from krator_actors.config import VenueConfig
 from krator_actors.core.market_watch import LIVE
 from krator_actors.gap_filler import GapFiller
+from krator_actors.lockstep import Lockstep
 from krator_actors.market_books import MarketBooks
 from krator_actors.market_line import LineListener, LineSpec, MarketLine
 from krator_actors.market_lines import MarketLines
@@ -83,6 +84,8 @@ class FeedConfig:
     symbols: tuple[str, ...]
     routes: Mapping[str, tuple[str, ...]]
     """symbol to the names of the strategy actors that trade it"""
+    lockstep: bool = False
+    """the venue is a replay that waits for each frame to be handled"""
 
 
 class FeedActor(Actor):
@@ -114,6 +117,9 @@ class FeedActor(Actor):
         self.start_task(self._keep_watch(), name="watch")
         self.start_task(self._keep_instruments(), name="instruments")
         self.start_task(self._clock.keep_measuring(), name="clock")
+        if self.config.lockstep:
+            stepping = self._lockstep.keep_stepping(lambda: self._lines.live > 0)
+            self.start_task(stepping, name="lockstep")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Answer a question; whoever asks one has just started, and is told what is fresh."""
@@ -139,7 +145,7 @@ class FeedActor(Actor):
 
     def _connect(self) -> None:
         venue, symbols = self.config.venue, self.config.symbols
-        streams_url, rest_url = _addresses(self._venue, self.config.url)
+        streams_url, rest_url = addresses(self._venue, self.config.url)
         channels = [Channel.TRADES, Channel.QUOTES]
         codec = self._venue.codec(symbols)
         if venue.books and codec.book_rule is not None:
@@ -151,25 +157,23 @@ class FeedActor(Actor):
             symbols=symbols,
             streams=frozenset(Stream(symbol, kind) for symbol in symbols for kind in channels),
         )
+        requests = self._venue.requests(symbols)
+        keys = (os.environ.get(name, "") for name in (venue.api_key_env, venue.api_secret_env))
+        rest = RestClient(
+            rest_url, timeout_secs=venue.request_timeout_secs, headers=requests.headers(*keys)
+        )
+        self._reader = MarketReader(rest, requests, symbols=symbols, component=self.name)
+        routed = {name for names in self.config.routes.values() for name in names}
+        strategies = sorted(name for name in routed if name.startswith("strategy:"))
+        self._lockstep = Lockstep(rest, strategies, self._ask_within)
         listener = LineListener(
             on_open=self._on_open,
             on_live=self._on_live,
             on_event=self._on_event,
             on_lost=self._on_lost,
+            on_handled=self._lockstep.on_frame if self.config.lockstep else None,
         )
         self._lines = MarketLines(spec, listener, count=venue.connections, start=self.start_task)
-        requests = self._venue.requests(symbols)
-        keys = (os.environ.get(name, "") for name in (venue.api_key_env, venue.api_secret_env))
-        self._reader = MarketReader(
-            RestClient(
-                rest_url,
-                timeout_secs=venue.request_timeout_secs,
-                headers=requests.headers(*keys),
-            ),
-            requests,
-            symbols=symbols,
-            component=self.name,
-        )
         self._clock = ClockWatch(self._reader, put=self._teller.put, component=self.name)
         self._books = MarketBooks(
             self._reader,
@@ -363,6 +367,9 @@ class FeedActor(Actor):
             clock_drift_ppm=offset.drift_ppm,
         )
 
+    async def _ask_within(self, receiver: str, message: Message, timeout_secs: float) -> Message:
+        return await self.ask(receiver, message, timeout_secs=timeout_secs)
+
     def _start_named(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         self.start_task(coroutine, name=name)
 
@@ -377,13 +384,3 @@ class FeedActor(Actor):
             # The strategies have outlived an earlier feed, and trades were missed in between.
             continues=self.generation > 1,
         )
-
-
-def _addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
-    """Return where the streams are, and the REST API."""
-    if not url and venue.streams_url:
-        return venue.streams_url, venue.rest_url
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
-    base = url.rstrip("/")
-    return "ws" + base.removeprefix("http"), base

@@ -59,6 +59,8 @@ class LineListener:
     """lost, or an attempt to connect has failed; the line tries again"""
     on_frame: Callable[[bytes, int], None] | None = None
     """each frame as it came, with the UTC time, before its events"""
+    on_handled: Callable[[], None] | None = None
+    """after the events of each frame of a live connection"""
 
 
 class MarketLine:
@@ -181,7 +183,8 @@ class MarketLine:
         ts_init = clock.utc_ns()
         if self._listener.on_frame is not None:
             self._listener.on_frame(frame, ts_init)
-        for event in self._codec.decode(frame, ts_init):
+        events = self._codec.decode(frame, ts_init)
+        for event in events:
             match event:
                 case QuoteTick() | TradeTick():
                     if not self.has_spoken:
@@ -198,6 +201,8 @@ class MarketLine:
                     self._on_refused(reason)
                 case _:
                     self._listener.on_event(self, event)
+        if self._listener.on_handled is not None and self.is_live:
+            self._listener.on_handled()
 
     def _on_refused(self, reason: str) -> None:
         self._logger.bind(event_type="venue_refused", reason=reason).warning("refused")

@@ -75,6 +75,8 @@ def _configured(options: argparse.Namespace) -> Config:
     require_orders(config.venue)
     configured = config.system.data_dir
     data_dir = options.data_dir or configured
+    if options.lockstep and options.replay is None:
+        raise ConfigError("--lockstep needs --replay")
     if options.replay is not None:
         if config.venue.kind != "sim":
             raise ConfigError('--replay needs venue.kind = "sim"; a real venue has no recording')
@@ -168,11 +170,12 @@ class _Run:
                 symbols=tuple(venue_symbol_of(symbol) for symbol in config.symbols),
                 replay=self._options.replay,
                 speed=self._options.speed,
+                lockstep=self._options.lockstep,
                 seed=self._options.seed,
             )
             url = self._venue.url
         heart = Heart(
-            tree.build(config, venue_url=url),
+            tree.build(config, venue_url=url, lockstep=self._options.lockstep),
             runtime=self._runtime,
             state_dir=self._data_dir,
             crash_dir=self._data_dir / "crash",

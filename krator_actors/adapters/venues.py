@@ -19,6 +19,7 @@ from krator_actors.adapters.coinbase_market import CoinbaseMarket
 from krator_actors.adapters.coinbase_rest import CoinbaseRest
 from krator_actors.adapters.kraken_market import KrakenMarket
 from krator_actors.adapters.kraken_rest import KrakenRest
+from krator_actors.config import ConfigError
 from krator_actors.core.market_hours import Hours, us_stock_hours
 from krator_actors.ports import MarketCodec, MarketRequests
 
@@ -101,3 +102,17 @@ MARKET_VENUES: Final[Mapping[str, MarketVenue]] = {
     ),
 }
 """By ``venue.kind`` of the configuration."""
+
+
+def addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
+    """Return where the streams are, and the REST API.
+
+    ``url`` is the HTTP base of a simulated venue; empty for the venue's own hosts. Raises
+    ConfigError.
+    """
+    if not url and venue.streams_url:
+        return venue.streams_url, venue.rest_url
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
+    base = url.rstrip("/")
+    return "ws" + base.removeprefix("http"), base

@@ -75,6 +75,7 @@ class Exchange:
             ws_api=ws_api,
             status=self._status,
             adopt=self._lifetime.adopt,
+            step=session.step,
         )
 
     async def pace(self) -> None:

@@ -17,9 +17,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-import krator_actors.feed
 import krator_actors.market_reader
-from krator_actors.adapters.venues import MARKET_VENUES
+from krator_actors.adapters.venues import MARKET_VENUES, addresses
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.feed import FeedActor, FeedConfig
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
@@ -477,7 +476,7 @@ async def test_address_that_is_none_is_refused_at_the_start(url: str) -> None:
 
 
 def test_binance_itself_needs_no_address() -> None:
-    assert krator_actors.feed._addresses(MARKET_VENUES["binance"], "") == (
+    assert addresses(MARKET_VENUES["binance"], "") == (
         "wss://stream.binance.com:9443",
         "https://api.binance.com",
     )
