@@ -40,6 +40,7 @@ PARTS = (
     "journal",
     "indicators",
     "decode",
+    "feed",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

@@ -68,6 +68,6 @@ def test_same_recording_in_lockstep_gives_the_same_decisions(
     first = decisions(krator, tmp_path / "recording", tmp_path / "first")
     second = decisions(krator, tmp_path / "recording", tmp_path / "second")
 
-    assert len(first) >= 4
+    assert len(first) >= 4, first
     assert first == second
     assert krator.leftovers() == []
