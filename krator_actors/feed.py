@@ -118,7 +118,7 @@ class FeedActor(Actor):
         self.start_task(self._keep_instruments(), name="instruments")
         self.start_task(self._clock.keep_measuring(), name="clock")
         if self.config.lockstep:
-            stepping = self._lockstep.keep_stepping(lambda: self._lines.live > 0)
+            stepping = self._lockstep.keep_stepping(lambda: self._lines.live > 0, self._tell_news)
             self.start_task(stepping, name="lockstep")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -310,7 +310,8 @@ class FeedActor(Actor):
             is_open = self._venue.is_open(clock.utc_ns())
             for watch in self._watches.values():
                 watch.review(now_ns, is_open=is_open)
-                self._tell_risk(watch.tape.news(now_ns))
+            if not self.config.lockstep:
+                self._tell_news()
             self._lines.renew_old()
             if is_open:
                 self._mend(now_ns)
@@ -330,6 +331,10 @@ class FeedActor(Actor):
             if watch.is_stalled:
                 limit_secs = watch.freshness.patience_ns / NANOS_PER_SEC
                 self._lines.renew_older(_RENEW_FACTOR * limit_secs, f"{watch.symbol} is stalled")
+
+    def _tell_news(self) -> None:
+        for watch in self._watches.values():
+            self._tell_risk(watch.tape.news(clock.monotonic_ns()))
 
     def _tell_risk(self, summary: TradeSummary | None) -> None:
         if summary is not None:

@@ -13,6 +13,7 @@ import msgspec
 from loguru import logger
 
 from krator_actors.adapters.rest import RestClient
+from krator_actors.messages.risk import PortfolioRequest
 from krator_actors.messages.strategy import Settled, SettleRequest
 from krator_actors.ports import MalformedFrameError
 from krator_actors.venue_errors import VenueError
@@ -55,13 +56,19 @@ class Lockstep:
         """A frame has been handled here: what it leads to has been told."""
         self._arrived.set()
 
-    async def keep_stepping(self, ready: Callable[[], bool]) -> None:
-        """Until the recording's end; begins when ``ready`` says that the venue is heard."""
+    async def keep_stepping(self, ready: Callable[[], bool], tell_risk: Callable[[], None]) -> None:
+        """Until the recording's end; begins when ``ready`` says that the venue is heard.
+
+        ``tell_risk`` tells risk what was traded; it is called, and has been heard, before each
+        step, because by a clock it would be before or after an order as it happens.
+        """
         while not ready():  # noqa: ASYNC110 - the connection has no event to wait for
             await asyncio.sleep(_AGAIN_SECS)
         while True:
             for name in self._strategies:
                 await self._until_settled(name)
+            tell_risk()
+            await self._until_risk_heard()
             self._arrived.clear()
             step = await self._step()
             if step.ended:
@@ -72,6 +79,16 @@ class Lockstep:
     async def _until_settled(self, name: str) -> None:
         while not await self._has_settled(name):  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(_AGAIN_SECS)
+
+    async def _until_risk_heard(self) -> None:
+        while True:
+            try:
+                # What it answers is of no concern: it has read all that was told before.
+                await self._ask("risk", PortfolioRequest(), _ASK_SECS)
+            except ActorError:
+                await asyncio.sleep(_RETRY_SECS)
+            else:
+                return
 
     async def _has_settled(self, name: str) -> bool:
         try:
