@@ -26,6 +26,7 @@ from krator_actors.core.strategies import (
 from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
+    BookTop,
     Instruments,
     MarketDataGap,
     MarketStatus,
@@ -89,6 +90,7 @@ class StrategyActor(Actor):
     inbox: ClassVar[Any] = (
         TradeTick
         | QuoteTick
+        | BookTop
         | MarketDataGap
         | MarketStatus
         | Instruments
@@ -148,6 +150,8 @@ class StrategyActor(Actor):
                 await self._on_trade(message)
             case QuoteTick():
                 await self._on_quote(message)
+            case BookTop():
+                await self._act(self._strategy.on_book(message, self._standing()))
             case MarketDataGap():
                 self._on_gap(message)
             case MarketStatus():
