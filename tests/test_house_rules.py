@@ -27,6 +27,7 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.adapters.binance_instruments": "tests/adapters/test_binance_rest.py",
     "krator_actors.admin": "tests/system/test_admin.py",
     "krator_actors.audit_commands": "tests/test_audit_commands.py",
     "krator_actors.clock_watch": "tests/actors/test_feed_faults.py",
@@ -36,6 +37,7 @@ TESTED_THROUGH = {
     "krator_actors.gap_filler": "tests/actors/test_feed_faults.py",
     "krator_actors.market_books": "tests/actors/test_feed_books.py",
     "krator_actors.market_lines": "tests/actors/test_feed_lines.py",
+    "krator_actors.order_doubts": "tests/actors/test_order_unknown.py",
     "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
     "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",
