@@ -14,7 +14,7 @@ from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
-from krator_actors.core.strategies import Standing, readings
+from krator_actors.core.strategies import Intent, Standing, readings
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import (
@@ -708,9 +708,12 @@ async def test_book_is_shown_to_the_strategy(
     async with running() as harness:
         shown: list[BookTop] = []
         strategy = type(harness.actor._strategy)
-        monkeypatch.setattr(
-            strategy, "on_book", lambda _self, top, _standing: shown.append(top) or []
-        )
+
+        def note(_strategy: object, top: BookTop, _standing: Standing) -> list[Intent]:
+            shown.append(top)
+            return []
+
+        monkeypatch.setattr(strategy, "on_book", note)
 
         await harness.deliver(book, FEED)
 

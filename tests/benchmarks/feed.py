@@ -195,7 +195,7 @@ class _CountedWrites:
         self.bytes = 0
         write = connection.transport.write
 
-        def counted(data: bytes) -> None:
+        def counted(data: bytes | bytearray | memoryview) -> None:
             self.bytes += len(data)
             write(data)
 
