@@ -62,6 +62,10 @@ class VenueConfig(Section):
     reconnect_max_secs: Annotated[float, Field(gt=0)] = 32.0
     quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
     trade_stale_secs: Annotated[float, Field(gt=0)] = 60.0
+    stale_max_secs: Annotated[float, Field(gt=0)] = 900.0
+    connections: Annotated[int, Field(ge=1, le=4)] = 1
+    compression: bool = False
+    books: bool = False
     reconcile_secs: Annotated[float, Field(gt=0)] = 30.0
 
     @property

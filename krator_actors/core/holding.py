@@ -48,6 +48,12 @@ class Holding:
         self.instrument: Instrument | None = None
         self.pending: PendingOrder | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """True when all is known and nothing is under way."""
+        known = self.position is not None and self.instrument is not None
+        return known and self.pending is None
+
     def standing(self, price: Decimal | None) -> Standing:
         """Return where the strategy stands; ``price`` decides what is too little to be sold."""
         if self.position is None or self.instrument is None or self.pending or price is None:

@@ -42,6 +42,7 @@ PARTS = (
     "indicators",
     "observing",
     "decode",
+    "feed",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

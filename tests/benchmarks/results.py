@@ -52,6 +52,10 @@ KEYS = (
     "indicator_values_per_second",
     "window_values_per_second",
     "feed_decode_us",
+    "feed_frames_per_second",
+    "feed_recovery_p50_ms",
+    "connections_1000_rss_mb",
+    "connections_1000_latency_p50_ms",
 )
 PINNED_KEYS = (
     "hop_p50_us",
