@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from supervisors import launch
 from supervisors.actor import Actor, NotNeededError
 from supervisors.control import Stopped
 from supervisors.messages import Message, Terminated
+from supervisors.process import process_state
 
 
 class Do(Message):
@@ -91,10 +94,17 @@ class Trial(Actor):
                 while Path(path).exists():
                     await asyncio.sleep(0.01)
             case ["busy"]:
-                while True:
-                    pass
+                loop_for_ever()
+            case ["deadlock"]:
+                take_a_lock_twice()
+            case ["no-yield"]:
+                await never_give_the_loop_a_turn()
+            case ["eat-all-memory"]:
+                eat_all_memory()
+            case ["meet", folder, count]:
+                await meet(Path(folder), self.name, int(count))
             case ["never"]:
-                await asyncio.Event().wait()
+                await wait_for_nobody()
             case ["block"]:
                 time.sleep(3600)
             case ["sleep", secs]:
@@ -116,8 +126,58 @@ class Trial(Actor):
                 escape(how)
             case ["execute"]:
                 subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+            case ["background"]:
+                self.start_task(wait_in_the_background(), name="background")
+            case ["note-state-of", path] if Path(path).exists():
+                state = process_state(int(Path(path).read_text()))
+                self._note(f"predecessor is {state or 'gone'} for")
+            case ["abort"]:
+                os.abort()
             case ["kill-self", name]:
                 os.kill(os.getpid(), getattr(signal, name))
+
+
+def loop_for_ever() -> None:
+    while True:
+        pass
+
+
+def take_a_lock_twice() -> None:
+    lock = threading.Lock()
+    with lock, lock:
+        pass
+
+
+async def never_give_the_loop_a_turn() -> None:
+    while True:
+        await _nothing()
+
+
+async def _nothing() -> None:
+    return
+
+
+async def wait_for_nobody() -> None:
+    await asyncio.Event().wait()
+
+
+async def wait_in_the_background() -> None:
+    await asyncio.sleep(3600)
+
+
+def eat_all_memory() -> None:
+    """Ask for more than the kernel will give to this process from now on."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 64 * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    bytearray(1024 * 1024 * 1024)
+
+
+async def meet(folder: Path, name: str, count: int) -> None:
+    """Return when so many are here at the same time."""
+    (folder / name).touch()
+    while len(list(folder.iterdir())) < count:
+        await asyncio.sleep(0.01)
 
 
 def escape(how: str) -> None:
