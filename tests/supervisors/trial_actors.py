@@ -128,6 +128,8 @@ class Trial(Actor):
                 subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
             case ["background"]:
                 self.start_task(wait_in_the_background(), name="background")
+            case ["meet-after-first", folder, count] if self.generation > 1:
+                await meet(Path(folder), self.name, int(count))
             case ["note-state-of", path] if Path(path).exists():
                 state = process_state(int(Path(path).read_text()))
                 self._note(f"predecessor is {state or 'gone'} for")
