@@ -84,6 +84,9 @@ class Trial(Actor):
                 os._exit(0)
             case ["raise"]:
                 raise TrialError("as told")
+            case ["print-and-raise"]:
+                print("x" * 100, flush=True)
+                raise TrialError("as told")
             case ["raise-lookup"]:
                 raise KeyError("as told")
             case ["raise-after-first"] if self.generation > 1:
