@@ -36,6 +36,7 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "deaths",
     "indicators",
 )
 EXTRA_PARTS = ("tried",)

@@ -35,7 +35,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     bare_flood_secs: float = 10.0
     indicator_values: int = 10_000
     forks: int = 100
-    restarts: int = 100
+    restarts: int = 1_000
+    spares: int = 200
+    subtrees: int = 100
+    """SIGKILLs of a supervisor with another one and four workers below it"""
+    hangs: int = 20
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
@@ -54,7 +58,10 @@ QUICK = Counts(
     flood_secs=10.0,
     bare_flood_secs=4.0,
     forks=30,
-    restarts=30,
+    restarts=100,
+    spares=30,
+    subtrees=20,
+    hangs=5,
     breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
@@ -74,6 +81,9 @@ TINY = Counts(
     indicator_values=1_000,
     forks=3,
     restarts=3,
+    spares=3,
+    subtrees=2,
+    hangs=1,
     breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,

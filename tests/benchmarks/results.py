@@ -30,6 +30,11 @@ KEYS = (
     "restart_p99_ms",
     "spare_p50_ms",
     "spare_p99_ms",
+    "subtree_dead_p99_ms",
+    "hung_found_p50_ms",
+    "leaked_fds",
+    "zombies",
+    "supervisor_growth_mb",
     "breaker_call_us",
     "trading_again_p50_ms",
     "bare_fork_p50_ms",
@@ -93,6 +98,11 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "restart_p50_ms": (_most(20),),
     "restart_p99_ms": (_most(60),),
     "spare_p50_ms": (_most(2),),
+    "subtree_dead_p99_ms": (_most(50),),
+    "hung_found_p50_ms": (_most(500),),
+    "leaked_fds": (_most(0),),
+    "zombies": (_most(0),),
+    "supervisor_growth_mb": (_most(5),),
     "trading_again_p50_ms": (_most(250),),
     "indicator_values_per_second": (
         Limit(
