@@ -154,12 +154,16 @@ class Guardian:
         brain.prepare()
         loop, named = asyncio.get_running_loop(), asyncio.Event()
         self._on_name = lambda: loop.call_soon_threadsafe(named.set)
+        # Beside the main thread, because there the news goes through Thespian's loop first: some
+        # milliseconds. Whoever reads a packet, it is read once.
+        loop.add_reader(self._channel.fd, self.read_channel)
         self._channel.send(Warm())
         while not self._has_name:
             self._own.slot.beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._spec.beat_secs / 3):
                     await named.wait()
+        loop.remove_reader(self._channel.fd)
 
     async def _live(self, brain: Brain) -> NoReturn:
         # The process ends in here, because closing the loop would wait for its worker threads,

@@ -66,8 +66,9 @@ def test_many_kills_leave_no_descriptor_no_zombie_and_no_memory(house: HouseBuil
         system.kill("a")
         system.eventually_runs("a", generation)
 
-    system.eventually(lambda: len(descriptors_of(root)) <= descriptors + 2)
     system.eventually(lambda: children_of(root) == [system.pid("a")])
+    # Thespian opens and closes some of its own. Not "eventually": a garbage collector may not help.
+    assert len(descriptors_of(root)) < descriptors + 10
     assert resident_bytes(root) - resident < 2 * MEGA
 
 
