@@ -98,7 +98,7 @@ class Spares:
             if wanted.get(name) is not spare.spec:
                 self._end(name)
         if state.mode is Mode.RUNNING:
-            for name, spec in wanted.items():
+            for name in wanted:
                 if state.by_name[name].phase is Phase.RUNNING and not self._is_provided(name):
                     self._try_after(_CALM_SECS, name)
 

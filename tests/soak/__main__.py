@@ -154,7 +154,7 @@ class Soak:
             time.sleep(_POLL_SECS)
 
     def _complete_the_crowd(self) -> None:
-        """A dynamic supervisor that was restarted has no children, as in Erlang: bring them back."""
+        """Bring back the children of a dynamic supervisor that was restarted: it has none then."""
         status = self._heart.status()
         crowd = status.find("crowd")
         if crowd is None or crowd.state != "running":
@@ -169,13 +169,15 @@ class Soak:
     def _strike(self, fault: Fault) -> None:
         pid = self._pid(fault.target)
         word = "stopped" if fault.is_stop else "killed"
-        if pid is None or not self._signal(pid, signal.SIGSTOP if fault.is_stop else signal.SIGKILL):
+        if pid is None or not self._signal(
+            pid, signal.SIGSTOP if fault.is_stop else signal.SIGKILL
+        ):
             word = "missed"
         self._struck[f"{word} {fault.target}"] += 1
 
     def _pid(self, target: str) -> int | None:
         if target == "admin":
-            body = self._heart._body  # noqa: SLF001 - nobody else wants to know this pid
+            body = self._heart._body
             return body.admin_pid if body is not None else None
         node = self._heart.status().find(target)
         return node.pid if node is not None else None

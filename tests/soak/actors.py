@@ -1,4 +1,4 @@
-"""Actors that talk in pairs, and write down what they said, what came of it, and what they heard."""
+"""Actors that talk in pairs, and write down what they said, what came of it, what they heard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Speak(Message, frozen=True, kw_only=True):
 
 
 class Settled(Message, frozen=True, kw_only=True):
-    """To itself: this came of an ask. By the inbox, so that what came back before is written first."""
+    """To itself: what came of an ask, behind what came back before it."""
 
     peer: str
     number: int

@@ -99,7 +99,7 @@ def test_child_killed_while_it_is_stopped_is_started_once(
     first = system.pid("a")
 
     admin.restart_child(system.runtime, "a")
-    system.eventually(lambda: (tmp_path / "a").exists())
+    system.eventually((tmp_path / "a").exists)
     os.kill(first, signal.SIGKILL)
     system.eventually_runs("a", 2)
 
@@ -115,7 +115,7 @@ def test_child_killed_before_it_was_ready_is_a_failed_start_and_tried_again(
     config = {"start": f"meet-after-first {here} 2"}
     system = house(supervisor("root", worker("a", config=config, budget=AT_ONCE))).start()
     system.kill("a")
-    system.eventually(lambda: (here / "a").exists())
+    system.eventually((here / "a").exists)
     [starting] = children_of(system.pid("root"))
 
     os.kill(starting, signal.SIGKILL)

@@ -318,7 +318,8 @@ from pathlib import Path
 from trial_house import House, supervisor, worker
 seen = []
 signal.signal(signal.SIGINT, lambda *_: seen.append(1))
-system = House(supervisor("root", worker("a", config={"diary": sys.argv[1] + "/diary"})), Path(sys.argv[1]))
+a = worker("a", config={"diary": sys.argv[1] + "/diary"})
+system = House(supervisor("root", a), Path(sys.argv[1]))
 system.start()
 print("ready", flush=True)
 system.eventually(lambda: bool(seen))

@@ -69,15 +69,61 @@ class Trial(Actor):
                 file.write(f"{what} {self.name}\n")
 
     async def _do(self, what: str) -> None:
-        match what.split(" "):
+        words = what.split(" ")
+        await self._wait(words)
+        self._end(words)
+        match words:
             case ["nothing"]:
                 return
-            case ["not-needed"]:
-                raise NotNeededError
             case ["raise-alarm", kind]:
                 self.raise_alarm(kind, "as told")
             case ["clear-alarm", kind]:
                 self.clear_alarm(kind)
+            case ["print"]:
+                for _ in range(5000):
+                    print("x" * 100)
+            case ["close-channel"]:
+                os.close(launch.loaded().channel.fd)
+            case ["watch", name]:
+                self.watch(name)
+            case ["grow", mega_bytes]:
+                self.ballast = bytearray(os.urandom(1024)) * (int(mega_bytes) * 1024)
+            case ["escape", how]:
+                escape(how)
+            case ["execute"]:
+                subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+            case ["note-state-of", path] if Path(path).exists():
+                state = process_state(int(Path(path).read_text()))
+                self._note(f"predecessor is {state or 'gone'} for")
+
+    async def _wait(self, words: list[str]) -> None:
+        match words:
+            case ["sleep-while", path]:
+                while Path(path).exists():
+                    await asyncio.sleep(0.01)
+            case ["busy"]:
+                loop_for_ever()
+            case ["deadlock"]:
+                take_a_lock_twice()
+            case ["no-yield"]:
+                await never_give_the_loop_a_turn()
+            case ["meet", folder, count]:
+                await meet(Path(folder), self.name, int(count))
+            case ["never"]:
+                await wait_for_nobody()
+            case ["block"]:
+                time.sleep(3600)
+            case ["sleep", secs]:
+                await asyncio.sleep(float(secs))
+            case ["background"]:
+                self.start_task(wait_in_the_background(), name="background")
+            case ["meet-after-first", folder, count] if self.generation > 1:
+                await meet(Path(folder), self.name, int(count))
+
+    def _end(self, words: list[str]) -> None:
+        match words:
+            case ["not-needed"]:
+                raise NotNeededError
             case ["end-cleanly"]:
                 self._note("stop")
                 launch.loaded().channel.send(Stopped())
@@ -93,49 +139,12 @@ class Trial(Actor):
                 raise TrialError("not again")
             case ["raise-while", path] if Path(path).exists():
                 raise TrialError("still broken")
-            case ["sleep-while", path]:
-                while Path(path).exists():
-                    await asyncio.sleep(0.01)
-            case ["busy"]:
-                loop_for_ever()
-            case ["deadlock"]:
-                take_a_lock_twice()
-            case ["no-yield"]:
-                await never_give_the_loop_a_turn()
             case ["eat-all-memory"]:
                 eat_all_memory()
-            case ["meet", folder, count]:
-                await meet(Path(folder), self.name, int(count))
-            case ["never"]:
-                await wait_for_nobody()
-            case ["block"]:
-                time.sleep(3600)
-            case ["sleep", secs]:
-                await asyncio.sleep(float(secs))
             case ["exit", status]:
                 os._exit(int(status))
             case ["segv"]:
                 ctypes.string_at(0)
-            case ["print"]:
-                for _ in range(5000):
-                    print("x" * 100)
-            case ["close-channel"]:
-                os.close(launch.loaded().channel.fd)
-            case ["watch", name]:
-                self.watch(name)
-            case ["grow", mega_bytes]:
-                self.ballast = bytearray(os.urandom(1024)) * (int(mega_bytes) * 1024)
-            case ["escape", how]:
-                escape(how)
-            case ["execute"]:
-                subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
-            case ["background"]:
-                self.start_task(wait_in_the_background(), name="background")
-            case ["meet-after-first", folder, count] if self.generation > 1:
-                await meet(Path(folder), self.name, int(count))
-            case ["note-state-of", path] if Path(path).exists():
-                state = process_state(int(Path(path).read_text()))
-                self._note(f"predecessor is {state or 'gone'} for")
             case ["abort"]:
                 os.abort()
             case ["kill-self", name]:

@@ -1,4 +1,4 @@
-"""Every case that carries over has its tests: OTP's by their names, those of processes by a list."""
+"""Every case that carries over has its tests: OTP's by name, those of processes by a list."""
 
 from __future__ import annotations
 
