@@ -7,7 +7,7 @@ ARGS ?=
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench soak conformance check format lock clean
+.PHONY: help setup run test bench soak fuzz conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -37,15 +37,17 @@ endif
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
+SEED ?= 1
+soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
+	@exec $(BIN)/python -m tests.soak --secs $(or $(SECONDS),600) --seed $(SEED)
+
+fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
+	@exec $(BIN)/python tests/fuzz/codecs.py $(or $(SECONDS),60)
+
 # In this order, because what the system's test leaves in this process may not come before a fork.
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of the supervisors' tests
 	PYTHONPATH=tests/supervisors KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest \
 		-p conformance_table -p no:randomly tests/supervisors tests/system/test_kill.py
-
-SECONDS ?= 600
-SEED ?= 1
-soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
-	@exec $(BIN)/python -m tests.soak --secs $(SECONDS) --seed $(SEED)
 
 check: $(STAMP) ## format, lint, types, architecture
 	$(BIN)/ruff format --check .
@@ -63,4 +65,4 @@ lock: $(STAMP) ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-run.lock
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

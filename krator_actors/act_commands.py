@@ -24,6 +24,7 @@ from krator_actors.messages.risk import (
     Scope,
     TradingStateChanged,
 )
+from krator_actors.portfolio_text import print_portfolio
 from krator_actors.report_text import shortened, utc_time
 from krator_actors.terminal import EXIT_OK, EXIT_USAGE, fail, print_json, print_table, say
 from supervisors.client import Client
@@ -83,6 +84,21 @@ def trading(data_dir: Path, runtime: Path) -> Trading:
     except (ActorError, OSError):
         return Trading(answered=False, filed=filed)
     return Trading(answered=True, states=report.states, overrides=report.overrides, filed=filed)
+
+
+def portfolio(runtime: Path, options: argparse.Namespace) -> int:
+    """Print what risk knows of the account now; returns the exit code.
+
+    Raises NotRunningError, ActorError.
+    """
+    if not runtime.is_dir():
+        raise NotRunningError(f"no {runtime}")
+    report = asyncio.run(_portfolio(runtime))
+    if options.json:
+        print_json(report)
+    else:
+        print_portfolio(report)
+    return EXIT_OK
 
 
 def print_trading(trading: Trading) -> None:

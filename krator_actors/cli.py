@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from krator_actors.core.redaction import Redactor
 from krator_actors.place import DEFAULT_CONFIG
+from supervisors.redaction import redact_with
 
 # numpy starts a thread pool when it is imported, and a process that forks must have one thread.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -23,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "let only cancels pass, until a person resumes it"),
     ("reduce", "let only cancels and reductions pass, until a person resumes it"),
@@ -63,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return exchange(arguments[1:])
     options = parser().parse_args(arguments)
+    redact_with(Redactor().text)  # until the configuration says more
     command: Command = options.command
     try:
         return command(options)
@@ -125,6 +129,8 @@ def parser() -> argparse.ArgumentParser:
     _add_place(check)
     _add_json(check)
     check.set_defaults(command=_remote("config check"))
+    _add_audit(words)
+    _add_journal(words)
     return krator
 
 
@@ -144,6 +150,43 @@ def _add_admin(words: Any) -> None:
             word.add_argument("--messages", type=_count, default=10, metavar="N", help="at most")
             word.add_argument("--secs", type=_positive, default=10.0, metavar="S", help="at most")
         word.set_defaults(command=_remote("admin"))
+
+
+def _add_audit(words: Any) -> None:
+    text = "an order's whole story, or proof that the journal is what was written"
+    audit = words.add_parser("audit", help=text, description=text, allow_abbrev=False)
+    verbs = audit.add_subparsers(title="commands", metavar="order|verify", required=True)
+    text = "tell all that the journal has of one order or incident"
+    order = verbs.add_parser("order", help=text, description=text, allow_abbrev=False)
+    order.add_argument("id", metavar="ID", help="its id, or how that begins")
+    text = "recompute the journal's hash chain and compare it with the signed anchors"
+    verify = verbs.add_parser("verify", help=text, description=text, allow_abbrev=False)
+    _add_anchors(verify)
+    for word, name in ((order, "audit order"), (verify, "audit verify")):
+        _add_place(word)
+        _add_json(word)
+        word.set_defaults(command=_remote(name))
+
+
+def _add_journal(words: Any) -> None:
+    text = "back the whole journal up into a file, or put a backup in its place"
+    journal = words.add_parser("journal", help=text, description=text, allow_abbrev=False)
+    verbs = journal.add_subparsers(title="commands", metavar="backup|restore", required=True)
+    for verb, text in (
+        ("backup", "write the whole journal into a file, sealed when there is a data key"),
+        ("restore", "verify a backup and put it in the journal's place; no system may run"),
+    ):
+        word = verbs.add_parser(verb, help=text, description=text, allow_abbrev=False)
+        word.add_argument("file", type=Path, metavar="FILE")
+        _add_anchors(word)
+        _add_place(word)
+        _add_json(word)
+        word.set_defaults(command=_remote(f"journal {verb}"))
+
+
+def _add_anchors(word: argparse.ArgumentParser) -> None:
+    word.add_argument("--anchors", type=Path, metavar="FILE", help="instead of the data folder's")
+    word.add_argument("--public-key", type=Path, metavar="FILE", help="that has signed them")
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:

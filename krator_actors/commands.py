@@ -1,10 +1,9 @@
-"""The commands of a second terminal: status, report, stop, restart, config check."""
+"""The commands of a second terminal: status, report, portfolio, stop, restart, config check."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from pathlib import Path
 
@@ -13,16 +12,14 @@ import msgspec
 from krator_actors import (
     act_commands,
     admin,
+    audit_commands,
     emergency_commands,
     place,
     report_text,
-    tree,
     tree_text,
 )
 from krator_actors.adapters.embedded_postgres import (
     EmbeddedPostgresError,
-    embedded_dsn,
-    temporary_server,
 )
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
@@ -66,11 +63,15 @@ def main(name: str, options: argparse.Namespace) -> int:
             case "admin":
                 return admin.main(config, data_dir, runtime, options)
             case "report":
-                return _report(data_dir, runtime, config, options)
+                return _report(data_dir, config, options)
+            case "portfolio":
+                return act_commands.portfolio(runtime, options)
             case "stop":
                 return _stop(data_dir, runtime, options)
             case "restart":
                 return _restart(runtime, options)
+            case "audit order" | "audit verify" | "journal backup" | "journal restore":
+                return audit_commands.main(name, options, config, data_dir)
             case "kill":
                 return emergency_commands.main(options, config, data_dir, runtime)
             case _:
@@ -119,9 +120,9 @@ def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _report(data_dir: Path, runtime: Path, config: Config, options: argparse.Namespace) -> int:
+def _report(data_dir: Path, config: Config, options: argparse.Namespace) -> int:
     is_running = place.DataDirLock(data_dir).is_held()
-    report = read_report(data_dir, runtime, config, is_running=is_running)
+    report = read_report(data_dir, config, is_running=is_running)
     if options.json:
         print_json(report)
     else:
@@ -129,41 +130,29 @@ def _report(data_dir: Path, runtime: Path, config: Config, options: argparse.Nam
     return EXIT_OK
 
 
-def read_report(data_dir: Path, runtime: Path, config: Config, *, is_running: bool) -> Report:
+def read_report(data_dir: Path, config: Config, *, is_running: bool) -> Report:
     """Return the report of the whole journal, starting PostgreSQL for it when nothing runs.
 
     Raises EmbeddedPostgresError, JournalUnavailableError, or NotRunningError when there is no
     journal in that folder yet.
     """
-    dsn = tree.external_dsn(config)
-    if dsn is not None:
-        return asyncio.run(_fold(dsn))
-    if is_running:
-        return asyncio.run(_fold(embedded_dsn(runtime)))
-    if not (data_dir / "postgres").is_dir():
-        raise NotRunningError(f"no journal in {data_dir}")
-    return asyncio.run(_fold_stopped(data_dir))
+    return asyncio.run(_fold(config, data_dir, is_running=is_running))
 
 
-async def _fold_stopped(data_dir: Path) -> Report:
-    with tempfile.TemporaryDirectory(prefix="krator-") as runtime:
-        async with temporary_server(data_dir, Path(runtime)) as dsn:
-            return await _fold(dsn)
-
-
-async def _fold(dsn: str) -> Report:
-    store = await JournalStore.connect_reader(dsn)
-    try:
-        events: list[Message] = [entry.event async for entry in store.events()]
-    finally:
-        await store.close()
+async def _fold(config: Config, data_dir: Path, *, is_running: bool) -> Report:
+    async with audit_commands.journal_dsn(config, data_dir, is_running=is_running) as dsn:
+        store = await JournalStore.connect_reader(dsn)
+        try:
+            events: list[Message] = [entry.event async for entry in store.events()]
+        finally:
+            await store.close()
     return build_report(events)
 
 
-def print_summary(data_dir: Path, runtime: Path, config: Config) -> None:
+def print_summary(data_dir: Path, config: Config) -> None:
     """Print the report at the end of a run; says so when the journal cannot be read."""
     try:
-        report_text.print_report(read_report(data_dir, runtime, config, is_running=False))
+        report_text.print_report(read_report(data_dir, config, is_running=False))
     except (EmbeddedPostgresError, JournalUnavailableError, NotRunningError, OSError) as error:
         fail(f"the journal cannot be read: {error}", EXIT_FAILED)
 

@@ -17,7 +17,7 @@ from krator_actors import halt_file, place
 from krator_actors.adapters.local_log import (
     LocalLog,
     LogLockedError,
-    LogTail,
+    last_record,
     log_path,
     read_log,
 )
@@ -147,15 +147,8 @@ def _is_running(data_dir: Path) -> bool:
 
 def _last_generation(path: Path) -> int:
     """Return the generation of a log's last record; 0 when there is none."""
-    tail, generation, passed = LogTail(path), 0, -1
-    try:
-        while tail.number != passed:
-            passed = tail.number
-            for record in tail.poll():
-                generation = record.generation
-    finally:
-        tail.close()
-    return generation
+    record = last_record(path)
+    return record.generation if record else 0
 
 
 async def cancel_all(config: Config, url: str) -> Canceled:

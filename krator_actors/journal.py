@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 from loguru import logger
 
+from krator_actors.adapters.anchors import AnchorBook, AnchorError, public_key_file, read_anchors
 from krator_actors.adapters.embedded_postgres import embedded_dsn
+from krator_actors.adapters.journal_schema import DAY_NS
+from krator_actors.adapters.local_log import LocalLog, LogError, log_path, write_committed
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.postgres import (
     JournalStore,
@@ -23,7 +27,13 @@ from krator_actors.adapters.postgres import (
     StaleJournalError,
 )
 from krator_actors.clock import monotonic_ns, utc_ns
-from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.core.chain import Anchor
+from krator_actors.messages.operations import (
+    JournalStatus,
+    JournalStatusRequest,
+    LogGrew,
+    SystemStarted,
+)
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
 from supervisors.breaker import (
@@ -37,6 +47,7 @@ from supervisors.messages import Message
 
 _POLL_SECS = 0.05
 _DRAIN_SECS = 3.0
+_TELL_EVERY_NS = NANOS_PER_SEC
 _BREAKER = BreakerSettings(
     # One failure is enough, because after it there is no connection.
     window_calls=1,
@@ -61,6 +72,12 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
     """at most one commit in this time, so that they are groups"""
     batch_limit: int = 5_000
     """records in one commit"""
+    anchor_secs: float = 60.0
+    """at most one anchor of the chain in this time"""
+    keep_days: int = 0
+    """days of the journal that are kept; 0: all"""
+    configuration: str = "{}"
+    """the configuration in force, as JSON; it holds no secret"""
 
 
 class JournalActor(Actor):
@@ -85,6 +102,18 @@ class JournalActor(Actor):
             failures=(JournalUnavailableError,),
             listener=self._breaker_changed,
         )
+        # When the writers were told last what is committed, monotonic ns, and what it was.
+        self._told_at_ns = 0
+        self._told: dict[str, int] = {}
+        self._anchors = AnchorBook(self.config.data_dir)
+        # When the end of the chain was anchored last, monotonic ns, and which row that was.
+        self._anchored_at_ns = 0
+        self._anchored_seq = -1
+        # Up to when days were dropped last, UTC ns; 0 while none were looked for.
+        self._dropped_before_ns = 0
+        # Nothing is committed before this database says so: it may be another than before.
+        self._tell_writers({})
+        self._log_start()
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -108,6 +137,8 @@ class JournalActor(Actor):
                 while more:
                     more = await self._commit() > 0 or self._follower.catching_up
                     await asyncio.sleep(0)
+                self._tell_writers(self._follower.watermarks())
+                await self._anchor()
         except (JournalUnavailableError, StaleJournalError, TimeoutError) as error:
             logger.bind(
                 event_type="journal_not_drained",
@@ -136,6 +167,7 @@ class JournalActor(Actor):
             self._grew.clear()
             async with self._breaker:
                 written = await self._commit()
+                await self._keep_books()
             if written == self.config.batch_limit or (not written and self._follower.catching_up):
                 await asyncio.sleep(0)
                 continue
@@ -147,7 +179,9 @@ class JournalActor(Actor):
             await asyncio.sleep(interval_secs)
 
     async def _connect(self) -> None:
-        self._store = await JournalStore.connect(self._dsn, generation=self.generation)
+        self._store = await JournalStore.connect(
+            self._dsn, generation=self.generation, now_ns=utc_ns()
+        )
         self._seq = (await self._store.last()).seq
         self._follower.continue_behind(await self._store.watermarks())
         if self._outage_began is not None:
@@ -157,6 +191,8 @@ class JournalActor(Actor):
                 outage_secs=round(outage_ns / NANOS_PER_SEC, 3),
                 lag_records=self._follower.lag(),
             ).info("the journal continues")
+        self._tell_writers(self._follower.watermarks())
+        await self._anchor()
         self._outage_began = None
 
     async def _commit(self) -> int:
@@ -167,6 +203,89 @@ class JournalActor(Actor):
             self._seq = await self._store.append(batch, ts_written=utc_ns())
             self._follower.committed(batch)
         return len(batch)
+
+    def _log_start(self) -> None:
+        """Put what is in force from now on on record, as every other event."""
+        path = log_path(self.config.data_dir, self.name)
+        event = SystemStarted(
+            configuration=self.config.configuration,
+            configuration_sha256=hashlib.sha256(self.config.configuration.encode()).hexdigest(),
+            generation=self.generation,
+            ts_event=utc_ns(),
+        )
+        try:
+            with LocalLog.open(
+                path, writer=self.name, generation=self.generation, durability="process"
+            ) as log:
+                log.append(event, ts_ns=utc_ns())
+        except (LogError, OSError) as error:
+            # What the others wrote must get into the database all the same.
+            logger.bind(event_type="start_not_logged", reason=str(error)).error(
+                "the configuration in force is not on record"
+            )
+
+    async def _anchor(self) -> None:
+        assert self._store is not None
+        self._anchored_at_ns = monotonic_ns()
+        anchor = await self._store.anchor(now_ns=utc_ns())
+        if anchor.seq != self._anchored_seq and self._write_anchor(anchor):
+            self._anchored_seq = anchor.seq
+
+    async def _drop_old(self) -> None:
+        """Once a day, drop the days that need not be kept any more."""
+        before_ns = (utc_ns() // DAY_NS - self.config.keep_days) * DAY_NS
+        if not self.config.keep_days or before_ns == self._dropped_before_ns:
+            return
+        assert self._store is not None
+        self._dropped_before_ns = before_ns
+        key = public_key_file(self.config.data_dir)
+        try:
+            anchors = await asyncio.to_thread(read_anchors, self._anchors.path, key)
+        except (AnchorError, OSError) as error:
+            logger.bind(event_type="days_not_dropped", reason=str(error)).error(
+                "the anchors are not what was signed; no day of the journal is dropped"
+            )
+            return
+        begun = [anchor for anchor in anchors if anchor.kind == "dropped"]
+        anchor = await self._store.dropped_by(before_ns, begun[-1] if begun else None)
+        if anchor is None or not self._write_anchor(anchor):
+            return
+        dropped = await self._store.drop(anchor)
+        logger.bind(event_type="journal_days_dropped", days=dropped, up_to_seq=anchor.seq).info(
+            "days that need not be kept any more were dropped"
+        )
+
+    def _write_anchor(self, anchor: Anchor) -> bool:
+        try:
+            self._anchors.write(anchor)
+        except OSError as error:
+            logger.bind(event_type="anchor_not_written", reason=str(error)).error(
+                "the end of the journal's chain could not be anchored"
+            )
+            return False
+        return True
+
+    def _tell_writers(self, committed: dict[str, int]) -> None:
+        """Say which records are in the database for good: their segments may be removed."""
+        self._told_at_ns = monotonic_ns()
+        if committed and committed == self._told:
+            return
+        try:
+            write_committed(self.config.data_dir, committed)
+        except OSError as error:
+            logger.bind(event_type="committed_not_told", reason=str(error)).warning(
+                "the logs are not told what the journal has; they keep everything"
+            )
+        else:
+            self._told = committed
+
+    async def _keep_books(self) -> None:
+        """Tell the writers, anchor the chain, drop what need not be kept, each when it is due."""
+        if monotonic_ns() - self._told_at_ns > _TELL_EVERY_NS:
+            self._tell_writers(self._follower.watermarks())
+        if monotonic_ns() - self._anchored_at_ns > self.config.anchor_secs * NANOS_PER_SEC:
+            await self._anchor()
+            await self._drop_old()
 
     def _disconnect(self) -> None:
         if self._store is not None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 from loguru import logger
 
-from krator_actors.adapters.binance_errors import INVALID_TIMESTAMP
 from krator_actors.adapters.binance_reports import Execution
 from krator_actors.adapters.local_log import Durability
-from krator_actors.adapters.trading import OrderAnswer
 from krator_actors.clock import utc_ns
 from krator_actors.config import VenueConfig
 from krator_actors.core import order_rules as rules
-from krator_actors.core.orders import Order
 from krator_actors.messages.handshake import (
     OrderActorStarted,
     OrdersSynced,
@@ -26,16 +21,11 @@ from krator_actors.messages.handshake import (
     VenueStatus,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import (
-    AccountReport,
-    CancelOrder,
-    OrderEventTold,
-    OrderInitialized,
-    OrderSubmitted,
-    PlaceOrder,
-)
+from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
 from krator_actors.model import OrderStatus
-from krator_actors.order_ledger import OrderLedger
+from krator_actors.order_ledger import OrderGoneError, OrderLedger
+from krator_actors.order_sender import CancelFailed, OrderSender, PlaceFailed
+from krator_actors.order_sync import Retelling, TellOn
 from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
     BalancesSeen,
@@ -44,11 +34,6 @@ from krator_actors.reconciliation import (
     ReconcileFailed,
     Reconciliation,
     VenueSaid,
-)
-from krator_actors.venue_errors import (
-    OutcomeUnknownError,
-    VenueRefusedError,
-    VenueUnavailableError,
 )
 from krator_actors.venue_login import trading_client
 from supervisors.actor import Actor
@@ -77,22 +62,6 @@ class ConnectionChanged(Message, frozen=True, kw_only=True):
     reason: str
 
 
-class PlaceFailed(Message, frozen=True, kw_only=True):
-    """To itself: ``order.place`` was answered with an error, or not at all."""
-
-    client_order_id: str
-    refused: bool
-    """True: it did not happen. False: nobody knows."""
-    reason: str
-
-
-class CancelFailed(Message, frozen=True, kw_only=True):
-    """To itself: ``order.cancel`` was answered with an error, or not at all."""
-
-    client_order_id: str
-    reason: str
-
-
 class OrderActor(Actor):
     """``order:<VENUE>``: the only one that sends orders; its log is the truth about them."""
 
@@ -100,6 +69,7 @@ class OrderActor(Actor):
         PlaceOrder
         | CancelOrder
         | SyncOrders
+        | TellOn
         | ConnectionChanged
         | PlaceFailed
         | CancelFailed
@@ -132,6 +102,8 @@ class OrderActor(Actor):
         self._table = self._ledger.table
         # PlaceOrders of an older generation of risk are denied.
         self._risk_generation = self._ledger.risk_generation
+        # What risk is being told again; None when it knows everything.
+        self._retelling: Retelling | None = None
         # What risk was told last; the venue is reachable once a connection is reconciled.
         self._status = VenueStatus(
             venue=venue.name, reachable=False, reason="CONNECTING", ts_event=utc_ns()
@@ -144,11 +116,20 @@ class OrderActor(Actor):
             may_cancel=not self._dry_run,
             found=self.tell_self,
         )
+        self._sender = OrderSender(
+            self._client,
+            self._ledger,
+            recv_window_ms=venue.recv_window_ms,
+            may_send=not self._dry_run,
+            found=self.tell_self,
+            clock_refused=self._reconciliation.forget_clock,
+        )
         doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
         await self._publish([self._ledger.record(event) for event in doubts])
         await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
         self.start_task(self._client.run(), name="venue session")
         self.start_task(self._reconciliation.run(), name="reconciliation")
+        self.start_task(self._ledger.keep_snapshots(), name="snapshots")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Handle one message. An order that did not come from risk is not sent."""
@@ -163,6 +144,9 @@ class OrderActor(Actor):
                 await self._cancel(message)
             case SyncOrders():
                 await self._sync(message)
+            case TellOn():
+                if self._retelling is not None and self._retelling.is_called_by(message):
+                    await self._tell_again(self._retelling)
             case ConnectionChanged():
                 await self._connection_changed(message)
             case VenueSaid():
@@ -173,10 +157,10 @@ class OrderActor(Actor):
                 self._cancel_failed(message)
             case NoSuchOrder():
                 await self._no_such_order(message)
-            case BalancesSeen(balances=balances, ts_event=ts_event):
-                if self._table.account is None or self._table.account.balances != balances:
-                    report = AccountReport(balances=balances, ts_event=ts_event)
-                    await self._publish([self._ledger.record(report)])
+            case BalancesSeen(balances=balances, ts_event=asked_ns):
+                await self._publish(self._ledger.weigh(balances, asked_ns=asked_ns))
+                if self._ledger.balances.is_suspicious:
+                    self._reconciliation.look_again()
             case Reconciled(connection=connection):
                 if self._client.connected and connection == self._client.connections:
                     await self._set_status(reachable=True, reason="CONNECTED")
@@ -195,13 +179,9 @@ class OrderActor(Actor):
     # -- what risk asks for ----------------------------------------------------------------------
 
     async def _place(self, message: PlaceOrder) -> None:
-        order = message.order
-        known = self._table.orders.get(order.client_order_id)
-        if known is not None:
-            logger.bind(
-                event_type="duplicate_order", order_id=order.client_order_id, symbol=order.symbol
-            ).warning("order was placed before; nothing is sent")
-            await self.tell(known.strategy, self._ledger.latest(known))
+        client_order_id = message.order.client_order_id
+        if client_order_id in self._table.orders or self._ledger.is_forgotten(client_order_id):
+            await self._refuse_duplicate(message.order)
             return
         obstacle = rules.obstacle(
             message,
@@ -210,48 +190,22 @@ class OrderActor(Actor):
             dry_run=self._dry_run,
             unreachable=None if self._status.reachable else self._status.reason,
         )
-        if obstacle is not None:
-            await self._deny(message, *obstacle)
-            return
-        await self._publish(await self._send(message))
+        if obstacle is None:
+            await self._publish(await self._sender.place(message))
+        else:
+            await self._publish(self._sender.deny(message, *obstacle))
 
-    async def _send(self, message: PlaceOrder) -> list[OrderEventTold]:
-        """Log, send, log. What comes between waits in the inbox."""
-        order = message.order
-        timestamp_ms = self._client.now_ms()
-        initialized = OrderInitialized(
-            order=order,
-            risk_generation=message.risk_generation,
-            request_valid_until_ms=timestamp_ms + self.config.venue.recv_window_ms,
-            ts_event=utc_ns(),
-        )
-        told = [self._ledger.record(initialized)]
+    async def _refuse_duplicate(self, order: SubmitOrder) -> None:
+        logger.bind(
+            event_type="duplicate_order", order_id=order.client_order_id, symbol=order.symbol
+        ).warning("order was placed before; nothing is sent")
+        known = self._table.orders.get(order.client_order_id)
         try:
-            answer = self._client.place(order, timestamp_ms=timestamp_ms)
-        except VenueUnavailableError as error:
-            told.append(
-                self._ledger.record(rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns()))
-            )
-            return told
-        answer.add_done_callback(partial(self._place_answered, order.client_order_id))
-        # The bytes leave when the loop turns. Killed here, the next start asks for this order.
-        await asyncio.sleep(0)
-        submitted = OrderSubmitted(
-            client_order_id=order.client_order_id, symbol=order.symbol, ts_event=utc_ns()
-        )
-        told.append(self._ledger.record(submitted))
-        return told
-
-    async def _deny(self, message: PlaceOrder, reason: str, detail: str) -> None:
-        now_ns = utc_ns()
-        initialized = OrderInitialized(
-            order=message.order,
-            risk_generation=message.risk_generation,
-            request_valid_until_ms=rules.NEVER_SENT,
-            ts_event=now_ns,
-        )
-        denied = rules.denied(message.order, reason, detail, now_ns)
-        await self._publish([self._ledger.record(initialized), self._ledger.record(denied)])
+            known = known or await self._ledger.recall(order.client_order_id)
+        except OrderGoneError as error:
+            _log_gone(order.client_order_id, error)
+        if known is not None:
+            await self.tell(known.strategy, self._ledger.latest(known))
 
     async def _cancel(self, message: CancelOrder) -> None:
         order = self._table.orders.get(message.client_order_id)
@@ -260,41 +214,29 @@ class OrderActor(Actor):
                 event_type="cancel_ignored", order_id=message.client_order_id, dry_run=self._dry_run
             ).warning("there is nothing to cancel")
             return
-        # Logged first: the log is the queue from which a cancel goes out after a reconnect.
-        told = (
-            []
-            if order.cancel_requested
-            else [self._ledger.record(rules.pending_cancel(order, utc_ns()))]
-        )
-        self._send_cancel(order)
-        await self._publish(told)
-
-    def _send_cancel(self, order: Order) -> None:
-        if self._dry_run:
-            return
-        try:
-            answer = self._client.cancel(
-                order.symbol,
-                venue_order_id=order.venue_order_id,
-                client_order_id=order.client_order_id,
-            )
-        except VenueUnavailableError:
-            return
-        answer.add_done_callback(partial(self._cancel_answered, order.client_order_id))
+        await self._publish(self._sender.cancel(order))
 
     async def _sync(self, message: SyncOrders) -> None:
         if message.risk_generation < self._risk_generation:
             return
         # From here on, what an older risk has approved and we have not begun is denied.
         self._risk_generation = message.risk_generation
-        for told in self._ledger.told_after(message.watermark):
+        self._retelling = Retelling(self._ledger, message)
+        await self._tell_again(self._retelling)
+
+    async def _tell_again(self, retelling: Retelling) -> None:
+        for told in await retelling.piece():
             await self.tell("risk", told)
+        if not retelling.is_done:
+            self.tell_self(retelling.goes_on())
+            return
+        self._retelling = None
         synced = OrdersSynced(
             venue=self.config.venue.name,
-            risk_generation=message.risk_generation,
+            risk_generation=retelling.sync.risk_generation,
             number=self._ledger.last_number,
             open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
-            sync_id=message.sync_id,
+            sync_id=retelling.sync.sync_id,
         )
         await self.tell("risk", synced)
         await self.tell("risk", self._status)
@@ -302,67 +244,60 @@ class OrderActor(Actor):
     # -- what the venue says ---------------------------------------------------------------------
 
     async def _hear(self, said: VenueSaid) -> None:
+        if not await self._is_heard_whole(said):
+            return
         heard = self._ledger.hear(said.report, said.fills, whole=said.whole)
         if heard.wanted and said.report is not None:
             self._reconciliation.want(said.report.symbol, said.report.venue_order_id)
         order = heard.order
         if order is not None and order.cancel_requested and order.status in _WORKING:
-            self._send_cancel(order)  # it was asked for while nobody knew what there was to cancel
+            # It was asked for while nobody knew what there was to cancel.
+            self._sender.send_cancel(order)
         await self._publish(heard.told)
 
+    async def _is_heard_whole(self, said: VenueSaid) -> bool:
+        """Return whether all that we ever knew of the order is in the table again."""
+        symbol, venue_order_id, client_order_id = said.names
+        if self._table.find(symbol, venue_order_id) is not None:
+            return True
+        try:
+            if self._ledger.is_forgotten(venue_order_id, symbol):
+                await self._ledger.recall(venue_order_id, symbol)
+            elif client_order_id not in self._table.orders:
+                await self._ledger.recall(client_order_id)
+        except OrderGoneError as error:
+            _log_gone(client_order_id or venue_order_id, error)
+            return False
+        return True
+
     async def _no_such_order(self, message: NoSuchOrder) -> None:
-        order = self._table.orders[message.client_order_id]
+        order = self._table.orders.get(message.client_order_id)
+        if order is None:
+            return  # it has ended meanwhile, long ago
         if rules.never_arrived(order, asked_at_ms=message.asked_at_ms):
             rejected = rules.rejected(order, "NEVER_ARRIVED", utc_ns())
             await self._publish([self._ledger.record(rejected)])
-        elif order.status.is_open and not order.is_unanswered:
-            logger.bind(event_type="order_vanished", order_id=order.client_order_id).error(
-                "the venue does not know an order that it had accepted"
-            )
-
-    # -- answers and the connection: called by the client, handled from the inbox ----------------
-
-    def _place_answered(self, client_order_id: str, answer: asyncio.Future[OrderAnswer]) -> None:
-        error = None if answer.cancelled() else answer.exception()
-        if error is None:
-            report, fills = answer.result()
-            self.tell_self(VenueSaid(report=report, fills=fills))
-            return
-        refused = not isinstance(error, OutcomeUnknownError)
-        if isinstance(error, VenueRefusedError) and error.code == INVALID_TIMESTAMP:
-            self._reconciliation.forget_clock()
-        self.tell_self(
-            PlaceFailed(client_order_id=client_order_id, refused=refused, reason=str(error))
-        )
+        else:
+            await self._publish(self._ledger.vanished(order))
 
     async def _place_failed(self, message: PlaceFailed) -> None:
-        order = self._table.orders[message.client_order_id]
-        if not order.is_unanswered:
+        order = self._table.orders.get(message.client_order_id)
+        if order is None or not order.is_unanswered:
             return  # the user stream was faster and knows better
         if message.refused:
-            await self._publish(
-                [self._ledger.record(rules.rejected(order, message.reason, utc_ns()))]
-            )
+            rejected = rules.rejected(order, message.reason, utc_ns())
+            await self._publish([self._ledger.record(rejected)])
         elif order.status is not OrderStatus.UNKNOWN:
-            await self._publish(
-                [self._ledger.record(rules.unknown(order, message.reason, utc_ns()))]
-            )
+            unknown = rules.unknown(order, message.reason, utc_ns())
+            await self._publish([self._ledger.record(unknown)])
             self._reconciliation.wake()
 
-    def _cancel_answered(self, client_order_id: str, answer: asyncio.Future[OrderAnswer]) -> None:
-        error = None if answer.cancelled() else answer.exception()
-        if error is None:
-            report, _ = answer.result()
-            self.tell_self(VenueSaid(report=report))
-        else:
-            self.tell_self(CancelFailed(client_order_id=client_order_id, reason=str(error)))
-
     def _cancel_failed(self, message: CancelFailed) -> None:
-        order = self._table.orders[message.client_order_id]
         logger.bind(
-            event_type="cancel_failed", order_id=order.client_order_id, reason=message.reason
+            event_type="cancel_failed", order_id=message.client_order_id, reason=message.reason
         ).warning("cancel failed")
-        if order.status.is_open and order.venue_order_id:
+        order = self._table.orders.get(message.client_order_id)
+        if order is not None and order.status.is_open and order.venue_order_id:
             self._reconciliation.want(order.symbol, order.venue_order_id)
 
     async def _connection_changed(self, message: ConnectionChanged) -> None:
@@ -386,7 +321,8 @@ class OrderActor(Actor):
 
     async def _publish(self, told: Sequence[OrderEventTold]) -> None:
         for message in told:
-            await self.tell("risk", message)
+            if self._retelling is None:
+                await self.tell("risk", message)
             order = self._ledger.order_of(message.event)
             if order is not None and order.strategy:
                 await self.tell(order.strategy, message)
@@ -402,3 +338,9 @@ class OrderActor(Actor):
 
     def _on_connection(self, connected: bool, reason: str) -> None:  # noqa: FBT001 - a callback
         self.tell_self(ConnectionChanged(connected=connected, reason=reason))
+
+
+def _log_gone(order_id: str, error: OrderGoneError) -> None:
+    logger.bind(event_type="order_gone", order_id=order_id, detail=str(error)).error(
+        "an order is known to have been ours and cannot be read again"
+    )

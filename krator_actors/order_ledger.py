@@ -1,25 +1,47 @@
-"""The order actor's log and the table that is its fold: the one way in which an order changes."""
+"""The order actor's log and the folds of it: the one way in which an order changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
 import msgspec
 from loguru import logger
 
-from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
+from krator_actors.adapters.local_log import (
+    Durability,
+    LocalLog,
+    LogRemovedError,
+    log_path,
+    read_log,
+)
 from krator_actors.clock import utc_ns
-from krator_actors.core.orders import Order, OrderTable
+from krator_actors.core.balances import Balances
+from krator_actors.core.differences import busy_assets, doubled, overcounted, vanished
+from krator_actors.core.order_memory import KEEP_CLOSED, ClosedOrders, OrderMemory, Place, Recent
+from krator_actors.core.orders import Order
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
 from krator_actors.messages.orders import (
     AccountReport,
+    Difference,
     OrderEvent,
     OrderEventTold,
-    OrderExternal,
     OrderInitialized,
+    ReconciliationDifference,
 )
+from krator_actors.order_snapshot import OrderSnapshot, OrderSnapshots, encoded
+
+SNAPSHOT_EVENTS = 1_000
+"""After so many records a snapshot is due; recovery folds at most about as many again."""
+_FORGET_EVENTS = 10_000
+"""While a whole log is folded, what is over is forgotten so often."""
+
+
+class OrderGoneError(Exception):
+    """An order was ours, and the records that say what became of it are not in the log any more."""
 
 
 class Heard(msgspec.Struct, kw_only=True):
@@ -34,20 +56,32 @@ class Heard(msgspec.Struct, kw_only=True):
 
 
 class OrderLedger:
-    """Appends and folds; tells nobody. Made by ``open``."""
+    """Appends and folds; tells nobody. Made by ``open``; of one event loop."""
 
-    def __init__(self, log: LocalLog, *, venue: str) -> None:
-        self.table = OrderTable()
+    def __init__(self, log: LocalLog, snapshots: OrderSnapshots, *, venue: str) -> None:
+        self.table = OrderMemory()
+        self.balances = Balances()
+        # where the orders are that the table has forgotten
+        self.closed = ClosedOrders()
         # the highest risk generation whose order was begun
         self.risk_generation = 0
+        # "what:subject" to the numbers of the last difference that was told
+        self.differences: dict[str, tuple[Decimal, Decimal]] = {}
         self._log = log
+        self._snapshots = snapshots
         self._venue = venue
+        # when the last record was appended, UTC ns
+        self._last_ts_ns = 0
+        self._events_since_snapshot = 0
+        self._snapshot_due = asyncio.Event()
+        # False while the fold may be ahead of the log: then there is no snapshot of it
+        self._is_whole = True
 
     @classmethod
     def open(
         cls, data_dir: Path, *, writer: str, venue: str, generation: int, durability: Durability
     ) -> Self:
-        """Open the log of ``writer`` and fold all of it.
+        """Open the log of ``writer``; fold the snapshot and what follows it, or all of the log.
 
         Raises LogDamagedError, LogLockedError, OSError, and OrderTransitionError for a log that
         no version of the table could have written.
@@ -55,11 +89,8 @@ class OrderLedger:
         log = LocalLog.open(
             log_path(data_dir, writer), writer=writer, generation=generation, durability=durability
         )
-        ledger = cls(log, venue=venue)
-        for record in read_log(log.path, types=OrderEvent):
-            ledger.table.apply(record.event, record.number)
-            if isinstance(record.event, OrderInitialized):
-                ledger.risk_generation = max(ledger.risk_generation, record.event.risk_generation)
+        ledger = cls(log, OrderSnapshots(log.path, durability=durability), venue=venue)
+        ledger._recover()
         return ledger
 
     @property
@@ -68,7 +99,9 @@ class OrderLedger:
         return self._log.last_number
 
     def close(self) -> None:
-        """Close the log."""
+        """Write a snapshot, so that the next start is short, and close the log."""
+        if self._is_whole and self._events_since_snapshot:
+            self._write(*self._snapshot())
         self._log.close()
 
     def record(self, event: OrderEvent) -> OrderEventTold:
@@ -77,11 +110,28 @@ class OrderLedger:
         Whatever it raises (OrderTransitionError, LogFullError, OSError), nothing was appended or
         the log is closed, and the fold may be ahead of the log: the actor must crash.
         """
-        number = self._log.last_number + 1
+        number, ts_ns = self._log.last_number + 1, utc_ns()
+        self._is_whole = False
         # Folded first, because an event that the table refuses must not be in the log for ever.
-        self.table.apply(event, number)
-        self._log.append(event, ts_ns=utc_ns())
+        self._fold(event, number, ts_ns)
+        self._log.append(event, ts_ns=ts_ns)
+        self._is_whole = True
+        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+            self._snapshot_due.set()
         return OrderEventTold(venue=self._venue, number=number, event=event)
+
+    async def keep_snapshots(self) -> None:
+        """Write a snapshot each time that one is due, in another thread; never returns."""
+        while True:
+            await self._snapshot_due.wait()
+            self._snapshot_due.clear()
+            if self._is_whole:
+                number, payload, merge = self._snapshot()
+                written = await asyncio.to_thread(self._write, number, payload, merge)
+                if written and merge:
+                    sorted_in = set(merge)
+                    since = [place for place in self.closed.recent() if place not in sorted_in]
+                    self._snapshots.read_closed(self.closed, tuple(since))
 
     def told_after(self, watermark: int) -> Iterator[OrderEventTold]:
         """Yield every record above ``watermark`` again."""
@@ -93,18 +143,40 @@ class OrderLedger:
         """Return the newest event of ``order`` again."""
         return OrderEventTold(venue=self._venue, number=order.number, event=order.last_event)
 
+    def is_forgotten(self, name: str, symbol: str = "") -> bool:
+        """True when the table may have forgotten this order: ``recall`` it. False is certain."""
+        return bool(self.closed.find(name, symbol))
+
+    async def recall(self, name: str, symbol: str = "") -> Order | None:
+        """Return a forgotten order, now in the table again; None when there never was such a one.
+
+        ``name`` is its client order id, or with ``symbol`` the venue's id. Its records are read in
+        another thread. Raises OrderGoneError, LogError, OSError.
+        """
+        for place in self.closed.find(name, symbol):
+            again = await asyncio.to_thread(_read_again, self._log.path, place)
+            order = next(iter(again.orders.values()))
+            if name in {order.client_order_id, order.venue_order_id}:
+                if order.client_order_id not in self.table.orders:
+                    self.table.adopt(order, again.trade_ids(order))
+                return self.table.orders[order.client_order_id]
+        return None
+
     def order_of(self, event: OrderEvent) -> Order | None:
-        """Return the order that ``event`` is about; None for an AccountReport."""
-        if isinstance(event, AccountReport):
+        """Return the order that ``event`` is about; None when it is about the account."""
+        if isinstance(event, AccountReport | ReconciliationDifference):
             return None
         if isinstance(event, OrderInitialized):
-            return self.table.orders[event.order.client_order_id]
-        return self.table.orders[event.client_order_id]
+            return self.table.orders.get(event.order.client_order_id)
+        return self.table.orders.get(event.client_order_id)
 
     def hear(
         self, report: OrderReport | None, fills: tuple[FillReport, ...], *, whole: bool
     ) -> Heard:
-        """Record what is new in a report; ``whole`` says that ``fills`` are all the order has."""
+        """Record what is new in a report; ``whole`` says that ``fills`` are all the order has.
+
+        What the table has forgotten of the order must have been recalled before.
+        """
         table = self.table
         heard = Heard()
         if report is None:
@@ -116,9 +188,10 @@ class OrderLedger:
                 return heard  # the first reconciliation lists it, after the opening balances
             if report.filled and not whole:
                 return Heard(wanted=True)
-            taken = self._take_over(report, fills, opened_at=table.opening.ts_event)
+            taken = external_of(report, fills, opened_at=table.opening.ts_event)
             if taken is None:
                 return heard
+            heard.told += self._differing(doubled(table, report, utc_ns()))
             external, fills = taken
             heard.told.append(self.record(external))
             order = table.orders[external.client_order_id]
@@ -126,15 +199,115 @@ class OrderLedger:
         heard.order = order
         heard.told += [self.record(event) for event in news.events]
         heard.wanted = not news.complete
+        if report is not None:
+            heard.told += self._differing(overcounted(order, report, utc_ns()))
         return heard
 
-    def _take_over(
-        self, report: OrderReport, fills: tuple[FillReport, ...], *, opened_at: int
-    ) -> tuple[OrderExternal, tuple[FillReport, ...]] | None:
-        if report.client_order_id in self.table.orders:
-            logger.bind(
-                event_type="order_doubled",
-                order_id=report.client_order_id,
-                venue_order_id=report.venue_order_id,
-            ).error("the venue has two orders of one client order id")
-        return external_of(report, fills, opened_at=opened_at)
+    def weigh(self, balances: Mapping[str, Decimal], *, asked_ns: int) -> list[OrderEventTold]:
+        """Record the account as the venue has it, and where it differs from our record."""
+        told: list[OrderEventTold] = []
+        account = self.table.account
+        if account is None or account.balances != balances:
+            told.append(self.record(AccountReport(balances=dict(balances), ts_event=asked_ns)))
+        found = self.balances.differences(
+            balances,
+            asked_ns=asked_ns,
+            busy=busy_assets(self.table.open_orders),
+            now_ns=utc_ns(),
+        )
+        return told + [self.record(difference) for difference in found]
+
+    def vanished(self, order: Order) -> list[OrderEventTold]:
+        """Record that the venue does not know an order that it had accepted."""
+        return self._differing(vanished(order, utc_ns()))
+
+    def _differing(self, difference: ReconciliationDifference | None) -> list[OrderEventTold]:
+        if difference is None:
+            return []
+        key = f"{difference.what.value}:{difference.subject}"
+        if self.differences.get(key) == (difference.ours, difference.venue):
+            return []
+        return [self.record(difference)]
+
+    def _recover(self) -> None:
+        snapshot, records = self._snapshots.load(self.closed, last_number=self._log.last_number)
+        if snapshot is not None:
+            self.table.restore(snapshot.table)
+            self.balances.restore(snapshot.balances)
+            self.differences = dict(snapshot.differences)
+            self.risk_generation = snapshot.risk_generation
+            self._last_ts_ns = snapshot.ts_ns
+        for record in records:
+            self._fold(record.event, record.number, record.ts_ns)
+            if self._events_since_snapshot % _FORGET_EVENTS == 0:
+                self._forget()
+        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+            # At once, because whoever dies again before the next one would read it all again.
+            number, payload, merge = self._snapshot()
+            if self._write(number, payload, merge) and merge:
+                self._snapshots.read_closed(self.closed, ())
+
+    def _fold(self, event: OrderEvent, number: int, ts_ns: int) -> None:
+        self.table.apply(event, number)
+        self.balances.apply(event)
+        if isinstance(event, OrderInitialized):
+            self.risk_generation = max(self.risk_generation, event.risk_generation)
+        elif isinstance(event, ReconciliationDifference) and event.what is not Difference.BALANCE:
+            key = f"{event.what.value}:{event.subject}"
+            self.differences[key] = (event.ours, event.venue)
+        self._last_ts_ns = ts_ns
+        self._events_since_snapshot += 1
+
+    def _forget(self) -> None:
+        for order in self.table.forget_closed(keep=KEEP_CLOSED):
+            self.closed.add(order)
+
+    def _snapshot(self) -> tuple[int, bytes, Recent]:
+        """Return number and bytes of a snapshot, and what is to be sorted into the closed file."""
+        self._events_since_snapshot = 0
+        self._forget()
+        number, recent = self._log.last_number, self.closed.recent()
+        merge = self.closed.is_merge_due
+        snapshot = OrderSnapshot(
+            number=number,
+            ts_ns=self._last_ts_ns,
+            risk_generation=self.risk_generation,
+            table=self.table.state(),
+            balances=self.balances.state(),
+            differences=self.differences,
+            closed_number=number if merge else self.closed.merged_number,
+            closed=() if merge else recent,
+        )
+        return number, encoded(snapshot), recent if merge else ()
+
+    def _write(self, number: int, payload: bytes, merge: Recent) -> bool:
+        try:
+            self._snapshots.write(number, payload, self.closed.merged(merge) if merge else None)
+        except OSError as error:
+            logger.bind(event_type="snapshot_failed", error=str(error)).warning(
+                "the snapshot of the orders was not written; recovery will be longer"
+            )
+            return False
+        return True
+
+
+def _read_again(path: Path, place: Place) -> OrderMemory:
+    """Fold the one order whose records begin and end at ``place``."""
+    table = OrderMemory()
+    try:
+        for record in read_log(path, after=place.first - 1, types=OrderEvent):
+            if record.number > place.last:
+                break
+            if record.number == place.first or _id_of(record.event) in table.orders:
+                table.apply(record.event, record.number)
+    except LogRemovedError as error:
+        raise OrderGoneError(str(error)) from error
+    if not table.orders:
+        raise OrderGoneError(f"record {place.first} is not in {path} any more")
+    return table
+
+
+def _id_of(event: OrderEvent) -> str:
+    if isinstance(event, OrderInitialized):
+        return event.order.client_order_id
+    return getattr(event, "client_order_id", "")

@@ -20,7 +20,7 @@ from krator_actors import clock
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
-from krator_actors.core.backlog import Backlog
+from krator_actors.core.backlog import Backlog, LogName
 from krator_actors.core.publication import entry_of, publisher_state, states_of
 from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
 from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
@@ -139,7 +139,8 @@ class PublisherActor(Actor):
         """Read the logs to their ends, with a turn for others between the pieces."""
         while batch := self._follower.batch():
             for writer, record in batch:
-                self._backlog.read(writer, record)
+                log = LogName(writer, self._follower.birth_ns(writer))
+                self._backlog.read(log, record)
             self._follower.committed(batch)
             await asyncio.sleep(0)
 

@@ -28,6 +28,9 @@ have logged a later fill before an earlier one."""
 _DOUBT_INITIAL_SECS = 0.1
 _DOUBT_MAX_SECS = 5.0
 _CLOCK_SECS = 60.0
+_LOOK_AGAIN_SECS = 1.0
+_QUESTIONS = 50
+"""In one round at most so many orders in doubt are asked for: the venue counts what it is asked."""
 
 
 class VenueSaid(Message, frozen=True, kw_only=True):
@@ -37,6 +40,13 @@ class VenueSaid(Message, frozen=True, kw_only=True):
     fills: tuple[FillReport, ...] = ()
     whole: bool = False
     """True when ``fills`` are all trades that the order has had"""
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Symbol, the venue's id and the client order id, which is empty without a report."""
+        if self.report is None:
+            return self.fills[0].symbol, self.fills[0].venue_order_id, ""
+        return self.report.symbol, self.report.venue_order_id, self.report.client_order_id
 
 
 class NoSuchOrder(Message, frozen=True, kw_only=True):
@@ -97,11 +107,15 @@ class Reconciliation:
         self._wake = asyncio.Event()
         # (symbol, the venue's order id) of orders whose fills we do not all have
         self._wanted: dict[tuple[str, str], None] = {}
+        # client order id of orders in doubt to when they were asked for (monotonic)
+        self._asked_ns: dict[str, int] = {}
         # symbol to the trade id up to which every trade has been read by this process
         self._scanned: dict[str, str] = {}
         # the connection that has been reconciled last, and when (monotonic)
         self._connection = 0
         self._reconciled_ns = 0
+        # True: not ``period_secs`` but ``_LOOK_AGAIN_SECS`` after the last time
+        self._is_look_due = False
         # the connection that has the user stream
         self._subscribed = 0
         # when the venue's clock was measured (monotonic); 0: it must be
@@ -118,6 +132,11 @@ class Reconciliation:
         """Look again now: there is a connection, or an order whose fate is not known."""
         self._wake.set()
 
+    def look_again(self) -> None:
+        """Ask for trades and balances again soon: something was seen that is to be seen twice."""
+        self._is_look_due = True
+        self.wake()
+
     def forget_clock(self) -> None:
         """Measure the venue's clock now, because the venue did not agree with ours."""
         self._clock_ns = 0
@@ -129,7 +148,7 @@ class Reconciliation:
         while True:
             self._wake.clear()
             connection = self._client.connections
-            secs = min(self._period_secs, _CLOCK_SECS)
+            secs = min(self._due_secs(), _CLOCK_SECS)
             if self._client.connected:
                 try:
                     await self._round()
@@ -148,6 +167,9 @@ class Reconciliation:
             if self._client.connections != connection:
                 tries = 0
 
+    def _due_secs(self) -> float:
+        return _LOOK_AGAIN_SECS if self._is_look_due else self._period_secs
+
     async def _failed(self, error: VenueError, tries: int) -> float:
         logger.bind(event_type="reconcile_failed", detail=str(error)).warning(
             "the venue could not be asked"
@@ -165,10 +187,11 @@ class Reconciliation:
         if connection != self._connection or now_ns - self._clock_ns >= _CLOCK_SECS * NANOS_PER_SEC:
             await self._client.measure_clock()
             self._clock_ns = now_ns
-        due = now_ns - self._reconciled_ns >= self._period_secs * NANOS_PER_SEC
+        due = now_ns - self._reconciled_ns >= self._due_secs() * NANOS_PER_SEC
         if connection == self._connection and not due:
             await self._what_is_in_doubt()
             return
+        self._is_look_due = False
         if self._may_cancel:
             self._resend_cancels()
         if connection != self._subscribed:
@@ -215,9 +238,15 @@ class Reconciliation:
         return unknown or bool(self._wanted)
 
     async def _what_is_in_doubt(self) -> None:
-        for order in self._table.open_orders:
-            if order.status is OrderStatus.UNKNOWN:
-                await self._ask_for(order)
+        unknown = [o for o in self._table.open_orders if o.status is OrderStatus.UNKNOWN]
+        # Who has waited longest first, so that many do not keep one from being asked for.
+        unknown.sort(key=lambda order: self._asked_ns.get(order.client_order_id, 0))
+        self._asked_ns = {
+            o.client_order_id: self._asked_ns.get(o.client_order_id, 0) for o in unknown
+        }
+        for order in unknown[:_QUESTIONS]:
+            self._asked_ns[order.client_order_id] = monotonic_ns()
+            await self._ask_for(order)
         for wanted in tuple(self._wanted):
             del self._wanted[wanted]
             try:

@@ -14,7 +14,6 @@ from krator_actors.adapters.local_log import Durability
 from krator_actors.config import RiskConfig
 from krator_actors.core.handshake import Answer, Handshake, Order
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.messages.handshake import (
@@ -117,8 +116,6 @@ class RiskActor(Actor):
         self._order_actor = f"order:{self.config.venue}"
         # True while a SyncDue is on its way.
         self._is_sync_due = False
-        # Of the venue's balances to ours, since this start.
-        self._differences = 0
         config = self.config
         limits = limits_of(config.risk, config.symbols, config.permissions)
         self._engine = RiskEngine(limits, symbols=config.symbols, venue=config.venue)
@@ -223,8 +220,7 @@ class RiskActor(Actor):
         match self._handshake.place(told.number):
             case Order.NEXT:
                 self._progress_ns = clock.monotonic_ns()
-                for difference in self._ledger.absorb(told.event):
-                    self._warn_of_difference(difference)
+                self._ledger.absorb(told.event)
                 await self._record_due()
             case Order.GAP:
                 self._engine.are_positions_current = False
@@ -232,16 +228,6 @@ class RiskActor(Actor):
                     await self._sync()
             case Order.KNOWN:
                 pass
-
-    def _warn_of_difference(self, difference: BalanceDifference) -> None:
-        self._differences += 1
-        self._logger.bind(
-            event_type="reconciliation_difference",
-            asset=difference.asset,
-            ours=difference.ours,
-            venue=difference.venue,
-            count=self._differences,
-        ).warning("the venue's balance is not ours")
 
     # -- the handshake --------------------------------------------------------------------------
 

@@ -16,16 +16,18 @@ from krator_actors.adapters.local_log import (
     log_path,
     read_log,
 )
-from krator_actors.adapters.snapshot_file import SnapshotFile
+from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
 from krator_actors.core.latches import DueEvent
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.orders import OrderEvent
+from krator_actors.model import NANOS_PER_SEC
 
 SNAPSHOT_EVENTS = 1_000
-"""After so many events of either log a snapshot is due."""
+"""After so many events of either log a snapshot is due ..."""
+_SNAPSHOT_NS = NANOS_PER_SEC
+"""... but not sooner after the last one, because it takes as long as thousands of events."""
 
-_SNAPSHOT_VERSION = 2
+_SNAPSHOT_VERSION = 3
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class RiskLedger:
         self._snapshot = snapshot
         self._generation = generation
         self._events_since_snapshot = 0
+        # Monotonic.
+        self._snapshot_ns = clock.monotonic_ns()
 
     @classmethod
     def open(
@@ -110,14 +114,16 @@ class RiskLedger:
             self._unlogged.append(event)
             self._take_effect(event, 0)
 
-    def absorb(self, event: OrderEvent) -> tuple[BalanceDifference, ...]:
+    def absorb(self, event: OrderEvent) -> None:
         """See ``RiskEngine.absorb``; the order actor has logged it."""
         self._events_since_snapshot += 1
-        return self.engine.absorb(event)
+        self.engine.absorb(event)
 
     def snapshot_if_due(self, watermark: int) -> None:
-        """Write a snapshot after ``SNAPSHOT_EVENTS`` events."""
-        if self._events_since_snapshot >= SNAPSHOT_EVENTS:
+        """Write a snapshot after ``SNAPSHOT_EVENTS`` events, at most one a second."""
+        if self._events_since_snapshot < SNAPSHOT_EVENTS:
+            return
+        if clock.monotonic_ns() - self._snapshot_ns >= _SNAPSHOT_NS:
             self.snapshot(watermark)
 
     def snapshot(self, watermark: int) -> None:
@@ -126,6 +132,7 @@ class RiskLedger:
         Failing is logged only: the next recovery reads more of the log.
         """
         self._events_since_snapshot = 0
+        self._snapshot_ns = clock.monotonic_ns()
         snapshot = _Snapshot(
             own_number=self._log.last_number,
             watermark=watermark,
@@ -163,12 +170,15 @@ class RiskLedger:
         return watermark
 
     def _read_snapshot(self) -> _Snapshot | None:
-        payload = self._snapshot.read()
-        if payload is None:
-            return None
         try:
+            payload = self._snapshot.read()
+            if payload is None:
+                return None
             snapshot = msgspec.msgpack.decode(payload, type=_Snapshot)
-        except msgspec.DecodeError:
+        except (SnapshotError, msgspec.DecodeError) as error:
+            logger.bind(event_type="snapshot_ignored", detail=str(error)).warning(
+                "risk's snapshot is not believed; the logs are read"
+            )
             return None
         # A log that is shorter lost its end with the machine: the snapshot knows too much.
         return snapshot if snapshot.own_number <= self._log.last_number else None

@@ -20,6 +20,7 @@ def limits_of(
         max_net_fraction=config.max_net_fraction,
         max_daily_loss_fraction=config.max_daily_loss_fraction,
         max_drawdown_fraction=config.max_drawdown_fraction,
+        max_reconciliation_difference=config.max_reconciliation_difference,
         max_open_orders=config.max_open_orders,
         max_executions=config.max_executions,
         executions_secs=config.executions_secs,

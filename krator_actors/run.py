@@ -31,6 +31,7 @@ from krator_actors.terminal import (
     say,
 )
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
+from krator_actors.venue_login import require_orders
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.notify import ServiceManager
@@ -71,6 +72,7 @@ def main(options: argparse.Namespace) -> int:
 def _configured(options: argparse.Namespace) -> Config:
     """Return the configuration with the command line's changes; raises ConfigError."""
     config = place.load_config(options.config)
+    require_orders(config.venue)
     configured = config.system.data_dir
     data_dir = options.data_dir or configured
     if options.replay is not None:
@@ -125,14 +127,8 @@ class _Run:
             self._log,
             level=config.log.level,
             max_bytes=config.log.max_bytes,
-            secrets=[
-                os.environ.get(name, "")
-                for name in (
-                    config.venue.api_secret_env,
-                    config.venue.api_key_env,
-                    config.redis.url_env,
-                )
-            ],
+            max_files=config.log.max_files,
+            redactor=telemetry.protect(config),
             component="krator",
         )
         code = EXIT_FAILED
@@ -153,7 +149,7 @@ class _Run:
         if code != EXIT_OK:
             return code
         say(f"\nStopped ({self._ending}). Summary, from the journal:")
-        commands.print_summary(self._data_dir, self._runtime, config)
+        commands.print_summary(self._data_dir, config)
         return EXIT_OK
 
     def _start_and_watch(self) -> int:

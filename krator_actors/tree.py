@@ -11,6 +11,11 @@ import os
 import msgspec
 
 from krator_actors.adapters.redis_store import check_url
+from krator_actors.adapters.tls import (
+    NotVerifiedError,
+    check_verified_redis,
+    verified_postgres,
+)
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
 from krator_actors.jobs import JobsConfig
@@ -18,6 +23,7 @@ from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
 from krator_actors.publisher import PublisherConfig
 from krator_actors.rca import RcaConfig
+from krator_actors.recorder import RecorderConfig
 from krator_actors.redis_server import RedisServerConfig
 from krator_actors.retention import RetentionLimits
 from krator_actors.risk import RiskActorConfig
@@ -25,8 +31,12 @@ from krator_actors.storage import StorageConfig
 from krator_actors.strategy import StrategyActorConfig
 from supervisors.spec import Budget, ChildSpec, SupervisorSpec
 
+_WHOLE_LOG_SECS = 300.0
+"""Risk and order may take so long to start: without a snapshot they read their whole logs, a
+million records in ten to twenty seconds."""
 _STORAGE_START_SECS = 60.0
 _JOURNAL_STOP_SECS = 8.0
+_RECORDER = "recorder"
 _FIRST_REALTIME = 10
 """the feed's real-time priority: above what an operator has for lesser things"""
 _INFRASTRUCTURE_RESTARTS = 20
@@ -34,15 +44,27 @@ _INFRASTRUCTURE_RESTARTS = 20
 
 
 def external_dsn(config: Config) -> str | None:
-    """Return the configured PostgreSQL's URL, or None when it is to be embedded."""
-    return os.environ.get(config.postgres.dsn_env) or None
+    """Return the configured PostgreSQL's URL, or None when it is to be embedded.
+
+    Raises ConfigError when it leads to another host and not by verified TLS.
+    """
+    dsn = os.environ.get(config.postgres.dsn_env) or None
+    if dsn is not None and config.postgres.require_tls:
+        try:
+            return verified_postgres(dsn)
+        except NotVerifiedError as error:
+            raise ConfigError(
+                f"environment variable {config.postgres.dsn_env}: {error}, or set"
+                " postgres.require_tls = false"
+            ) from error
+    return dsn
 
 
 def external_redis(config: Config) -> str | None:
     """Return the configured Redis' URL, or None when it is to be embedded.
 
-    Raises ConfigError when the variable holds no such URL; it may hold a password, so the text
-    does not have it.
+    Raises ConfigError when the variable holds no such URL, or one that leads to another host and
+    not by verified TLS; it may hold a password, so the text does not have it.
     """
     url = os.environ.get(config.redis.url_env) or None
     if url is not None:
@@ -50,6 +72,14 @@ def external_redis(config: Config) -> str | None:
             check_url(url)
         except ValueError as error:
             raise ConfigError(f"environment variable {config.redis.url_env}: {error}") from error
+        if config.redis.require_tls:
+            try:
+                check_verified_redis(url)
+            except NotVerifiedError as error:
+                raise ConfigError(
+                    f"environment variable {config.redis.url_env}: {error}, or set"
+                    " redis.require_tls = false"
+                ) from error
     return url
 
 
@@ -131,6 +161,9 @@ def _journal(config: Config) -> ChildSpec:
             data_dir=config.system.data_dir,
             commit_interval_ms=config.postgres.commit_interval_ms,
             batch_limit=config.postgres.batch_limit,
+            anchor_secs=config.postgres.anchor_secs,
+            keep_days=config.postgres.keep_days,
+            configuration=config.model_dump_json(),
         ),
         shutdown_secs=_JOURNAL_STOP_SECS,
         fenced=True,
@@ -151,6 +184,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             data_dir=config.system.data_dir,
             durability=config.system.durability,
         ),
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
     )
     order = ChildSpec(
@@ -165,6 +199,7 @@ def _execution(config: Config, venue_url: str) -> SupervisorSpec:
             dry_run=config.system.dry_run,
         ),
         fenced=True,
+        start_timeout_secs=_WHOLE_LOG_SECS,
         beat_secs=config.supervision.critical_beat_secs,
     )
     return SupervisorSpec(
@@ -196,7 +231,10 @@ def _strategies(config: Config) -> SupervisorSpec:
 
 def _market(config: Config, venue_url: str) -> SupervisorSpec:
     routes = {
-        symbol: tuple(s.actor_name for s in config.strategies if s.symbol == symbol)
+        symbol: (
+            *(s.actor_name for s in config.strategies if s.symbol == symbol),
+            *((_RECORDER,) if config.postgres.store_ticks else ()),
+        )
         for symbol in config.symbols
     }
     feed = ChildSpec(
@@ -220,7 +258,22 @@ def _operations(config: Config) -> SupervisorSpec:
     url = external_redis(config)
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
-        name="operations", children=(rca, *redis, _publisher(config, url), _jobs(config))
+        name="operations",
+        children=(rca, *redis, _publisher(config, url), _jobs(config), *_recorder(config)),
+    )
+
+
+def _recorder(config: Config) -> tuple[ChildSpec, ...]:
+    if not config.postgres.store_ticks:
+        return ()
+    return (
+        ChildSpec(
+            name=_RECORDER,
+            actor="krator_actors.recorder:RecorderActor",
+            config=RecorderConfig(data_dir=config.system.data_dir, dsn=external_dsn(config)),
+            beat_secs=config.supervision.beat_secs,
+            budget=_infrastructure_budget(config),
+        ),
     )
 
 

@@ -51,6 +51,11 @@ class Orphans:
             elif time.monotonic() >= deadline:
                 send_signal(pidfd, signal.SIGKILL)
 
+    @property
+    def count(self) -> int:
+        """How many are known and have not ended yet."""
+        return len(self._known)
+
     def _adopt(self, pid: int) -> None:
         # Nobody but this process reaps it, so its number cannot be another's.
         pidfd = os.pidfd_open(pid)

@@ -69,10 +69,7 @@ class Picture:
     ) -> NodeStatus:
         """Return the supervisor's own node, with its children in start order."""
         children = [
-            msgspec.structs.replace(
-                _paint_child(child, alive.get(child.name), ended.get(child.name)),
-                spare_pid=spare_pid(child.name),
-            )
+            _paint_child(child, alive.get(child.name), ended.get(child.name))
             for child in state.children
         ]
         self._judge(children, alive)
@@ -86,8 +83,13 @@ class Picture:
             uptime_secs=time.monotonic() - self._began,
             cpu_percent=usage.cpu_percent,
             rss_bytes=usage.rss_bytes,
+            alarms=self._alarms.of(self._spec.name),
             children=tuple(
-                msgspec.structs.replace(child, alarms=self._alarms.of(child.name))
+                msgspec.structs.replace(
+                    child,
+                    spare_pid=spare_pid(child.name),
+                    alarms=(*child.alarms, *self._alarms.of(child.name)),
+                )
                 for child in children
             ),
         )
@@ -95,6 +97,11 @@ class Picture:
     def alarm_told(self, name: str, told: AlarmTold) -> None:
         """Take what a child says of itself."""
         self._alarms.tell(name, told.kind, told.detail)
+
+    def orphans_counted(self, count: int) -> None:
+        """Take how many processes that have lost their parent are being ended."""
+        detail = f"{count} processes without a parent are being ended" if count else None
+        self._alarms.tell(self._spec.name, "orphan", detail)
 
     def child_died(self, name: str) -> None:
         """Take back what a child had said of itself."""
@@ -155,6 +162,7 @@ def _paint_child(child: Child, alive: Incarnation | None, ended: Ended | None) -
             children=told.children,
             cpu_percent=told.cpu_percent,
             rss_bytes=told.rss_bytes,
+            alarms=told.alarms,
         )
     if alive is None:
         return node

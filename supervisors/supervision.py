@@ -124,7 +124,7 @@ class Supervision:
             self._parent_said(self._own.channel.receive())
         self._decide(*events)
         # After the decision, because a replacement need not wait for it.
-        self._nursery.orphans.look()
+        self._look_for_orphans()
 
     def on_wake(self) -> None:
         """Do what is due."""
@@ -162,6 +162,7 @@ class Supervision:
 
     def status(self) -> NodeStatus:
         """Return this supervisor and all that is below it, as far as it is known now."""
+        self._picture.orphans_counted(self._nursery.orphans.count)
         return self._picture.draw(
             self._state, self._alive, self._ended, self._nursery.spares.pid_of
         )
@@ -367,8 +368,14 @@ class Supervision:
 
     def _beat(self) -> None:
         self._own.slot.beat()
-        self._nursery.orphans.look()
+        self._look_for_orphans()
         self._timers.call_after(_BEAT_SECS, self._beat)
+
+    def _look_for_orphans(self) -> None:
+        before = self._nursery.orphans.count
+        self._nursery.orphans.look()
+        if self._nursery.orphans.count != before:
+            self._tell_parent(news=True)
 
     def _tell(self) -> None:
         self._tell_parent(news=False)

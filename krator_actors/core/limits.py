@@ -39,6 +39,8 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_net_fraction: Decimal
     max_daily_loss_fraction: Decimal
     max_drawdown_fraction: Decimal
+    max_reconciliation_difference: Decimal
+    """in the quote currency"""
     max_open_orders: int
     max_executions: int
     executions_secs: float

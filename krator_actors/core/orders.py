@@ -25,6 +25,7 @@ from krator_actors.messages.orders import (
     OrderRejected,
     OrderSubmitted,
     OrderUnknown,
+    ReconciliationDifference,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 
@@ -167,6 +168,8 @@ class Order(msgspec.Struct, kw_only=True):
     """empty until the venue has told"""
     filled: Decimal = _ZERO
     cancel_requested: bool = False
+    first_number: int
+    """log record of its first event"""
     number: int
     """log record of ``last_event``"""
     last_event: OrderEvent
@@ -235,7 +238,9 @@ class OrderTable:
         return order
 
     def apply(self, event: OrderEvent, number: int) -> Order | None:
-        """Take one event of the log; return its order as it is now (None for AccountReport).
+        """Take one event of the log; return its order as it is now.
+
+        None for what is about the account: AccountReport, ReconciliationDifference.
 
         A fill that is already known changes nothing. OrderTransitionError names the order, its
         status and the event when the table has no row.
@@ -244,6 +249,8 @@ class OrderTable:
             case AccountReport():
                 self.opening = self.opening or event
                 self.account = event
+                return None
+            case ReconciliationDifference():
                 return None
             case OrderInitialized():
                 return self._insert(_own_order(event, number))
@@ -296,6 +303,7 @@ def _own_order(event: OrderInitialized, number: int) -> Order:
         price=order.price,
         status=next_status(None, Step.INITIALIZED),
         valid_until_ms=event.request_valid_until_ms,
+        first_number=number,
         number=number,
         last_event=event,
     )
@@ -312,6 +320,7 @@ def _external_order(event: OrderExternal, number: int) -> Order:
         price=event.price,
         status=next_status(None, Step.EXTERNAL),
         venue_order_id=event.venue_order_id,
+        first_number=number,
         number=number,
         last_event=event,
     )

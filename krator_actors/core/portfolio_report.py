@@ -29,6 +29,11 @@ def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
         orders_approved=engine.approved,
         orders_denied=engine.denied,
         fills=engine.portfolio.fills,
+        peak_equity=latches.drawdown.peak,
+        net_exposure=engine.portfolio.net_exposure,
+        gross_exposure=engine.portfolio.gross_exposure,
+        transfers=engine.portfolio.transfers,
+        unvalued_fees=dict(engine.portfolio.unvalued_fees),
         ts_event=utc_ns,
     )
 
@@ -66,5 +71,6 @@ def _position_report(engine: RiskEngine, symbol: str) -> PositionReport:
         fees=position.fees,
         reserved_buy=exposure.buy_quantity,
         reserved_sell=exposure.sell_quantity,
+        exposure=position.value,
         quote_ts_init=None if market is None else market.quote_ts_init,
     )

@@ -2,9 +2,10 @@
 
 For every symbol that is priced, at any moment::
 
-    cash + quantity * mark - opening = realized_pnl + unrealized_pnl - fees
+    cash + quantity * mark - opening - transfers = realized_pnl + unrealized_pnl - fees
 
-where an opening holding counts at the price of the first fill in its symbol.
+where an opening holding counts at the price of the first fill in its symbol. Transfers are what the
+venue turned out to have more or less of than our record said (a deposit, a withdrawal): no profit.
 """
 
 from __future__ import annotations
@@ -17,21 +18,10 @@ import msgspec
 from krator_actors.messages.orders import OrderFilled
 from krator_actors.model import symbol_of
 
-DUST_NOTIONAL = Decimal("0.01")
-"""A balance that differs by less than this, in the quote currency, agrees."""
-
 _ZERO = Decimal(0)
 # Wide enough that no sum or product of a fill is rounded; quotients are cut to _STEP.
 _EXACT = Context(prec=96)
 _STEP = Decimal("1e-12")
-
-
-class BalanceDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """What we think we have of an asset, and what the venue says."""
-
-    asset: str
-    ours: Decimal
-    venue: Decimal
 
 
 class Position(msgspec.Struct, kw_only=True):
@@ -48,7 +38,7 @@ class Position(msgspec.Struct, kw_only=True):
     """fees not included"""
     fees: Decimal = _ZERO
     """in the quote currency; a fee in the base currency counts at the price of its fill, one in
-    a third currency at what that holding cost us, and is booked under that currency's symbol"""
+    a third currency at its mark then, see ``Portfolio.unvalued_fees`` when there is none"""
     mark: Decimal | None = None
     """the last known price: the mid, before the first quote the last fill; None: not known"""
     is_mark_quoted: bool = False
@@ -96,6 +86,8 @@ class PortfolioState(msgspec.Struct, frozen=True, kw_only=True):
 
     cash: Decimal
     is_opened: bool
+    transfers: Decimal
+    unvalued_fees: dict[str, Decimal]
     positions: tuple[Position, ...]
     trades: tuple[tuple[str, str, str], ...]
     fills: int
@@ -116,6 +108,10 @@ class Portfolio:
         self.cash = _ZERO
         # False before the first AccountReport: the cash is not known.
         self.is_opened = False
+        # What came or went without a trade, in the quote currency.
+        self.transfers = _ZERO
+        # Asset to fees paid in it that no price was known for: part of no other sum.
+        self.unvalued_fees: dict[str, Decimal] = {}
         self.positions: dict[str, Position] = {}
         self.fills = 0
         self._symbols = frozenset(symbols)
@@ -149,7 +145,12 @@ class Portfolio:
         return position
 
     def open(self, balances: Mapping[str, Decimal]) -> None:
-        """Take the account's opening balances (asset to total); what they cost is not known."""
+        """Take the account's opening balances (asset to total); what they cost is not known.
+
+        Only the first ones open it; later ones change nothing.
+        """
+        if self.is_opened:
+            return
         self.is_opened = True
         self.cash += balances.get(self.quote, _ZERO)
         for asset, total in balances.items():
@@ -184,27 +185,36 @@ class Portfolio:
         if position.quantity or position.value:
             self._revalue(position)
 
-    def differences(self, balances: Mapping[str, Decimal]) -> tuple[BalanceDifference, ...]:
-        """Return where the venue's balances and ours differ by more than dust."""
-        ours = {self.quote: self.cash}
-        marks = {self.quote: Decimal(1)}
-        for symbol, position in self.positions.items():
-            asset = symbol.partition("-")[0]
-            ours[asset] = position.quantity
-            if position.mark is not None:
-                marks[asset] = position.mark
-        found = []
-        for asset in sorted(ours.keys() | balances.keys()):
-            mine, theirs = ours.get(asset, _ZERO), balances.get(asset, _ZERO)
-            if mine != theirs and abs(mine - theirs) * marks.get(asset, Decimal(1)) > DUST_NOTIONAL:
-                found.append(BalanceDifference(asset=asset, ours=mine, venue=theirs))
-        return tuple(found)
+    def adjust(self, asset: str, amount: Decimal) -> Decimal | None:
+        """Take ``amount`` more of an asset, which the venue has and our record had not.
+
+        It came at its mark, so it is no profit and no loss. Returns its value in the quote
+        currency: None when it has no price yet, 0 for an asset that is no part of the equity.
+        """
+        if asset == self.quote:
+            self.cash += amount
+            self.transfers += amount
+            return amount
+        position = self.position(self._symbol_of(asset))
+        if position.mark is None:
+            position.quantity += amount
+            position.is_cost_known = position.is_cost_known and not position.quantity
+            self._revalue(position)
+            return None if position.symbol in self._symbols else _ZERO
+        with localcontext(_EXACT):
+            value = amount * position.mark
+            position.trade(amount, position.mark)
+            self.transfers += value
+            self._revalue(position)
+        return value
 
     def state(self) -> PortfolioState:
         """Return what ``restore`` needs; it shares nothing that is changed later."""
         return PortfolioState(
             cash=self.cash,
             is_opened=self.is_opened,
+            transfers=self.transfers,
+            unvalued_fees=dict(self.unvalued_fees),
             positions=tuple(
                 msgspec.structs.replace(position) for position in self.positions.values()
             ),
@@ -219,6 +229,8 @@ class Portfolio:
         """
         self.cash = state.cash
         self.is_opened = state.is_opened
+        self.transfers = state.transfers
+        self.unvalued_fees = dict(state.unvalued_fees)
         self._trades = dict.fromkeys(state.trades)
         self.fills = state.fills
         for saved in state.positions:
@@ -240,17 +252,21 @@ class Portfolio:
                 self.cash -= fill.fee
                 position.fees += fill.fee
             elif fill.fee:
-                self._pay_from_holding(fill)
+                self._pay_in_third(fill, position)
         if not position.is_mark_quoted:
             position.mark = fill.last_price
         self._revalue(position)
 
-    def _pay_from_holding(self, fill: OrderFilled) -> None:
+    def _pay_in_third(self, fill: OrderFilled, position: Position) -> None:
         purse = self.position(self._symbol_of(fill.fee_currency))
-        if purse.quantity >= fill.fee > 0:
-            purse.fees -= purse.release_cost(-fill.fee)
-        else:
+        if purse.mark is None:
+            paid = self.unvalued_fees.get(fill.fee_currency, _ZERO) + fill.fee
+            self.unvalued_fees[fill.fee_currency] = paid
             purse.quantity -= fill.fee
+        else:
+            # As if it had been sold at its mark, for the fee.
+            purse.trade(-fill.fee, purse.mark)
+            position.fees += fill.fee * purse.mark
         self._revalue(purse)
 
     def _symbol_of(self, asset: str) -> str:

@@ -29,6 +29,7 @@ from krator_actors.messages.orders import (
     OrderRejected,
     OrderSubmitted,
     OrderUnknown,
+    ReconciliationDifference,
     SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
@@ -172,7 +173,7 @@ class Reservations:
         ours) is counted from its first event, at its limit price or else at ``mark``.
         """
         match event:
-            case AccountReport():
+            case AccountReport() | ReconciliationDifference():
                 pass
             case OrderInitialized():
                 self._begin(event.order.client_order_id, lambda: _of_order(event.order, mark))

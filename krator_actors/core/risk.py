@@ -16,7 +16,7 @@ from krator_actors.core.controls import BEFORE, CONTROLS, Case
 from krator_actors.core.latches import DueEvent, Latches, LatchEvent, LatchState
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.market import Market
-from krator_actors.core.positions import BalanceDifference, Portfolio, PortfolioState
+from krator_actors.core.positions import Portfolio, PortfolioState
 from krator_actors.core.rates import Rates, Sent
 from krator_actors.core.reservations import Reservation, Reservations
 from krator_actors.core.rules import Denial, DenialReason, deny
@@ -26,11 +26,13 @@ from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, 
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
+    Difference,
     OrderDenied,
     OrderEvent,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    ReconciliationDifference,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -226,19 +228,21 @@ class RiskEngine:
             case _:
                 assert_never(event)
 
-    def absorb(self, event: OrderEvent) -> tuple[BalanceDifference, ...]:
+    def absorb(self, event: OrderEvent) -> None:
         """Take an event of the order actor's log; each exactly once and in its order.
 
-        The first AccountReport is the account's opening. A later one changes nothing: the answer is
-        where it differs from what we think, assets with open orders left out, because their fills
-        may still be on the way.
+        What an AccountReport says otherwise than our record comes as a ReconciliationDifference.
         """
         match event:
             case AccountReport():
-                return self._reconcile(event)
+                self.portfolio.open(event.balances)
+                return
+            case ReconciliationDifference():
+                self._differ(event)
+                return
             case OrderFilled():
                 if not self.portfolio.apply_fill(event):
-                    return ()
+                    return
                 symbol = event.symbol
             case OrderInitialized():
                 self._know(event.order.client_order_id)
@@ -250,7 +254,6 @@ class RiskEngine:
                 symbol = event.symbol
         mark = self.portfolio.position(symbol).mark
         self.reservations.apply(event, mark=_ZERO if mark is None else mark)
-        return ()
 
     def on_quote(self, quote: QuoteTick, now_ns: int) -> None:
         """Take the top of a book; ``now_ns``: when it came, by the monotonic clock."""
@@ -380,12 +383,14 @@ class RiskEngine:
         if len(self._known) > KNOWN_LIMIT:
             del self._known[next(iter(self._known))]
 
-    def _reconcile(self, report: AccountReport) -> tuple[BalanceDifference, ...]:
-        if not self.portfolio.is_opened:
-            self.portfolio.open(report.balances)
-            return ()
-        busy = self.reservations.busy_assets()
-        return tuple(d for d in self.portfolio.differences(report.balances) if d.asset not in busy)
+    def _differ(self, difference: ReconciliationDifference) -> None:
+        amount = difference.venue - difference.ours
+        if difference.what is Difference.BALANCE:
+            value = self.portfolio.adjust(difference.subject, amount)
+        else:
+            mark = self.portfolio.position(difference.symbol).mark
+            value = None if mark is None else amount * mark
+        self.latches.unreconciled.notice(difference, value)
 
 
 def _quote_of(symbols: tuple[str, ...]) -> str:

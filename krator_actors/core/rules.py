@@ -23,6 +23,8 @@ class DenialReason(enum.StrEnum):
     """the day's loss has halted trading"""
     DRAWDOWN = "DRAWDOWN"
     """the loss since the highest equity has halted trading"""
+    RECONCILIATION = "RECONCILIATION"
+    """the venue's account was not what our record says, and that has halted trading"""
     EXECUTION_THROTTLE = "EXECUTION_THROTTLE"
     """a strategy has traded so often that it is halted"""
     VOLATILITY = "VOLATILITY"

@@ -42,6 +42,17 @@ class JournalStatus(Message, frozen=True, kw_only=True):
     """writer to its last committed record number"""
 
 
+class SystemStarted(Message, frozen=True, kw_only=True):
+    """What the journal writes in its own log each time that it starts."""
+
+    configuration: str
+    """all that is in force, as JSON; secrets are named in it by environment variable only"""
+    configuration_sha256: str
+    generation: int
+    """the journal's own; 1 is a new data folder's first start"""
+    ts_event: int
+
+
 class PublisherStatusRequest(Message, frozen=True, kw_only=True):
     """Anybody to publisher (ask). Answer: ``PublisherStatus``."""
 

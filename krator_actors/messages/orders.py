@@ -6,6 +6,7 @@ append first, then act.
 
 from __future__ import annotations
 
+import enum
 from decimal import Decimal
 
 from krator_actors.model import OrderSide, OrderType, TimeInForce
@@ -175,6 +176,34 @@ class AccountReport(Message, frozen=True, kw_only=True):
     ts_event: int
 
 
+class Difference(enum.Enum):
+    """What can differ between the venue and us when both have been asked."""
+
+    BALANCE = "BALANCE"
+    """``subject`` is an asset, the numbers are its totals. From here on the venue's is ours."""
+    FILLED = "FILLED"
+    """``subject`` is an order of which we have counted more than the venue says was traded"""
+    VANISHED = "VANISHED"
+    """``subject`` is an order that the venue had accepted and does not know any more; the numbers
+    are what may still trade. It stays open here, and reserved, until a person has looked."""
+    DOUBLED = "DOUBLED"
+    """``subject`` is a client order id under which the venue has a second order; the numbers are
+    that order's quantity. It is taken over as an external one."""
+
+
+class ReconciliationDifference(Message, frozen=True, kw_only=True):
+    """Something at the venue is not what our record says. Told once for each new difference."""
+
+    what: Difference
+    subject: str
+    symbol: str
+    """whose price values it; empty for a balance"""
+    ours: Decimal
+    venue: Decimal
+    ts_event: int
+    """UTC ns, our clock, when it was found"""
+
+
 OrderEvent = (
     OrderInitialized
     | OrderDenied
@@ -188,6 +217,7 @@ OrderEvent = (
     | OrderFilled
     | OrderExternal
     | AccountReport
+    | ReconciliationDifference
 )
 """What the order actor's log holds."""
 

@@ -157,6 +157,8 @@ class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
     reserved_buy: Decimal
     """quantity of open buy orders"""
     reserved_sell: Decimal
+    exposure: Decimal = Decimal(0)
+    """``quantity`` at ``mark_price``, signed; 0 without a price, or when it is not configured"""
     quote_ts_init: int | None = None
     """UTC ns, when the quote behind ``mark_price`` came; None: there has been none"""
 
@@ -180,4 +182,14 @@ class PortfolioReport(Message, frozen=True, kw_only=True):
     orders_approved: int
     orders_denied: int
     fills: int
+    peak_equity: Decimal | None = None
+    """the highest equity so far, to within a thousandth; None before the first"""
+    net_exposure: Decimal = Decimal(0)
+    """sum of the positions' ``exposure``: longs less shorts"""
+    gross_exposure: Decimal = Decimal(0)
+    """the same without their signs"""
+    transfers: Decimal = Decimal(0)
+    """what came (or went) without a trade, at the price of then: no profit, no loss"""
+    unvalued_fees: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    """asset to fees that nothing priced when they were paid: in no other number here"""
     ts_event: int

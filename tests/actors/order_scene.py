@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -51,9 +52,13 @@ class FakeVenue:
         # methods that act and do not answer; that act and then lose the connection
         self.mute: set[str] = set()
         self.lose_after: set[str] = set()
+        # methods that lose the connection before they act; that act, and answer so much later
+        self.lose_before: set[str] = set()
+        self.late_secs: dict[str, float] = {}
         # methods that are answered with this error, without acting
         self.errors: dict[str, tuple[int, int, str]] = {}
         self.error_data: Record = {}
+        self.late_answers = 0
         self.list_trades = True
         self.ahead_ms = 0
         self.report_live = True
@@ -85,6 +90,10 @@ class FakeVenue:
     async def _handle(self, connection: ServerConnection, request: dict[str, Any]) -> None:
         method, params = request["method"], request.get("params", {})
         self.received.append((method, params))
+        if method in self.lose_before:
+            self.lose_before.discard(method)
+            connection.transport.abort()
+            return
         if method in self.errors:
             status, code, text = self.errors[method]
             error = {"code": code, "msg": text, "data": self.error_data}
@@ -95,8 +104,20 @@ class FakeVenue:
             self.lose_after.discard(method)
             connection.transport.abort()
             return
-        if method not in self.mute:
-            await connection.send(json.dumps({"id": request["id"]} | answer))
+        if method in self.mute:
+            return
+        text = json.dumps({"id": request["id"]} | answer)
+        if method in self.late_secs:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.late_secs.pop(method), self._answer_late, connection, text)
+        else:
+            await connection.send(text)
+
+    def _answer_late(self, connection: ServerConnection, text: str) -> None:
+        self.late_answers += 1
+        if connection in self._connections:
+            connection.protocol.send_text(text.encode())
+            connection.send_data()
 
     def _carry_out(
         self, connection: ServerConnection, method: str, params: dict[str, Any]
@@ -183,8 +204,15 @@ class FakeVenue:
             "isBuyer": order["side"] == "BUY",
         }
         self.trades.append(trade)
+        sign = 1 if trade["isBuyer"] else -1
+        self.pay("BTC", sign * Decimal(quantity) - Decimal("0.001"))
+        self.pay("USDT", -sign * Decimal(quantity) * 100)
         self._push(order, "TRADE", trade)
         return trade
+
+    def pay(self, asset: str, amount: Decimal | int) -> None:
+        """Put so much more into the account."""
+        self.balances[asset] = str(Decimal(self.balances.get(asset, "0")) + amount)
 
     def end(self, client_order_id: str, status: str) -> None:
         order = self.order(client_order_id)
@@ -272,7 +300,7 @@ class Scene:
 def _order_of(event: OrderEvent) -> str:
     if isinstance(event, OrderInitialized):
         return event.order.client_order_id
-    return "" if isinstance(event, AccountReport) else event.client_order_id
+    return getattr(event, "client_order_id", "")
 
 
 def buy(client_order_id: str) -> SubmitOrder:

@@ -95,7 +95,7 @@ async def journal(data_dir: Path, dsn: str, *times: str) -> None:
             )
             log.append(event, ts_ns=at(time))
     follower = LogFollower(data_dir, limit=100)
-    store = await JournalStore.connect(dsn, generation=1)
+    store = await JournalStore.connect(dsn, generation=1, now_ns=1)
     await store.append(follower.batch(), ts_written=1)
     await store.close()
     follower.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,14 +9,26 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from loguru import logger
 
+from krator_actors.adapters.anchors import anchors_file, public_key_file, read_anchors
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres, embedded_dsn
+from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.adapters.local_log import LocalLog, log_path
+from krator_actors.adapters.log_segments import committed_number
 from krator_actors.adapters.postgres import JournalStore, StaleJournalError
+from krator_actors.clock import utc_ns
+from krator_actors.core.chain import Anchor
+from krator_actors.core.log_frames import RawRecord
 from krator_actors.journal import JournalActor, JournalConfig
-from krator_actors.messages.operations import JournalStatus, JournalStatusRequest, LogGrew
+from krator_actors.messages.operations import (
+    JournalStatus,
+    JournalStatusRequest,
+    LogGrew,
+    SystemStarted,
+)
 from krator_actors.messages.orders import OrderSubmitted
 from supervisors.testing import ActorHarness, eventually
 
@@ -54,9 +67,14 @@ async def status(harness: ActorHarness) -> JournalStatus:
     return answer
 
 
+def others(watermarks: dict[str, int]) -> dict[str, int]:
+    """Leave out the journal's own log."""
+    return {writer: number for writer, number in watermarks.items() if writer != "journal"}
+
+
 async def until(harness: ActorHarness, watermarks: dict[str, int], secs: float = 30) -> None:
     deadline = asyncio.get_running_loop().time() + secs
-    while (await status(harness)).watermarks != watermarks:
+    while others((await status(harness)).watermarks) != watermarks:
         assert asyncio.get_running_loop().time() < deadline, await status(harness)
         await asyncio.sleep(0.01)
 
@@ -65,9 +83,9 @@ async def stored(dsn: str) -> dict[str, list[int]]:
     """Return the numbers of each writer in the order of the journal; the chain must hold."""
     reader = await JournalStore.connect_reader(dsn)
     try:
-        assert await reader.verify() is None
+        assert (await reader.verify()).fault is None
         found: dict[str, list[int]] = {}
-        async for event in reader.events():
+        async for event in reader.events(types=OrderSubmitted):
             found.setdefault(event.writer, []).append(event.number)
             assert isinstance(event.event, OrderSubmitted)
             assert event.event.client_order_id == f"o-{event.number}"
@@ -101,7 +119,7 @@ async def test_what_the_logs_have_and_get_is_journaled(short_dir: Path, postgres
 
         answer = await status(harness)
 
-    assert (answer.connected, answer.seq, answer.lag_records) == (True, 133, 0)
+    assert (answer.connected, answer.seq, answer.lag_records) == (True, 134, 0)
     assert await stored(postgres_dsn) == {
         WRITERS[0]: list(range(1, 121)),
         WRITERS[1]: list(range(1, 11)),
@@ -128,6 +146,109 @@ async def test_next_incarnation_continues_where_the_last_one_was(
     assert await stored(postgres_dsn) == {WRITERS[0]: list(range(1, 176))}
 
 
+async def test_segments_go_when_the_journal_and_their_writer_are_done_with_them(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    path = log_path(short_dir / "data", WRITERS[0])
+    with LocalLog.open(
+        path, writer=WRITERS[0], generation=1, durability="process", segment_bytes=2_000
+    ) as log:
+        append(log, 200)
+        before = log.size_bytes
+        log.release(200)
+        assert log.size_bytes == before
+        async with journal(short_dir, postgres_dsn) as harness:
+            await until(harness, {WRITERS[0]: 200})
+            await harness.stop()
+        log.release(200)
+        assert log.size_bytes < before
+        append(log, 100)
+
+    async with journal(short_dir, postgres_dsn, generation=2) as harness:
+        await until(harness, {WRITERS[0]: 300})
+    assert await stored(postgres_dsn) == {WRITERS[0]: list(range(1, 301))}
+
+
+async def test_new_database_is_told_before_anything_is_removed(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    path = log_path(short_dir / "data", WRITERS[0])
+    with log_of(short_dir) as log:
+        append(log, 3)
+        async with journal(short_dir, postgres_dsn) as harness:
+            await until(harness, {WRITERS[0]: 3})
+        assert committed_number(path) == 3
+
+        async with journal(short_dir, None, generation=2):
+            assert committed_number(path) == 0
+
+
+async def test_days_that_need_not_be_kept_are_dropped_and_what_is_left_is_proven(
+    short_dir: Path, postgres_dsn: str
+) -> None:
+    data_dir = short_dir / "data"
+    old_ns = utc_ns() - 5 * DAY_NS
+    store = await JournalStore.connect(postgres_dsn, generation=1, now_ns=old_ns)
+    event = OrderSubmitted(client_order_id="o-1", symbol="BTC-USDT.SIM", ts_event=1)
+    record = RawRecord(1, 1, 1, "OrderSubmitted", msgspec.msgpack.encode(event))
+    await store.append([("gone", record)], ts_written=old_ns)
+    store.terminate()
+    config = JournalConfig(
+        data_dir=data_dir, dsn=postgres_dsn, commit_interval_ms=1, anchor_secs=0.01, keep_days=2
+    )
+    actor = ActorHarness(
+        JournalActor, name="journal", config=config, generation=2, runtime=short_dir / "run"
+    )
+    async with actor as harness:
+        await harness.eventually(lambda: _kinds(data_dir)[-1:] == ["dropped"], timeout_secs=30)
+        with log_of(short_dir) as log:
+            append(log, 3)
+            await until(harness, {WRITERS[0]: 3, "gone": 1})
+
+    reader = await JournalStore.connect_reader(postgres_dsn)
+    verdict = await reader.verify(_anchors(data_dir))
+    assert verdict.fault is None
+    assert "gone" not in [event.writer async for event in reader.events()]
+    await reader.close()
+
+
+def _anchors(data_dir: Path) -> list[Anchor]:
+    return read_anchors(anchors_file(data_dir), public_key_file(data_dir))
+
+
+def _kinds(data_dir: Path) -> list[str]:
+    return sorted((a.kind for a in _anchors(data_dir)), key=lambda kind: kind == "dropped")
+
+
+async def test_configuration_in_force_is_on_record(short_dir: Path, postgres_dsn: str) -> None:
+    async with journal(short_dir, postgres_dsn) as harness:
+        await harness.eventually(lambda: harness.actor._seq > 0, timeout_secs=30)
+
+    reader = await JournalStore.connect_reader(postgres_dsn)
+    (started,) = [event.event async for event in reader.events(types=SystemStarted)]
+    await reader.close()
+
+    assert isinstance(started, SystemStarted)
+    assert started.configuration_sha256 == hashlib.sha256(b"{}").hexdigest()
+
+
+async def test_full_disk_keeps_no_event_out_of_the_database(
+    short_dir: Path, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with log_of(short_dir) as log:
+        append(log, 20)
+    (short_dir / "data" / "keys").mkdir(mode=0o700)
+    monkeypatch.setattr("krator_actors.journal.write_committed", full)
+    monkeypatch.setattr("krator_actors.journal.LocalLog.open", full)
+    monkeypatch.setattr("krator_actors.journal.AnchorBook.write", full)
+
+    async with journal(short_dir, postgres_dsn) as harness:
+        await until(harness, {WRITERS[0]: 20})
+
+
 async def test_stop_writes_what_the_logs_still_have(short_dir: Path, postgres_dsn: str) -> None:
     with log_of(short_dir) as log:
         async with journal(short_dir, postgres_dsn) as harness:
@@ -145,8 +266,9 @@ async def test_absent_database_stops_nobody_and_loses_nothing(
         append(log, 20)
         async with journal(short_dir, None) as harness:
             answer = await status(harness)
-            assert (answer.connected, answer.seq, answer.watermarks) == (False, 0, {WRITERS[0]: 0})
-            assert answer.lag_records == 20
+            assert (answer.connected, answer.seq) == (False, 0)
+            assert others(answer.watermarks) == {WRITERS[0]: 0}
+            assert answer.lag_records == 21
 
     async with journal(short_dir, postgres_dsn, generation=2) as harness:
         await until(harness, {WRITERS[0]: 20})
@@ -247,6 +369,9 @@ async def run_and_kill(folder: Path, dsn: str, generation: int) -> None:
     """Run a journal in a process of its own and kill it soon after its first commit."""
     code = f"""
 import asyncio, pathlib
+from krator_actors.clock import utc_ns
+from krator_actors.core.chain import Anchor
+from krator_actors.core.log_frames import RawRecord
 from krator_actors.journal import JournalActor, JournalConfig
 from supervisors.testing import ActorHarness
 async def main():
@@ -278,7 +403,7 @@ async def test_older_journal_ends_when_a_newer_one_owns_the_database(
         async with journal(short_dir, postgres_dsn, generation=1) as old:
             append(log)
             await until(old, {WRITERS[0]: 1})
-            newer = await JournalStore.connect(postgres_dsn, generation=2)
+            newer = await JournalStore.connect(postgres_dsn, generation=2, now_ns=1)
             newer.terminate()
 
             append(log)

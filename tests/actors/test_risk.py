@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from krator_actors import clock, halt_file
+from krator_actors import clock, halt_file, risk_ledger
 from krator_actors.adapters.local_log import LocalLog, LogFullError, log_path, read_log
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEvent
@@ -33,6 +34,7 @@ from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
+    Difference,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
@@ -41,6 +43,7 @@ from krator_actors.messages.orders import (
     OrderPendingCancel,
     OrderSubmitted,
     PlaceOrder,
+    ReconciliationDifference,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -59,7 +62,7 @@ from krator_actors.messages.risk import (
     TradingStateChanged,
 )
 from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
-from krator_actors.model import Instrument, OrderSide, OrderType
+from krator_actors.model import Instrument, OrderSide, OrderType, TradingState
 from krator_actors.risk import Housekeeping, OrderLogLostError, RiskActor, RiskActorConfig
 from krator_actors.risk_ledger import SNAPSHOT_EVENTS
 from supervisors.messages import Message, PeerDiedError
@@ -556,7 +559,10 @@ async def test_rate_holds_across_a_restart(bench: Bench, monkeypatch: pytest.Mon
     assert (first, second) == ("APPROVED", "ORDER_RATE")
 
 
-async def test_snapshot_is_written_along_the_way(bench: Bench) -> None:
+async def test_snapshot_is_written_along_the_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk_ledger, "_SNAPSHOT_NS", 0)
     async with bench.start():
         await bench.recover()
         for number in range(SNAPSHOT_EVENTS):
@@ -890,12 +896,43 @@ async def test_log_past_its_bound_lets_only_reductions_pass(bench: Bench) -> Non
 # -- reconciliation ------------------------------------------------------------------------------
 
 
-async def test_venue_balance_that_differs_is_counted(bench: Bench) -> None:
+async def test_difference_above_the_limit_halts_until_a_person_resumes(bench: Bench) -> None:
+    missing = ReconciliationDifference(
+        what=Difference.BALANCE,
+        subject="USDT",
+        symbol="",
+        ours=D(100_000),
+        venue=D(90_000),
+        ts_event=time.time_ns(),
+    )
     async with bench.start() as harness:
         await bench.recover()
-        await bench.happen(AccountReport(balances={"USDT": D(90_000)}, ts_event=1))
-        differences = harness.actor._differences
+        await bench.happen(missing)
+        halted = await bench.portfolio()
+        denied = await bench.reason(order("k1"))
+        await harness.deliver(Resume(by="anna", reason="a withdrawal"), "anna")
+    (bench.data_dir / "log" / "risk.snapshot").unlink()
+    async with bench.start():
+        await bench.recover()
+        resumed = await bench.portfolio()
+
+    assert (halted.state, halted.cash) == (TradingState.HALTED, D(90_000))
+    assert denied == "RECONCILIATION"
+    assert (resumed.state, resumed.cash) == (TradingState.ACTIVE, D(90_000))
+
+
+async def test_difference_within_the_limit_is_taken_over_and_does_not_halt(bench: Bench) -> None:
+    dust = ReconciliationDifference(
+        what=Difference.BALANCE,
+        subject="USDT",
+        symbol="",
+        ours=D(100_000),
+        venue=D(99_991),
+        ts_event=time.time_ns(),
+    )
+    async with bench.start():
+        await bench.recover()
+        await bench.happen(dust)
         report = await bench.portfolio()
 
-    assert differences == 1
-    assert report.cash == 100_000
+    assert (report.state, report.cash) == (TradingState.ACTIVE, D(99_991))

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 import pytest
 
-from krator_actors.adapters import embedded_postgres, embedded_postgres_cluster
+from krator_actors.adapters import child_process, embedded_postgres, embedded_postgres_cluster
 from krator_actors.adapters.child_process import ChildProcess
 from krator_actors.adapters.embedded_postgres import (
     Account,
@@ -322,12 +322,12 @@ async def test_damaged_cluster_is_said_with_the_end_of_the_log(make: Make, clust
 
 async def test_full_disk_at_initdb_is_said(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     server = make()
-    spawn = server._spawn
+    spawn = server._log.spawn
 
-    def fail(command: list[str]) -> ChildProcess:
+    def fail(*_: object) -> ChildProcess:
         return spawn(["/bin/sh", "-c", "echo 'initdb: No space left on device' >&2; exit 1"])
 
-    monkeypatch.setattr(server, "_spawn", fail)
+    monkeypatch.setattr(server._log, "spawn", fail)
 
     with pytest.raises(EmbeddedPostgresError, match=r"initdb ended with status 1.*free some space"):
         await server.start(timeout_secs=5)
@@ -338,8 +338,8 @@ async def test_full_disk_at_initdb_is_said(make: Make, monkeypatch: pytest.Monke
 async def test_initdb_that_hangs_is_ended(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_postgres, "_INITDB_TIMEOUT_SECS", 0.1)
     server = make()
-    spawn = server._spawn
-    monkeypatch.setattr(server, "_spawn", lambda command: spawn(["/bin/sleep", "60"]))
+    spawn = server._log.spawn
+    monkeypatch.setattr(server._log, "spawn", lambda *_: spawn(["/bin/sleep", "60"]))
 
     with pytest.raises(EmbeddedPostgresError, match=r"initdb took longer than 0\.1 s"):
         await server.start(timeout_secs=5)
@@ -349,15 +349,15 @@ async def test_server_that_is_never_ready_is_ended(
     make: Make, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make()
-    spawn = server._spawn
+    spawn = server._log.spawn
     pids: list[int] = []
 
-    def hang(command: list[str]) -> ChildProcess:
+    def hang(*_: object) -> ChildProcess:
         process = spawn(["/bin/sleep", "60"])
         pids.append(process.pid)
         return process
 
-    monkeypatch.setattr(server, "_spawn", hang)
+    monkeypatch.setattr(server._log, "spawn", hang)
 
     with pytest.raises(EmbeddedPostgresError, match=r"was not ready after 0\.2 s"):
         await server.start(timeout_secs=0.2)
@@ -386,7 +386,7 @@ async def test_temporary_server_ends_with_its_block(short_dir: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 async def test_long_server_log_is_put_aside(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_postgres, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 10)
     server = make()
     server.log_file.parent.mkdir()
     server.log_file.write_text("something of an earlier start\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from krator_actors.adapters import embedded_redis
+from krator_actors.adapters import child_process, embedded_redis
 from krator_actors.adapters.embedded_redis import (
     EmbeddedRedis,
     EmbeddedRedisError,
@@ -138,7 +138,7 @@ async def test_missing_binary_says_what_to_do(
 
 
 async def test_long_log_is_put_aside(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_redis, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 10)
     redis = server(short_dir)
     redis.log_file.parent.mkdir(parents=True)
     redis.log_file.write_text("older lines\n")

@@ -25,7 +25,11 @@ from krator_actors.adapters.local_log import (
     log_path,
     read_log,
 )
-from krator_actors.core.log_frames import MAX_PAYLOAD_BYTES, encode_header
+from krator_actors.core.log_frames import (
+    MAX_PAYLOAD_BYTES,
+    SegmentHeader,
+    encode_header,
+)
 from krator_actors.messages.orders import OrderEvent, OrderRejected, OrderSubmitted
 
 WRITER = "order:SIM"
@@ -175,9 +179,9 @@ def test_torn_tail_is_cut_and_reported(path: Path) -> None:
 
 def test_torn_header_is_written_again(path: Path) -> None:
     path.parent.mkdir(parents=True)
-    path.write_bytes(encode_header(WRITER)[:9])
+    path.write_bytes(encode_header(SegmentHeader(WRITER))[:9])
 
-    assert filled(path, 1).startswith(encode_header(WRITER))
+    assert filled(path, 1).startswith(encode_header(SegmentHeader(WRITER)))
 
 
 @given(st.data())
@@ -420,7 +424,7 @@ def test_tail_notices_a_log_that_became_shorter(path: Path) -> None:
 
 def test_file_with_an_unfinished_header_that_cannot_be_one_is_refused(path: Path) -> None:
     path.parent.mkdir(parents=True)
-    path.write_bytes(encode_header("x" * 200)[:50])
+    path.write_bytes(encode_header(SegmentHeader("x" * 200))[:50])
 
     with pytest.raises(LogDamagedError, match="header is not complete"):
         opened(path)

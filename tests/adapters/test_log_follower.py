@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loguru import logger
 
-from krator_actors.adapters.local_log import LocalLog, log_path
+from krator_actors.adapters.local_log import LocalLog, log_path, write_committed
 from krator_actors.adapters.log_follower import LogFollower
+from krator_actors.adapters.log_segments import segments_of
 from krator_actors.messages.orders import OrderSubmitted
 
 
@@ -166,3 +168,47 @@ def test_closed_follower_begins_again(tmp_path: Path) -> None:
     follower.close()
 
     assert [record.number for _, record in follower.batch()] == [1]
+
+
+def segmented(data_dir: Path, count: int, *, removed_up_to: int) -> int:
+    """Write a log of several segments, remove the first ones; return the oldest record left."""
+    path = log_path(data_dir, "a")
+    with LocalLog.open(
+        path, writer="a", generation=1, durability="process", segment_bytes=600
+    ) as log:
+        for number in range(1, count + 1):
+            event = OrderSubmitted(client_order_id="o", symbol="S", ts_event=number)
+            log.append(event, ts_ns=number)
+        write_committed(data_dir, {"a": removed_up_to})
+        log.release(removed_up_to)
+    return segments_of(path)[0].first
+
+
+def test_journal_continues_where_segments_were_removed(tmp_path: Path) -> None:
+    oldest = segmented(tmp_path, 100, removed_up_to=60)
+    for known in (oldest - 1, oldest, 60, 99, 100):
+        follower = LogFollower(tmp_path, limit=10)
+        follower.continue_behind({"a": Mark(known, 1, known)})
+
+        assert drain(follower) == [("a", n) for n in range(known + 1, 101)]
+        assert follower.birth_ns("a") == 1
+
+
+def test_journal_that_lacks_removed_records_is_told_and_gets_nothing(tmp_path: Path) -> None:
+    oldest = segmented(tmp_path, 100, removed_up_to=60)
+    follower = LogFollower(tmp_path, limit=10)
+    reported: list[str] = []
+    sink = logger.add(lambda message: reported.append(message.record["extra"]["reason"]))
+
+    follower.continue_behind({"a": Mark(oldest - 2, 1, oldest - 2)})
+    found = drain(follower)
+    logger.remove(sink)
+
+    assert found == []
+    assert "were removed" in reported[0]
+
+
+def test_reader_without_a_journal_gets_what_is_there(tmp_path: Path) -> None:
+    oldest = segmented(tmp_path, 100, removed_up_to=60)
+
+    assert drain(LogFollower(tmp_path, limit=10)) == [("a", n) for n in range(oldest, 101)]

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from krator_actors.adapters.snapshot_file import SnapshotFile
+from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
+
+
+def bytes_of(file: SnapshotFile) -> bytes | None:
+    payload = file.read()
+    return None if payload is None else bytes(payload)
 
 
 def snapshot(folder: Path, *, version: int = 1, sync: bool = False) -> SnapshotFile:
@@ -20,7 +25,7 @@ def test_latest_payload_is_read_back(tmp_path: Path, *, sync: bool) -> None:
     file.write(b"first")
     file.write(b"second")
 
-    assert file.read() == b"second"
+    assert bytes_of(file) == b"second"
     assert [path.name for path in tmp_path.iterdir()] == ["risk.snapshot"]
 
 
@@ -36,13 +41,25 @@ def test_missing_or_deleted_snapshot_is_none(tmp_path: Path) -> None:
     assert file.read() is None
 
 
-def test_snapshot_of_another_version_is_none(tmp_path: Path) -> None:
+def test_snapshot_of_another_version_is_not_believed(tmp_path: Path) -> None:
     snapshot(tmp_path, version=1).write(b"payload")
 
-    assert snapshot(tmp_path, version=2).read() is None
+    with pytest.raises(SnapshotError, match="another version"):
+        snapshot(tmp_path, version=2).read()
 
 
-def test_damaged_snapshot_is_none_whichever_byte_it_is(tmp_path: Path) -> None:
+def test_what_was_read_stays_when_the_snapshot_is_replaced(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"first")
+    read = file.read()
+
+    file.write(b"other")
+
+    assert read is not None
+    assert bytes(read) == b"first"
+
+
+def test_damaged_snapshot_is_not_believed_whichever_byte_it_is(tmp_path: Path) -> None:
     file = snapshot(tmp_path)
     file.write(b"payload")
     whole = file.path.read_bytes()
@@ -51,17 +68,19 @@ def test_damaged_snapshot_is_none_whichever_byte_it_is(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[index] ^= 0xFF
         file.path.write_bytes(damaged)
-        assert file.read() is None, f"byte {index}"
+        with pytest.raises(SnapshotError):
+            file.read()
 
 
-def test_torn_snapshot_is_none_wherever_it_ends(tmp_path: Path) -> None:
+def test_torn_snapshot_is_not_believed_wherever_it_ends(tmp_path: Path) -> None:
     file = snapshot(tmp_path)
     file.write(b"payload")
     whole = file.path.read_bytes()
 
     for size in range(len(whole)):
         file.path.write_bytes(whole[:size])
-        assert file.read() is None, f"{size} bytes"
+        with pytest.raises(SnapshotError):
+            file.read()
 
 
 def test_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
@@ -72,4 +91,4 @@ def test_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"risk\.snapshot\.new"):
         file.write(b"new")
 
-    assert file.read() == b"old"
+    assert bytes_of(file) == b"old"

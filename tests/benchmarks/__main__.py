@@ -32,12 +32,16 @@ PARTS = (
     "trading",
     "throughput",
     "recovery",
+    "orders",
     "hop",
     "thespian_hop",
     "risk_check",
     "restart",
     "deaths",
+    "redaction",
+    "journal",
     "indicators",
+    "decode",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

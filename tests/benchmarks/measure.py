@@ -40,11 +40,22 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     subtrees: int = 100
     """SIGKILLs of a supervisor with another one and four workers below it"""
     hangs: int = 20
+    log_calls: int = 20_000
+    redact_bytes: int = 4_000_000
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
-    recovery_events: int = 100_000
+    recovery_events: int = 1_000_000
     """records in the order actor's log, and in the journal, before the first kill"""
+    journal_events: int = 100_000
+    """records that wait in a log when the journal starts"""
+    journal_secs: float = 10.0
+    journal_bulk_rows: int = 100_000
+    open_orders: int = 1_000
+    """placed one after the other, then all of them reconciled"""
+    reconciliations: int = 5
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -62,9 +73,16 @@ QUICK = Counts(
     spares=30,
     subtrees=20,
     hangs=5,
+    log_calls=5_000,
+    redact_bytes=1_000_000,
     breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
+    journal_events=30_000,
+    journal_secs=4.0,
+    journal_bulk_rows=50_000,
+    reconciliations=3,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -80,6 +98,8 @@ TINY = Counts(
     bare_flood_secs=0.5,
     indicator_values=1_000,
     forks=3,
+    log_calls=100,
+    redact_bytes=20_000,
     restarts=3,
     spares=3,
     subtrees=2,
@@ -87,6 +107,12 @@ TINY = Counts(
     breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
+    journal_events=200,
+    journal_secs=0.3,
+    journal_bulk_rows=50,
+    open_orders=10,
+    reconciliations=1,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

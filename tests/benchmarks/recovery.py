@@ -41,6 +41,8 @@ TARGETS = ("feed:SIM", system.strategy_of(system.SYMBOLS[0]), "risk", "order:SIM
 _EVENTS_PER_ORDER = 4
 _QUIET_SECS = 0.7
 _JOURNAL_SECS = 120.0
+_COLD_SECS = 120.0
+"""Nobody has a snapshot at first: order reads its whole log, and risk is told all of it."""
 
 
 class Kill(msgspec.Struct):
@@ -58,7 +60,9 @@ def run(counts: Counts) -> dict[str, Any]:
             root = system.spec(settings, there.url, actors={}, endless=True)
             with system.running(settings, root) as heart:
                 seen = Record()
-                system.wait_until(lambda: bool(collect(there, seen).orders), "the first order")
+                system.wait_until(
+                    lambda: bool(collect(there, seen).orders), "the first order", _COLD_SECS
+                )
                 _wait_until_journaled(place.runtime_dir(folder), counts.recovery_events // 8 * 8)
                 kills = _kill_in_turn(heart, there, seen, counts.recovery_rounds)
         took_ns = _until_next_order(folder, kills, seen)

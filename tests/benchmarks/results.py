@@ -37,12 +37,24 @@ KEYS = (
     "supervisor_growth_mb",
     "breaker_call_us",
     "trading_again_p50_ms",
+    "order_ack_p50_ms",
+    "reconcile_1000_orders_ms",
     "bare_fork_p50_ms",
+    "redact_mb_per_second",
+    "log_call_us",
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
+    "journal_events_per_second",
+    "journal_ack_p50_ms",
+    "journal_ack_p99_ms",
+    "journal_lag_p99_ms",
+    "replay_events_per_second",
+    "tick_bulk_rows_per_second",
+    "tick_executemany_rows_per_second",
     "rss_mb_per_strategy",
     "indicator_values_per_second",
     "window_values_per_second",
+    "feed_decode_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -95,6 +107,13 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
             at_least=True,
         ),
     ),
+    "tick_bulk_rows_per_second": (
+        Limit(
+            lambda numbers: numbers["tick_executemany_rows_per_second"],
+            ">= 1 x tick_executemany_rows_per_second",
+            at_least=True,
+        ),
+    ),
     "restart_p50_ms": (_most(20),),
     "restart_p99_ms": (_most(60),),
     "spare_p50_ms": (_most(2),),
@@ -104,6 +123,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "zombies": (_most(0),),
     "supervisor_growth_mb": (_most(5),),
     "trading_again_p50_ms": (_most(250),),
+    "redact_mb_per_second": (Limit(lambda _numbers: 1.0, ">= 1", at_least=True),),
     "indicator_values_per_second": (
         Limit(
             lambda numbers: 10 * numbers["window_values_per_second"],
@@ -145,7 +165,8 @@ def table(numbers: Numbers) -> str:
     lines = [f"{'key':<42} {'value':>12}  {'limit':<34} held"]
     lines.append("-" * len(lines[0]))
     for key, value in flat(numbers):
-        text = "not measured" if value is None else f"{value:12,.1f}"
+        digits = 1 if value is None or value >= 1 else 4
+        text = "not measured" if value is None else f"{value:12,.{digits}f}"
         limits = LIMITS.get(key, ())
         first, *more = limits or (None,)
         lines.append(_line(key, text, first, value, numbers))

@@ -7,7 +7,6 @@ from typing import Any
 
 from krator_actors.config import RiskConfig
 from krator_actors.core.limits import RiskLimits
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import RiskEngine, RiskEvent, Verdict
 from krator_actors.messages.handshake import VenueStatus
 from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, TradeSummary
@@ -124,9 +123,9 @@ class Desk:
         for symbol in (BTC, ETH):
             self.traded(symbol)
 
-    def open(self, balances: dict[str, str]) -> tuple[BalanceDifference, ...]:
+    def open(self, balances: dict[str, str]) -> None:
         totals = {asset: D(total) for asset, total in balances.items()}
-        return self.engine.absorb(AccountReport(balances=totals, ts_event=1))
+        self.engine.absorb(AccountReport(balances=totals, ts_event=1))
 
     def quote(self, bid: str | D = "99.99", ask: str | D = "100.01", symbol: str = BTC) -> None:
         self.engine.on_quote(quote(bid, ask, symbol), self.now_ns)

@@ -18,7 +18,7 @@ def record(number: int) -> RawRecord:
 def backlog(count: int, *, limit: int = 10, writer: str = "risk") -> Backlog:
     made = Backlog(limit)
     for number in range(1, count + 1):
-        made.read(writer, record(number))
+        made.read(LogName(writer, 1), record(number))
     return made
 
 
@@ -53,7 +53,7 @@ def test_what_the_stream_has_is_not_put_again() -> None:
     made = backlog(9)
 
     made.continue_behind({RISK: 7})
-    made.read("risk", record(10))
+    made.read(RISK, record(10))
 
     assert numbers(made) == [8, 9, 10]
     assert made.left_out == 0
@@ -63,8 +63,8 @@ def test_known_record_that_comes_later_does_not_wait() -> None:
     made = backlog(1)
     made.continue_behind({RISK: 1})
 
-    made.read("order:SIM", record(1))
-    made.read("risk", record(2))
+    made.read(ORDER, record(1))
+    made.read(RISK, record(2))
 
     assert [item.log for item in made.batch(9)] == [ORDER, RISK]
 
@@ -73,7 +73,7 @@ def test_log_that_lost_its_end_goes_on_from_what_it_has() -> None:
     made = backlog(5)
 
     made.continue_behind({RISK: 8})
-    made.read("risk", record(6))
+    made.read(RISK, record(6))
 
     assert numbers(made) == [6]
     assert made.left_out == 0
@@ -123,7 +123,7 @@ def test_each_record_is_published_once_in_order_or_counted(
         if step == "read":
             writer = str(argument)
             read[writer] += 1
-            made.read(writer, record(read[writer]))
+            made.read(LogName(writer, 1), record(read[writer]))
         elif step == "put":
             batch = made.batch(int(str(argument)))
             made.put(batch)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import zlib
 
 import pytest
@@ -10,6 +11,7 @@ from krator_actors.core import log_frames
 from krator_actors.core.log_frames import (
     HeaderError,
     RawRecord,
+    SegmentHeader,
     damage,
     decode_header,
     encode_header,
@@ -133,16 +135,40 @@ def test_event_that_is_too_large_is_refused() -> None:
         encode_record(record(body=bytes(log_frames.MAX_PAYLOAD_BYTES)))
 
 
-@given(st.text(min_size=1, max_size=60))
-def test_header_names_its_writer(writer: str) -> None:
-    header = encode_header(writer)
+@given(
+    st.builds(
+        SegmentHeader,
+        st.text(min_size=1, max_size=60),
+        st.integers(1, 2**63),
+        st.integers(0, 2**62),
+        st.binary(min_size=8, max_size=8),
+        st.binary(min_size=32, max_size=32),
+    )
+)
+def test_header_says_what_was_put_into_it(header: SegmentHeader) -> None:
+    data = encode_header(header)
 
-    assert decode_header(header + b"more") == (writer, len(header))
+    assert decode_header(data + b"more") == (header, len(data))
+    assert header.is_sealed == (header.key_id != bytes(8))
+
+
+def one_file_header(writer: str) -> bytes:
+    """The header of version 1."""
+    head = struct.pack("<5sBH", b"KRLOG", 1, len(writer)) + writer.encode()
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+def test_header_of_a_log_in_one_file_is_read() -> None:
+    data = one_file_header("risk")
+
+    assert decode_header(data) == (SegmentHeader("risk"), len(data))
+    assert all(is_torn_header(data[:cut], "risk") for cut in range(len(data)))
+    assert not is_torn_header(data, "risk")
 
 
 @given(st.data())
 def test_beginning_of_a_header_is_not_there_yet(data: st.DataObject) -> None:
-    header = encode_header("order:SIM")
+    header = encode_header(SegmentHeader("order:SIM"))
     part = header[: data.draw(st.integers(0, len(header) - 1))]
 
     assert decode_header(part) is None
@@ -152,7 +178,7 @@ def test_beginning_of_a_header_is_not_there_yet(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_one_wrong_bit_in_a_header_is_noticed(data: st.DataObject) -> None:
-    header = bytearray(encode_header("order:SIM"))
+    header = bytearray(encode_header(SegmentHeader("order:SIM")))
     bit = data.draw(st.integers(0, len(header) * 8 - 1))
     header[bit // 8] ^= 1 << bit % 8
     whole = bytes(header) + bytes(300)
@@ -165,12 +191,12 @@ def test_one_wrong_bit_in_a_header_is_noticed(data: st.DataObject) -> None:
 @pytest.mark.parametrize("writer", ["", "x" * 256])
 def test_writer_without_a_usable_name_is_refused(writer: str) -> None:
     with pytest.raises(ValueError, match="writer's name"):
-        encode_header(writer)
+        encode_header(SegmentHeader(writer))
 
 
 def test_version_of_a_newer_program_is_named() -> None:
-    header = bytearray(encode_header("risk"))
-    header[5] = 2
+    header = bytearray(encode_header(SegmentHeader("risk")))
+    header[5] = 3
 
-    with pytest.raises(HeaderError, match="version was 2"):
+    with pytest.raises(HeaderError, match="version was 3"):
         decode_header(bytes(header))

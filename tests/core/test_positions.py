@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors.core.positions import BalanceDifference, Portfolio, Position
+from krator_actors.core.positions import Portfolio, Position
 from krator_actors.messages.orders import OrderFilled
 from krator_actors.model import OrderSide
 
@@ -78,28 +78,31 @@ def test_fee_in_the_base_currency_makes_the_holding_smaller() -> None:
     assert position.realized_pnl == 0
 
 
-def test_fee_in_a_third_currency_is_paid_from_that_holding_at_its_cost() -> None:
+def test_fee_in_a_third_currency_counts_at_its_mark() -> None:
     account = portfolio()
     account.apply_fill(fill(BUY, "2", "50", symbol=BNB, trade_id="1"))
+    account.mark(BNB, D(60))
 
     account.apply_fill(fill(BUY, "1", "100", fee="0.5", fee_currency="BNB", trade_id="2"))
 
+    purse = account.position(BNB)
     assert account.cash == 800
     assert account.position(BTC).quantity == 1
-    assert account.position(BTC).fees == 0
-    assert account.position(BNB).quantity == D("1.5")
-    assert account.position(BNB).cost == 75
-    assert account.position(BNB).fees == 25
+    assert account.position(BTC).fees == 30
+    assert (purse.quantity, purse.cost) == (D("1.5"), D(75))
+    assert (purse.realized_pnl, purse.fees) == (D(5), D(0))
+    assert account.unvalued_fees == {}
 
 
-def test_fee_in_a_currency_we_do_not_hold_leaves_a_debt() -> None:
+def test_fee_that_nothing_prices_is_kept_apart() -> None:
     account = portfolio()
 
-    account.apply_fill(fill(BUY, "1", "100", fee="0.5", fee_currency="BNB"))
+    account.apply_fill(fill(BUY, "1", "100", fee="0.5", fee_currency="BNB", trade_id="1"))
+    account.apply_fill(fill(BUY, "1", "100", fee="0.25", fee_currency="BNB", trade_id="2"))
 
-    assert account.position(BNB).quantity == D("-0.5")
-    assert account.position(BNB).fees == 0
-    assert account.equity == 1000  # BNB has no price here, so it is no part of it
+    assert account.unvalued_fees == {"BNB": D("0.75")}
+    assert account.position(BNB).quantity == D("-0.75")
+    assert account.position(BTC).fees == 0
 
 
 def test_sell_realizes_against_the_average_cost() -> None:
@@ -263,26 +266,53 @@ def test_fee_paid_from_an_opening_holding_costs_nothing_known() -> None:
     assert account.position(BNB).fees == 0
 
 
-def test_balances_that_agree_but_for_dust_have_no_differences() -> None:
-    account = portfolio(BTC="2", BNB="1")
-    account.mark(BTC, D(100))
+def test_what_the_venue_has_more_of_is_no_profit() -> None:
+    account = portfolio()
+    account.apply_fill(fill(BUY, "2", "100"))
+    account.mark(BTC, D(110))
 
-    found = account.differences({"USDT": D("1000.009"), "BTC": D("2.0001"), "BNB": D(1)})
+    worth = account.adjust("BTC", D("0.5")), account.adjust("USDT", D(-40))
 
-    assert found == ()
+    position = account.position(BTC)
+    assert worth == (D(55), D(-40))
+    assert account.transfers == 15
+    assert account.equity == 1000 - 200 - 40 + 275
+    assert position.realized_pnl + position.unrealized_pnl == 20
 
 
-def test_balances_that_differ_are_found() -> None:
-    account = portfolio(BTC="2")
-    account.mark(BTC, D(100))
+def test_what_the_venue_has_less_of_is_sold_at_its_mark() -> None:
+    account = portfolio()
+    account.apply_fill(fill(BUY, "2", "100"))
+    account.mark(BTC, D(110))
 
-    found = account.differences({"USDT": D("1000.02"), "BTC": D("2.0002"), "BNB": D(1)})
+    account.adjust("BTC", D(-1))
 
-    assert found == (
-        BalanceDifference(asset="BNB", ours=D(0), venue=D(1)),
-        BalanceDifference(asset="BTC", ours=D(2), venue=D("2.0002")),
-        BalanceDifference(asset="USDT", ours=D(1000), venue=D("1000.02")),
-    )
+    position = account.position(BTC)
+    assert (position.quantity, position.cost) == (D(1), D(100))
+    assert position.realized_pnl + position.unrealized_pnl == 20
+    assert account.transfers == -110
+
+
+def test_adjusted_asset_without_a_price_has_no_value() -> None:
+    account = portfolio()
+
+    worth = account.adjust("ETH", D(3)), account.adjust("DOGE", D(3))
+
+    assert worth == (None, D(0))
+    assert account.position(ETH).quantity == 3
+    assert account.equity is None
+    account.mark(ETH, D(10))
+    assert account.equity == 1030
+
+
+def test_exposure_is_net_and_gross() -> None:
+    account = portfolio()
+    account.apply_fill(fill(BUY, "2", "100", trade_id="1"))
+    account.apply_fill(fill(SELL, "3", "10", symbol=ETH, trade_id="2"))
+
+    assert (account.net_exposure, account.gross_exposure) == (D(170), D(230))
+    account.mark(BTC, D(50))
+    assert (account.net_exposure, account.gross_exposure) == (D(70), D(130))
 
 
 def test_restored_portfolio_goes_on_as_the_first_would_have() -> None:

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from krator_actors.core.portfolio_report import portfolio_report, strategy_state
-from krator_actors.core.positions import BalanceDifference
 from krator_actors.core.risk import KNOWN_LIMIT, RiskEngine, RiskState
 from krator_actors.messages.handshake import VenueStatus
 from krator_actors.messages.market import Instruments
@@ -582,27 +581,6 @@ def test_approval_that_the_order_actor_has_open_is_not_lost() -> None:
             desk.number, desk.engine.reservations.open_orders(), generation=1, utc_ns=NOON_NS
         )
         == []
-    )
-
-
-# -- the account's balances ----------------------------------------------------------------------
-
-
-def test_later_account_report_changes_nothing_and_shows_differences() -> None:
-    desk = Desk()
-
-    differences = desk.open({"USDT": "99000"})
-
-    assert differences == (BalanceDifference(asset="USDT", ours=D(100_000), venue=D(99_000)),)
-    assert desk.engine.portfolio.cash == 100_000
-
-
-def test_assets_of_open_orders_are_not_compared() -> None:
-    desk = Desk()
-    desk.submit(order())
-
-    assert desk.open({"USDT": "99000", "BTC": "1", "ETH": "1"}) == (
-        BalanceDifference(asset="ETH", ours=D(0), venue=D(1)),
     )
 
 

@@ -36,6 +36,9 @@ def test_escapee_with_its_own_session_is_found_and_ended(house: HouseBuilder, ho
     assert system.node("a").restarts == 0
     [report] = system.reports("orphan_found")
     system.eventually(lambda: process_state(report["pid"]) == "")  # reaped, too
+    system.eventually(lambda: system.reports("alarm_cleared", "root") != [])
+    [alarm] = system.reports("alarm_raised", "root")
+    assert alarm["alarm"]["kind"] == "orphan"
 
 
 @pytest.mark.parametrize("victim", ["a", "s", "root"])

@@ -149,7 +149,7 @@ async def check_journal(evidence: Evidence, dsn: str) -> list[str]:
     """The journal's chain is whole, and it holds every record of every log once and in order."""
     store = await JournalStore.connect_reader(dsn)
     try:
-        fault = await store.verify()
+        fault = (await store.verify()).fault
         found = [] if fault is None else [f"journal: {fault}"]
         entries = [entry async for entry in store.events()]
     finally:

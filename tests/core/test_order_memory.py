@@ -1,0 +1,216 @@
+"""What is over is forgotten, and found again."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krator_actors.core.order_memory import (
+    KEEP_FILLS,
+    ClosedOrders,
+    MemoryState,
+    OrderMemory,
+    Place,
+)
+from krator_actors.messages.orders import (
+    AccountReport,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderInitialized,
+    SubmitOrder,
+)
+from krator_actors.model import OrderSide, OrderStatus, OrderType
+
+SYMBOL = "BTC-USDT.SIM"
+STRATEGY = "strategy:x"
+
+
+class Story:
+    """A table with a numbered history."""
+
+    def __init__(self) -> None:
+        self.table = OrderMemory()
+        self.number = 0
+
+    def happen(self, *events: object) -> None:
+        for event in events:
+            self.number += 1
+            self.table.apply(event, self.number)  # type: ignore[arg-type]
+
+    def open(self, name: str) -> None:
+        order = SubmitOrder(
+            client_order_id=name,
+            strategy=STRATEGY,
+            symbol=SYMBOL,
+            side=OrderSide.BUY,
+            order_type=OrderType.LIMIT,
+            quantity=Decimal(2),
+            price=Decimal(1),
+            cause="bar:1",
+            ts_event=1,
+            ts_init=1,
+        )
+        self.happen(
+            OrderInitialized(order=order, risk_generation=1, request_valid_until_ms=1, ts_event=1),
+            OrderAccepted(
+                client_order_id=name, venue_order_id=f"v{name}", symbol=SYMBOL, ts_event=1
+            ),
+        )
+
+    def fill(self, name: str, trade_id: str, quantity: int = 2) -> None:
+        self.happen(
+            OrderFilled(
+                client_order_id=name,
+                venue_order_id=f"v{name}",
+                trade_id=trade_id,
+                symbol=SYMBOL,
+                strategy=STRATEGY,
+                side=OrderSide.BUY,
+                last_quantity=Decimal(quantity),
+                last_price=Decimal(1),
+                fee=Decimal(0),
+                fee_currency="USDT",
+                ts_event=1,
+                ts_init=1,
+            )
+        )
+
+    def cancel(self, name: str) -> None:
+        self.happen(OrderCanceled(client_order_id=name, symbol=SYMBOL, ts_event=1))
+
+
+def test_open_orders_are_never_forgotten() -> None:
+    story = Story()
+    story.open("resting")
+    for n in range(5):
+        story.open(f"k{n}")
+        story.fill(f"k{n}", str(n))
+
+    forgotten = story.table.forget_closed(keep=2)
+
+    assert [order.client_order_id for order in forgotten] == ["k0", "k1", "k2"]
+    assert set(story.table.orders) == {"resting", "k3", "k4"}
+    assert story.table.find(SYMBOL, "vk0") is None
+    assert story.table.find(SYMBOL, "vresting") is not None
+
+
+def test_order_that_was_closed_last_is_forgotten_last() -> None:
+    story = Story()
+    story.open("early")
+    story.open("late")
+    story.cancel("late")
+    story.cancel("early")
+
+    forgotten = story.table.forget_closed(keep=1)
+
+    assert [order.client_order_id for order in forgotten] == ["late"]
+
+
+def test_fills_of_an_order_in_memory_stay_known_however_many_follow() -> None:
+    story = Story()
+    story.open("resting")
+    story.fill("resting", "first", quantity=1)
+    for n in range(KEEP_FILLS + 50):
+        story.open(f"k{n}")
+        story.fill(f"k{n}", str(n))
+
+    story.table.forget_closed(keep=0)
+
+    assert story.table.knows_fill(SYMBOL, "first", "vresting")
+    assert not story.table.knows_fill(SYMBOL, "0", "vk0")
+    assert story.table.knows_fill(SYMBOL, "50", "vk50")
+
+
+def test_adopted_order_knows_its_fills_again() -> None:
+    story = Story()
+    story.open("k0")
+    story.fill("k0", "7")
+    order = story.table.orders["k0"]
+    trade_ids = story.table.trade_ids(order)
+    story.table.forget_closed(keep=0)
+
+    story.table.adopt(order, trade_ids)
+
+    assert trade_ids == ["7"]
+    assert story.table.find(SYMBOL, "vk0") is order
+    assert story.table.knows_fill(SYMBOL, "7", "vk0")
+    assert story.table.open_orders == ()
+
+
+def test_restored_table_is_the_same() -> None:
+    story = Story()
+    story.happen(AccountReport(balances={"USDT": Decimal(1)}, ts_event=1))
+    story.open("k0")
+    story.fill("k0", "7", quantity=1)
+    story.open("k1")
+    story.cancel("k1")
+
+    encoded = msgspec.msgpack.encode(story.table.state())
+    restored = OrderMemory()
+    restored.restore(msgspec.msgpack.decode(encoded, type=MemoryState))
+
+    assert restored.orders == story.table.orders
+    assert [o.client_order_id for o in restored.open_orders] == ["k0"]
+    assert restored.knows_fill(SYMBOL, "7", "vk0")
+    assert restored.opening == story.table.opening
+    assert restored.find(SYMBOL, "vk1", "") is restored.orders["k1"]
+
+
+def closed_order(name: str, first: int, last: int) -> object:
+    story = Story()
+    story.open(name)
+    order = story.table.orders[name]
+    order.first_number, order.number = first, last
+    return order
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=40), st.integers(1, 2**40), max_size=60),
+    st.lists(st.booleans(), min_size=60, max_size=60),
+    st.text(min_size=1, max_size=40),
+)
+def test_every_forgotten_name_is_found_and_no_other(
+    firsts: dict[str, int], merges: list[bool], other: str
+) -> None:
+    closed = ClosedOrders()
+    for (name, first), merge in zip(firsts.items(), merges, strict=False):
+        closed.add(closed_order(name, first, first + 3))  # type: ignore[arg-type]
+        if merge:
+            closed.restore(closed.merged(closed.recent()), (), number=first)
+
+    for name, first in firsts.items():
+        assert closed.find(name) == (Place(first, first + 3),)
+        assert closed.find(f"v{name}", SYMBOL) == (Place(first, first + 3),)
+        assert closed.find(f"v{name}", "ETH-USDT.SIM") == ()
+    assert closed.find(other) == () or other in firsts
+    assert len(closed) == 2 * len(firsts)
+
+
+def test_order_that_is_forgotten_again_is_found_where_it_ends_now() -> None:
+    closed = ClosedOrders()
+    closed.add(closed_order("k0", 5, 9))  # type: ignore[arg-type]
+    closed.add(closed_order("k0", 5, 9))  # type: ignore[arg-type]
+    closed.add(closed_order("k0", 5, 70))  # type: ignore[arg-type]
+
+    assert closed.find("k0") == (Place(5, 70), Place(5, 9))
+
+
+def test_bytes_that_are_no_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="words are no 3 columns"):
+        ClosedOrders().restore(b"12345678" * 4, (), number=1)
+
+
+def test_order_without_a_venue_id_has_one_name() -> None:
+    order = closed_order("k0", 1, 2)
+    order.venue_order_id = ""  # type: ignore[attr-defined]
+    order.status = OrderStatus.DENIED  # type: ignore[attr-defined]
+    closed = ClosedOrders()
+
+    closed.add(order)  # type: ignore[arg-type]
+
+    assert len(closed) == 1
