@@ -180,7 +180,7 @@ class RiskActor(Actor):
         return None
 
     def describe_state(self) -> Mapping[str, Any]:
-        """Return whether it may approve, how much it did, and what is open; no account, no price."""
+        """Return whether it may approve, how much it did, what is open; no account, no price."""
         engine = self._engine
         return {
             "is_recovered": engine.is_recovered,
