@@ -37,6 +37,7 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "deaths",
     "redaction",
     "journal",
     "indicators",
