@@ -40,8 +40,8 @@ from tests.simulation.processes import Town
 from tests.simulation.virtual_time import KilledError, World
 from tests.simulation.verdict import Verdict, judge
 
-TRADING_SECS = 40.0
-QUIET_SECS = 60.0
+TRADING_SECS = 16.0
+QUIET_SECS = 24.0
 PERSON = "ann"
 ORDER = "order:SIM"
 
@@ -101,10 +101,7 @@ class Day:
             self._trade()
             self._keep_quiet()
             verdict = judge(self.folder, self.venue, self.town, person=PERSON, risk=RISK)
-            for process in self.town.processes.values():
-                process.alive = False
-                for log in process.logs:
-                    log.close()
+            self.town.close()
         return verdict
 
     def _trade(self) -> None:
@@ -188,7 +185,7 @@ class Day:
             self.venue.prices[symbol] = price.quantize(Decimal("0.01"))
             for message in self._market(symbol):
                 self._tell("feed:SIM", "risk", message)
-        self.world.after(3.0, self._quote)
+        self.world.after(5.0, self._quote)
 
     def _market(self, symbol: str) -> tuple[Message, ...]:
         price, now_ns = self.venue.prices[symbol], self.world.time_ns()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any
 
 from krator_actors.adapters.local_log import LocalLog
@@ -49,6 +50,7 @@ class Process:
         self._town = town
         self._filled = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
+        self._is_started = False
         self._main = self.loop.create_task(self._run())
         self._main.add_done_callback(self._ended)
 
@@ -57,15 +59,29 @@ class Process:
         self._filled.set()
 
     def stop(self) -> None:
-        """End in an orderly way: what is in work is finished, then ``on_stop``."""
+        """End in an orderly way: ``on_stop``, unless it has not started yet."""
+        if not self._is_started:
+            self._town.kill(self)
+            return
         self._main.remove_done_callback(self._ended)
         for task in (*self._background, self._main):
             task.remove_done_callback(self._ended)
             task.cancel()
         self.loop.create_task(self._stop())
 
+    def forget(self) -> None:
+        """Let go of all that was going on when it died."""
+        self.alive = False
+        for log in self.logs:
+            log.close()
+        for task in self.loop.tasks:
+            coroutine = task.get_coro()
+            if isinstance(coroutine, Coroutine) and getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()
+
     async def _run(self) -> None:
         await self.actor.on_start()
+        self._is_started = True
         while True:
             while not self.inbox:
                 self._filled.clear()
@@ -156,6 +172,11 @@ class Town:
         waiting, self._waiting[name] = self._waiting[name], []
         for item in waiting:
             self._post(item)
+
+    def close(self) -> None:
+        """End the day for everybody."""
+        for process in (*self._graves, *self.processes.values()):
+            process.forget()
 
     def point(self) -> None:
         """A point in a process's work at which it may die."""

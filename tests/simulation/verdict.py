@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.config import RiskConfig
@@ -17,7 +16,14 @@ from krator_actors.model import venue_symbol_of
 from tests.simulation.model_venue import ModelVenue
 from tests.simulation.processes import Town
 from tests.system.account_replay import Account
-from tests.system.checker import Evidence, check_doubles, check_ends, check_fills, check_orders
+from tests.system.checker import (
+    Evidence,
+    check_doubles,
+    check_ends,
+    check_fills,
+    check_given_up,
+    check_orders,
+)
 from tests.system.limit_checks import LimitRules, check_halts, check_limits, wrong_denials
 
 
@@ -51,6 +57,7 @@ def judge(
         *check_doubles(evidence),
         *check_fills(evidence),
         *check_ends(evidence),
+        *check_given_up(evidence),
         *check_halts(evidence, rules, persons={person}),
         *check_limits(evidence, rules),
         *wrong_denials(evidence, rules),
@@ -61,11 +68,13 @@ def judge(
     counts = Counter(type(r.event).__name__ for r in (*order_log, *risk_log))
     counts["kills"] = town.kills
     counts["orders at the venue"] = len(evidence.of_venue("order"))
-    return Verdict(violations, counts, _digest(order_log, risk_log, venue.ledger))
+    return Verdict(violations, counts, _digest(folder))
 
 
 def _check_positions(town: Town, venue: ModelVenue) -> list[str]:
     process = town.processes["risk"]
+    if not process.alive:
+        return ["risk does not run"]
     engine = process.actor._engine  # type: ignore[attr-defined]
     account = Account(venue.ledger)
     for line in venue.ledger:
@@ -82,8 +91,8 @@ def _check_positions(town: Town, venue: ModelVenue) -> list[str]:
     return found
 
 
-def _digest(*records: list[Any]) -> str:
+def _digest(folder: Path) -> str:
     digest = blake2b(digest_size=8)
-    for record in records:
-        digest.update(repr(record).encode())
+    for path in sorted((folder / "log").glob("*.log")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()

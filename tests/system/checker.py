@@ -170,6 +170,16 @@ def check_ends(evidence: Evidence) -> list[str]:
     return found
 
 
+def check_given_up(evidence: Evidence) -> list[str]:
+    """No order that we took for denied, rejected or never arrived was at the venue."""
+    at_venue = {o["clientOrderId"] for o in evidence.of_venue("order")}
+    return [
+        f"{event.client_order_id} was given up ({event.reason}), and the venue had taken it"
+        for event in evidence.events(OrderDenied, OrderRejected)
+        if event.client_order_id in at_venue
+    ]
+
+
 def holdings(evidence: Evidence) -> dict[str, Decimal]:
     """Return each asset's change since the beginning, from the venue's fills alone."""
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
