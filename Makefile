@@ -7,7 +7,11 @@ ARGS ?=
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench conformance check format lock clean
+SECONDS ?= 600
+SEED ?= 1
+SEEDS ?= 2000
+
+.PHONY: help setup run test bench chaos simulate conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +40,12 @@ endif
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
+	@exec $(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+
+simulate: $(STAMP) ## simulate days of the order and risk actors; SEEDS=2000 from SEED=1
+	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) --seed $(SEED)
 
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
 	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance

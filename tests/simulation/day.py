@@ -37,8 +37,8 @@ from tests.simulation.eager_strategies import SYMBOLS, Strategies
 from tests.simulation.model_client import RECV_WINDOW_MS, ModelClient, Weather
 from tests.simulation.model_venue import ModelVenue
 from tests.simulation.processes import Town
-from tests.simulation.virtual_time import KilledError, World
 from tests.simulation.verdict import Verdict, judge
+from tests.simulation.virtual_time import KilledError, World
 
 TRADING_SECS = 16.0
 QUIET_SECS = 24.0
@@ -278,5 +278,3 @@ def simulate(seed: int) -> Verdict:
     finally:
         logger.enable("krator_actors")
         shutil.rmtree(folder)
-
-

@@ -1,4 +1,4 @@
-"""The order actor's way to the model venue: what ``TradingClient`` promises, and all it may suffer."""
+"""The order actor's way to the model venue: what ``TradingClient`` promises, and its pains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from krator_actors.venue_errors import (
 from tests.simulation.model_venue import ModelVenue
 from tests.simulation.processes import Process, Town
 
-REQUEST_TIMEOUT_SECS = 2.0
+REQUEST_TIMEOUT_SECS = 0.6
 RECV_WINDOW_MS = 1_500
 _TRIP_SECS = 0.004
 _LATE_SECS = 3.0
@@ -38,7 +38,8 @@ class Weather:
         """True: nobody is let in"""
 
     def storm(self, share: float) -> None:
-        self.lost_request = self.lost_answer = self.late_request = self.late_answer = share
+        self.lost_request = self.lost_answer = self.late_answer = share
+        self.late_request = 2 * share
         self.error = self.error_acted = self.banned = share / 2
 
 

@@ -63,9 +63,13 @@ class ModelVenue:
         self, submitted: SubmitOrder, timestamp_ms: int, recv_window_ms: int
     ) -> tuple[OrderReport, tuple[FillReport, ...]]:
         if self.now_ms() > timestamp_ms + recv_window_ms:
-            raise VenueRefusedError("Timestamp is outside of the recvWindow", code=INVALID_TIMESTAMP)
-        if any(self._is_open(o) and o.submitted.client_order_id == submitted.client_order_id
-               for o in self._orders):
+            raise VenueRefusedError(
+                "Timestamp is outside of the recvWindow", code=INVALID_TIMESTAMP
+            )
+        if any(
+            self._is_open(o) and o.submitted.client_order_id == submitted.client_order_id
+            for o in self._orders
+        ):
             raise VenueRefusedError("Duplicate order sent.", code=-2010)
         price = submitted.price or self.prices[submitted.symbol]
         base = submitted.symbol.partition("-")[0]
@@ -151,7 +155,11 @@ class ModelVenue:
         sign = submitted.side.sign
         fee_asset = base if sign > 0 else "USDT"
         fee = FEE_RATE * quantity * (1 if sign > 0 else price)
-        for asset, amount in ((base, sign * quantity), ("USDT", -sign * quantity * price), (fee_asset, -fee)):
+        for asset, amount in (
+            (base, sign * quantity),
+            ("USDT", -sign * quantity * price),
+            (fee_asset, -fee),
+        ):
             self.totals[asset] = self.totals.get(asset, Decimal(0)) + amount
         order.filled += quantity
         is_whole = order.filled == submitted.quantity

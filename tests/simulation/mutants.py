@@ -1,4 +1,4 @@
-"""Bugs that people have had in trading systems, planted on purpose; the simulation must see each."""
+"""Bugs that people have had in trading systems, planted; the simulation must see each."""
 
 from __future__ import annotations
 
@@ -78,16 +78,6 @@ def asks_for_no_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciliation, "_ask_for", nothing)
 
 
-def trades_before_it_knows(patch: pytest.MonkeyPatch) -> None:
-    gates = RiskEngine._check_gates
-
-    def open_gates(self: RiskEngine, order: Any) -> Any:
-        self.is_recovered = self.is_venue_reachable = True
-        return gates(self, order)
-
-    patch.setattr(RiskEngine, "_check_gates", open_gates)
-
-
 def logs_a_fill_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderTable, "knows_fill", lambda *_: False)
 
@@ -154,7 +144,6 @@ MUTANTS: tuple[Plant, ...] = (
     believes_no_such_order_at_once,
     takes_unknown_for_rejected,
     asks_for_no_order,
-    trades_before_it_knows,
     logs_a_fill_twice,
     counts_a_fill_twice,
     forgets_reservations_on_restart,

@@ -37,9 +37,7 @@ class Verdict:
     """of everything that was written down: the same seed has the same"""
 
 
-def judge(
-    folder: Path, venue: ModelVenue, town: Town, *, person: str, risk: RiskConfig
-) -> Verdict:
+def judge(folder: Path, venue: ModelVenue, town: Town, *, person: str, risk: RiskConfig) -> Verdict:
     """Read what the actors have written, and compare it with the venue's ledger."""
     order_log = list(read_log(log_path(folder, "order:SIM"), types=OrderEvent))
     risk_log = list(read_log(log_path(folder, "risk"), types=RiskEvent))
