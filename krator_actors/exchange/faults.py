@@ -12,6 +12,7 @@ import msgspec
 
 _ERROR_TEXTS = {
     -1000: "An unknown error occurred while processing the request.",
+    -1003: "Too many requests; please use the websocket for live updates.",
     -1001: "Internal error; unable to process your request. Please try again.",
     -1006: "An unexpected response was received from the message bus. Execution status unknown.",
     -1007: "Timeout waiting for response from backend server. Send status unknown; "
@@ -56,6 +57,16 @@ class DelayAnswers(_Action, tag="delay_answers", frozen=True):
     ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)]
 
 
+class DelayRequests(_Action, tag="delay_requests", frozen=True):
+    """Let every WebSocket API request (of ``method``, else any) arrive ``ms`` late. 0 ends it.
+
+    One that is named is overtaken by the others, and may arrive when its recvWindow is over.
+    """
+
+    ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)]
+    method: str | None = None
+
+
 class RefuseConnections(_Action, tag="refuse_connections", frozen=True):
     """Drop whoever connects, and every REST request, for ``secs``; ``/sim`` stays open."""
 
@@ -65,12 +76,12 @@ class RefuseConnections(_Action, tag="refuse_connections", frozen=True):
 class AnswerError(_Action, tag="answer_error", frozen=True):
     """Answer the next ``count`` requests (of ``method``, else any) with an error.
 
-    ``act``: the request is carried out all the same.
+    ``act``: the request is carried out all the same. -1003 with status 429 asks for a second's rest.
     """
 
     count: Count = 1
-    code: Literal[-1000, -1001, -1006, -1007, -1008] = -1001
-    status: Annotated[int, msgspec.Meta(ge=500, le=599)] = HTTPStatus.INTERNAL_SERVER_ERROR.value
+    code: Literal[-1000, -1001, -1003, -1006, -1007, -1008] = -1001
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = HTTPStatus.INTERNAL_SERVER_ERROR.value
     method: str | None = None
     act: bool = False
 
@@ -90,15 +101,20 @@ Action = (
     | EndSilence
     | LoseAnswer
     | DelayAnswers
+    | DelayRequests
     | RefuseConnections
     | AnswerError
     | Clear
 )
 
 ACTIONS = (
-    "drop_connections, silence, end_silence, lose_answer, delay_answers, refuse_connections, "
-    "answer_error, clear"
+    "drop_connections, silence, end_silence, lose_answer, delay_answers, delay_requests, "
+    "refuse_connections, answer_error, clear"
 )
+
+
+class _Named(msgspec.Struct):
+    method: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +128,7 @@ class _Pending:
 @dataclass(slots=True)
 class _State:
     delay_ms: float = 0.0
+    late: DelayRequests = field(default_factory=lambda: DelayRequests(ms=0))
     silent_until: float = 0.0
     refusing_until: float = 0.0
     lost: _Pending = field(default_factory=_Pending)
@@ -138,6 +155,8 @@ class Faults:
                 state.lost = _Pending(action.count, action.method)
             case DelayAnswers():
                 state.delay_ms = action.ms
+            case DelayRequests():
+                state.late = action
             case RefuseConnections():
                 state.refusing_until = now + action.secs
             case AnswerError():
@@ -152,6 +171,17 @@ class Faults:
     def delay_ms(self) -> float:
         """How long every answer is held back."""
         return self._state.delay_ms
+
+    def late_ms(self, text: str) -> float:
+        """Return how late a request, still as it was sent, is to arrive."""
+        late = self._state.late
+        if not late.ms or late.method is None:
+            return late.ms
+        try:
+            method = msgspec.json.decode(text, type=_Named).method
+        except msgspec.MsgspecError:
+            return 0.0
+        return late.ms if method.removeprefix("v3/") == late.method else 0.0
 
     @property
     def silent(self) -> bool:
@@ -177,6 +207,7 @@ class Faults:
             "silent": self.silent,
             "refusing": self.refusing,
             "delay_ms": self.delay_ms,
+            "delay_requests": msgspec.structs.asdict(self._state.late),
             "lose_answer": asdict(self._state.lost),
             "answer_error": asdict(self._state.errors),
         }

@@ -165,7 +165,7 @@ class WsApi:
         fault = self._faults.take_error(call.method)
         if fault is not None and not fault.act:
             self._note_fault("answer_error", call, acted=False)
-            return _fault_answer(fault)
+            return _fault_answer(fault, call.now_ms)
         try:
             result = self._carry_out(call)
         except ApiError as error:
@@ -174,7 +174,7 @@ class WsApi:
             answer = {"status": HTTPStatus.OK, "result": result}
         if fault is not None:
             self._note_fault("answer_error", call, acted=True)
-            return _fault_answer(fault)
+            return _fault_answer(fault, call.now_ms)
         return answer
 
     def _carry_out(self, call: _Call) -> Any:
@@ -291,8 +291,11 @@ def _failure(error: ApiError) -> dict[str, Any]:
     return {"status": error.status, "error": body}
 
 
-def _fault_answer(fault: AnswerError) -> dict[str, Any]:
-    return {"status": fault.status, "error": {"code": fault.code, "msg": fault.text}}
+def _fault_answer(fault: AnswerError, now_ms: int) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": fault.code, "msg": fault.text}
+    if fault.status == HTTPStatus.TOO_MANY_REQUESTS:
+        error["data"] = {"serverTime": now_ms, "retryAfter": now_ms + 1_000}
+    return {"status": fault.status, "error": error}
 
 
 def _fresh_ids() -> Iterator[str]:
