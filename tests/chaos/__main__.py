@@ -75,11 +75,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="how long things break")
     parser.add_argument("--seed", type=int, default=1, help="of the faults, not of the run")
+    parser.add_argument("--keep", type=Path, help="leave data folder and ledger here, afterwards")
     options = parser.parse_args()
     # Ended from outside is ended as by Ctrl-C: nothing is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result, violations = run(options.seconds, options.seed)
+        result, violations = run(options.seconds, options.seed, options.keep)
     except KeyboardInterrupt:
         sys.stderr.write("chaos: interrupted; everything it started has been ended\n")
         return 1
@@ -92,7 +93,7 @@ def main() -> int:
     return 1 if violations else 0
 
 
-def run(seconds: float, seed: int) -> tuple[dict[str, Any], list[str]]:
+def run(seconds: float, seed: int, keep: Path | None) -> tuple[dict[str, Any], list[str]]:
     """Trade and break for ``seconds``; return the numbers and what was violated."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="krator-chaos-"))
@@ -101,6 +102,8 @@ def run(seconds: float, seed: int) -> tuple[dict[str, Any], list[str]]:
         krator.data_dir.mkdir(mode=0o700)
         disk = Disk(krator.data_dir / "log")
         stack.callback(disk.close)
+        if keep is not None:
+            stack.callback(shutil.copytree, folder, keep, dirs_exist_ok=True)
         stack.callback(krator.close)
         url = krator.start_exchange("--ticks-per-sec", "40", "--seed", str(seed))
         krator.config.write_text(
