@@ -76,7 +76,7 @@ class RefuseConnections(_Action, tag="refuse_connections", frozen=True):
 class AnswerError(_Action, tag="answer_error", frozen=True):
     """Answer the next ``count`` requests (of ``method``, else any) with an error.
 
-    ``act``: the request is carried out all the same. -1003 with status 429 asks for a second's rest.
+    ``act``: the request is carried out all the same. Status 429 asks for a second's rest.
     """
 
     count: Count = 1

@@ -24,7 +24,7 @@ from krator_actors import place
 from krator_actors.adapters.embedded_postgres import embedded_dsn
 from tests.chaos import findings
 from tests.chaos.machine import Disk, Machine
-from tests.chaos.plan import PERSONS, SYMBOLS, plan
+from tests.chaos.plan import BASES, PERSONS, SYMBOLS, plan
 from tests.chaos.storm import Storm
 from tests.system.checker import Evidence, check_journal
 from tests.system.harness import Krator, eventually
@@ -105,7 +105,14 @@ def run(seconds: float, seed: int, keep: Path | None) -> tuple[dict[str, Any], l
         if keep is not None:
             stack.callback(shutil.copytree, folder, keep, dirs_exist_ok=True)
         stack.callback(krator.close)
-        url = krator.start_exchange("--ticks-per-sec", "40", "--seed", str(seed))
+        url = krator.start_exchange(
+            "--ticks-per-sec",
+            "30",
+            "--seed",
+            str(seed),
+            "--symbols",
+            ",".join(f"{b}USDT" for b in BASES),
+        )
         krator.config.write_text(
             CONFIG.format(url=url) + "".join(STRATEGY.format(symbol=s) for s in SYMBOLS)
         )

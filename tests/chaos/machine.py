@@ -38,7 +38,15 @@ class Disk:
         self._folder = folder
         self._filler = folder / "filler"
         folder.mkdir(parents=True, mode=0o700)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={_TMPFS},mode=700", "krator-chaos", folder]
+        mount = [
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            f"size={_TMPFS},mode=700",
+            "krator-chaos",
+            str(folder),
+        ]
         can = shutil.which("mount") is not None and os.geteuid() == 0
         self.is_mounted = (
             can and not subprocess.run(mount, capture_output=True, check=False).returncode

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-SYMBOLS = ("BTC-USDT.SIM", "ETH-USDT.SIM", "SOL-USDT.SIM")
+BASES = ("BTC", "ETH", "SOL", "XRP", "ADA")
+SYMBOLS = tuple(f"{base}-USDT.SIM" for base in BASES)
 STRATEGIES = tuple(f"strategy:{symbol}/sma_cross" for symbol in SYMBOLS)
 TARGETS = (
     *("risk", "order:SIM", "journal", "feed:SIM", "rca", "publisher", "jobs") * 2,
-    *STRATEGIES * 2,
+    *STRATEGIES,
     *("storage", "redis", "postgres", "redis server"),
     *("execution", "strategies", "market", "operations"),
     *("root", "admin", "krator run"),

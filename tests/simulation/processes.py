@@ -42,7 +42,7 @@ class Process:
         self.generation = generation
         self.alive = True
         self.logs: list[LocalLog] = []
-        self.loop = VirtualLoop(town.world, self)
+        self.loop = VirtualLoop(town.world, self)  # type: ignore[abstract]
         self.inbox: deque[_Item] = deque()
         self.actor = actor_class()
         self.actor.name, self.actor.generation = name, generation

@@ -155,4 +155,4 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
         future.set_exception(error)
 
 
-_NO_LOOP = VirtualLoop(World(0), None)  # type: ignore[arg-type]
+_NO_LOOP = VirtualLoop(World(0), None)  # type: ignore[abstract, arg-type]

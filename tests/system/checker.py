@@ -61,7 +61,7 @@ class Evidence:
 
     def logged_ns(self) -> dict[str, int]:
         """Return when each order of ours was written down, by client order id."""
-        records = (*self.order_log, *self.flatten_log)
+        records: tuple[LogRecord[Any], ...] = (*self.order_log, *self.flatten_log)
         kinds = (OrderInitialized, FlattenOrderInitialized)
         return {
             record.event.order.client_order_id: record.ts_ns
