@@ -4,14 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SEED ?= 1
+SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-SECONDS ?= 600
-SEED ?= 1
-SEEDS ?= 2000
-
-.PHONY: help setup run test bench chaos simulate conformance check format lock clean
+.PHONY: help setup run test bench chaos simulate fuzz conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -42,10 +40,13 @@ bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--q
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
 chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
-	@exec $(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(SEED)
 
 simulate: $(STAMP) ## simulate days of the order and risk actors; SEEDS=2000 from SEED=1
 	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) --seed $(SEED)
+
+fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
+	@exec $(BIN)/python tests/fuzz/codecs.py $(or $(SECONDS),60)
 
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
 	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance
@@ -66,4 +67,4 @@ lock: $(STAMP) ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-run.lock
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

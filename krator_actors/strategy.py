@@ -154,7 +154,7 @@ class StrategyActor(Actor):
             case TradeTick():
                 await self._on_trade(message)
             case QuoteTick():
-                await self._act(self._strategy.on_quote(message, self._standing()))
+                await self._on_quote(message)
             case MarketDataGap():
                 self._on_gap(message)
             case MarketStatus():
@@ -192,6 +192,12 @@ class StrategyActor(Actor):
         if self._series.wants_history and not self._strategy.is_warm:
             self._history_wanted.set()
 
+    async def _on_quote(self, quote: QuoteTick) -> None:
+        await self._act(self._strategy.on_quote(quote, self._standing()))
+        bar = self._series.on_quote(quote)
+        if bar is not None:
+            await self._act(self._strategy.on_bar(bar, self._standing()))
+
     async def _on_history(self, history: BarHistory) -> None:
         if self._strategy.is_warm or not self._series.join(history.bars):
             return
@@ -222,7 +228,7 @@ class StrategyActor(Actor):
         self._strategy = self._cold_strategy()
         self._history_count = self._strategy.warm_up_bars * _HISTORY_FACTOR
         self._series = BarSeries(
-            self._symbol, self.config.strategy.bar_secs, limit=self._history_count
+            self._symbol, self.config.strategy.bar_spec, limit=self._history_count
         )
         self._history_delay_secs = _RETRY_INITIAL_SECS
 
@@ -364,13 +370,11 @@ class StrategyActor(Actor):
             self._risk_delay_secs = min(self._risk_delay_secs * 2, _RETRY_MAX_SECS)
 
     async def _keep_asking_feed(self) -> None:
-        period_secs = self.config.strategy.bar_secs
+        spec = self.config.strategy.bar_spec
         while True:
             await self._history_wanted.wait()
             self._history_wanted.clear()
-            request = BarsRequest(
-                symbol=self._symbol, period_secs=period_secs, count=self._history_count
-            )
+            request = BarsRequest(symbol=self._symbol, spec=spec, count=self._history_count)
             history = await self._answer_of(self._feed, request)
             if isinstance(history, BarHistory):
                 self.tell_self(history)

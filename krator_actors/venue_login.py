@@ -20,12 +20,21 @@ _SIM_KEY = "krator-sim"
 _SIM_SECRET = "krator-sim-secret"  # noqa: S105 - see above
 
 
+def require_orders(venue: VenueConfig) -> None:
+    """Raise ConfigError where no order entry is built: nothing may be sent in a wrong dialect."""
+    if not venue.takes_orders:
+        raise ConfigError(
+            f'venue.kind = "{venue.kind}" has market data only; orders go to "sim" and "binance"'
+        )
+
+
 def trading_url(venue: VenueConfig, url: str) -> str:
     """Return the WebSocket API's address.
 
     ``url`` is the venue's HTTP base, or the address itself (``ws://``, ``wss://``), or empty for
     Binance's own. Raises ConfigError.
     """
+    require_orders(venue)
     if url.startswith(("ws://", "wss://")):
         return url
     if url.startswith(("http://", "https://")):
@@ -37,6 +46,7 @@ def trading_url(venue: VenueConfig, url: str) -> str:
 
 def rest_url(venue: VenueConfig, url: str) -> str:
     """Return the REST API's base. ``url`` as in ``trading_url``. Raises ConfigError."""
+    require_orders(venue)
     if url.startswith(("http://", "https://")):
         return url.rstrip("/")
     if not url and venue.kind == "binance":

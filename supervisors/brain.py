@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from loguru import logger
@@ -19,7 +19,8 @@ from supervisors.lane import Lanes
 from supervisors.listener import Listener
 from supervisors.messages import ActorError, Message
 from supervisors.observation import BrainStatistics, Observer
-from supervisors.outbox import Counters
+from supervisors.outbox import Counters, Outgoing
+from supervisors.redaction import redacted
 from supervisors.sockets import RuntimeFolder
 from supervisors.tickers import Tickers
 
@@ -35,22 +36,6 @@ CLOSE_SECS: Final = 0.25
 
 _TURN_SECS: Final = 0.001
 _TURN_MESSAGES: Final = 64
-
-
-class Outgoing(Protocol):
-    """What carries messages to others: ``Lanes``, or a test's recorder."""
-
-    @property
-    def stash(self) -> int:
-        """How many messages wait."""
-
-    def tell(self, receiver: str, message: Message) -> asyncio.Future[None] | None:
-        """See ``Lanes.tell``."""
-
-    async def ask(
-        self, receiver: str, message: Message, decode: AnswerDecoder, *, timeout_secs: float
-    ) -> Message:
-        """See ``Lanes.ask``."""
 
 
 class Brain:
@@ -341,7 +326,7 @@ class Brain:
         answer = await actor.receive(message, origin.sender)
         self._in_work = None
         self._counters.handled += 1
-        self.observer.note(type(message), origin.sender, began)
+        self.observer.note(message, origin.sender, began)
         if kind == ASK:
             origin.answer(seq, answer)
         else:
@@ -352,9 +337,10 @@ class Brain:
         count = self._counters.refused
         # The first, second, fourth, eighth: a peer that repeats itself must not flood the log.
         if count & (count - 1) == 0:
-            text = "{} refused message {} of {} ({} so far): {}"
-            logger.warning(text, self._name, seq, origin.sender, count, error)
-        origin.refuse(seq, str(error))
+            fields = {"sender": origin.sender, "seq": seq, "count": count, "reason": str(error)}
+            log = logger.bind(event_type="message_refused", **fields)
+            log.warning("a message was refused")
+        origin.refuse(seq, redacted(str(error)))
 
     async def _handle_own(self, actor: Actor, kind: int, body: Any) -> None:
         if kind == UNDELIVERED:
@@ -368,7 +354,7 @@ class Brain:
             self._in_work = (type(message).__name__, began := time.monotonic())
             await actor.receive(message, self._name)
             self._counters.handled += 1
-            self.observer.note(type(message), self._name, began)
+            self.observer.note(message, self._name, began)
         self._in_work = None
 
     # -- callbacks of the loop ----------------------------------------------------------------

@@ -5,12 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from supervisors.answers import AnswerDecoder
 from supervisors.frames import TELL, encode
 from supervisors.messages import Delivery, Message
+
+
+class Outgoing(Protocol):
+    """What carries messages to others: ``Lanes``, or a test's recorder."""
+
+    @property
+    def stash(self) -> int:
+        """How many messages wait."""
+
+    def tell(self, receiver: str, message: Message) -> asyncio.Future[None] | None:
+        """See ``Lanes.tell``."""
+
+    async def ask(
+        self, receiver: str, message: Message, decode: AnswerDecoder, *, timeout_secs: float
+    ) -> Message:
+        """See ``Lanes.ask``."""
 
 
 class Counters(msgspec.Struct, kw_only=True):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import krator_actors
 import supervisors
 from krator_actors.messages import CATALOGUE
+from krator_actors.messages.bar_spec import BarPrice, BarSpec, BarUnit
 from supervisors.messages import Message
 
 ROOT = Path(__file__).parent.parent
@@ -140,12 +141,16 @@ def drawn(hint: Any) -> st.SearchStrategy[Any]:
         return st.integers(-(2**63), 2**63 - 1)
     if hint is float:
         return st.floats(allow_nan=False)
+    if hint is BarSpec:
+        return st.builds(BarSpec, st.integers(1, 24), st.just(BarUnit.HOUR), st.from_type(BarPrice))
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
         return built(hint)
     arguments = [a for a in getattr(hint, "__args__", ()) if a is not Ellipsis]
     origin = getattr(hint, "__origin__", None)
     if origin is dict:
         return st.dictionaries(drawn(arguments[0]), drawn(arguments[1]), max_size=2)
+    if origin is tuple and Ellipsis not in hint.__args__:
+        return st.tuples(*map(drawn, arguments))
     if origin is tuple:
         return st.lists(drawn(arguments[0]), max_size=2).map(tuple)
     if origin is None and arguments:  # X | Y

@@ -189,6 +189,10 @@ class ReportFold:
             orders=list(self.orders.values()), fills=self.fills, positions=positions, totals=totals
         )
 
+    def held(self, symbol: str) -> Decimal:
+        """Return how much of a symbol is held after all events so far."""
+        return self._portfolio(symbol).position(symbol).quantity
+
     def _order(self, client_order_id: str, symbol: str, ts_event: int) -> ReportedOrder:
         reported = self.orders.get(client_order_id)
         if reported is None:

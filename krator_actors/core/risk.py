@@ -49,7 +49,6 @@ KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
 
 _ZERO = Decimal(0)
-
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
 RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
@@ -141,6 +140,7 @@ class RiskEngine:
             reserved_notional=case.notional,
             position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
+            mid_price=self.markets[order.symbol].mid or None,
             ts_event=utc_ns,
         )
 

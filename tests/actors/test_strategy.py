@@ -14,6 +14,7 @@ from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyCo
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
 from krator_actors.core.strategies import readings
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import (
     BarHistory,
@@ -41,10 +42,10 @@ from supervisors.messages import AskTimeoutError, PeerDiedError
 from supervisors.testing import ActorHarness
 
 SYMBOL = "BTC-USDT.SIM"
-CROSS = SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4)
+CROSS = SmaCrossConfig(symbol=SYMBOL, bar="1-SECOND-LAST", fast=2, slow=4)
 REVERSION = MeanReversionConfig(
     symbol=SYMBOL,
-    bar_secs=1,
+    bar="1-SECOND-LAST",
     bollinger_period=4,
     bollinger_deviations=1.0,
     rsi_period=2,
@@ -90,7 +91,7 @@ def trade(bar: int, price: float, *, part: int = 0) -> TradeTick:
 
 def history(prices: Sequence[float], *, until: int) -> BarHistory:
     """The finished bars of periods 0 to ``until`` inclusive, at one price each."""
-    builder = BarBuilder(SYMBOL, 1)
+    builder = BarBuilder(SYMBOL, BarSpec(1, BarUnit.SECOND))
     trades = [trade(n, price) for n, price in enumerate(prices[: until + 1])]
     bars = [builder.on_trade(t) for t in [*trades, trade(until + 1, 1)]]
     return BarHistory(symbol=SYMBOL, bars=tuple(bar for bar in bars if bar is not None))
@@ -385,7 +386,7 @@ async def test_history_makes_it_warm_at_the_end_of_the_period_it_began_in(
         await live(harness, [9], begin=8)
 
     request = next(m for peer, m in harness.asked if peer == FEED)
-    assert request == BarsRequest(symbol=SYMBOL, period_secs=1, count=10)
+    assert request == BarsRequest(symbol=SYMBOL, spec=BarSpec(1, BarUnit.SECOND), count=10)
     assert [order.client_order_id for order in orders(harness)] == [bar_id(CROSS_BAR, 0)]
 
 

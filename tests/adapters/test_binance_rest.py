@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.binance_values import venue_symbol
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.ports import MalformedFrameError
 
 DATA = Path(os.environ.get("KRATOR_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -71,6 +72,10 @@ def klines(*rows: list[Any]) -> bytes:
     return json.dumps(rows).encode()
 
 
+def seconds(count: int) -> BarSpec:
+    return BarSpec(count, BarUnit.SECOND)
+
+
 def query(path: str) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlsplit(path).query).items()}
 
@@ -119,11 +124,10 @@ def test_recorded_depth_is_read(rest: BinanceRest) -> None:
     with gzip.open(path, "rt") as lines:
         answer = next(r["data"] for r in map(json.loads, lines) if r["dir"] == "http")
 
-    book = rest.read_depth(answer.encode(), BTC, 7)
+    book = rest.read_book(answer.encode(), BTC, 7)
 
     assert book.last_id == 50093239218
-    assert book.bids[0].price == Decimal("61837.63")
-    assert book.first_id == 0
+    assert book.bids[0][0] == Decimal("61837.63")
     assert book.ts_event == book.ts_init == 7
 
 
@@ -146,7 +150,7 @@ def test_tick_size_of_zero_is_malformed(rest: BinanceRest) -> None:
 def test_bars_come_from_the_longest_interval_that_divides_the_period(
     rest: BinanceRest, period_secs: int, count: int, interval: str, limit: int
 ) -> None:
-    path = rest.bars_path(BTC, period_secs, count)
+    path = rest.bars_path(BTC, seconds(period_secs), count, 0)
 
     assert query(path) == {"symbol": "BTCUSDT", "interval": interval, "limit": str(limit)}
 
@@ -156,7 +160,7 @@ def test_bars_of_five_seconds_are_merged_from_seconds(rest: BinanceRest) -> None
         *(kline(secs, price=str(secs)) for secs in range(8, 21)),
     )
 
-    bars = rest.read_bars(answer, BTC, 5, 10)
+    bars = rest.read_bars(answer, BTC, seconds(5), 10)
 
     assert [bar.ts_open // SECOND_NS for bar in bars] == [10, 15]
     prices = [bars[0].open, bars[0].high, bars[0].low, bars[0].close]
@@ -166,7 +170,7 @@ def test_bars_of_five_seconds_are_merged_from_seconds(rest: BinanceRest) -> None
 
 
 def test_newest_kline_is_never_a_finished_bar(rest: BinanceRest) -> None:
-    bars = rest.read_bars(klines(kline(60), kline(120)), BTC, 60, 10)
+    bars = rest.read_bars(klines(kline(60), kline(120)), BTC, seconds(60), 10)
 
     assert [bar.ts_open // SECOND_NS for bar in bars] == [60]
 
@@ -188,7 +192,7 @@ def test_newest_kline_is_never_a_finished_bar(rest: BinanceRest) -> None:
 )
 def test_klines_that_cannot_be_are_malformed(rest: BinanceRest, answer: bytes) -> None:
     with pytest.raises(MalformedFrameError):
-        rest.read_bars(answer, BTC, 5, 10)
+        rest.read_bars(answer, BTC, seconds(5), 10)
 
 
 def test_clock_of_the_venue_is_read(rest: BinanceRest) -> None:
@@ -197,7 +201,7 @@ def test_clock_of_the_venue_is_read(rest: BinanceRest) -> None:
 
 
 def test_depth_is_asked_for_by_name(rest: BinanceRest) -> None:
-    assert query(rest.depth_path(BTC, 5)) == {"symbol": "BTCUSDT", "limit": "5"}
+    assert query(rest.book_path(BTC)) == {"symbol": "BTCUSDT", "limit": "1000"}
 
 
 @given(answer=st.binary() | st.text().map(str.encode))
@@ -206,8 +210,8 @@ def test_no_body_raises_anything_else(answer: bytes) -> None:
     for read in (
         rest.read_instruments,
         rest.read_time,
-        lambda answer: rest.read_bars(answer, BTC, 5, 10),
-        lambda answer: rest.read_depth(answer, BTC, 1),
+        lambda answer: rest.read_bars(answer, BTC, seconds(5), 10),
+        lambda answer: rest.read_book(answer, BTC, 1),
     ):
         with suppress(MalformedFrameError):
             read(answer)
