@@ -20,6 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from krator_actors import place
 from krator_actors.adapters.embedded_postgres import embedded_dsn
 from tests.chaos import findings
@@ -64,7 +66,7 @@ heart_restarts = 1000
 STRATEGY = """
 [[strategies]]
 symbol = "{symbol}"
-bar_secs = 1
+bar = "1-SECOND-LAST"
 fast = 2
 slow = 3
 order_notional = "1200"
@@ -83,6 +85,9 @@ def main() -> int:
         result, violations = run(options.seconds, options.seed, options.keep)
     except KeyboardInterrupt:
         sys.stderr.write("chaos: interrupted; everything it started has been ended\n")
+        return 1
+    except pytest.fail.Exception as failure:
+        print(f"VIOLATION {failure}")
         return 1
     text = json.dumps(result, indent=2)
     print(text)

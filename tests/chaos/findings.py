@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from krator_actors.messages.orders import ReconciliationDifference
 from tests.chaos.machine import Sample
 from tests.system.account_replay import QUOTE, Account
 from tests.system.checker import (
@@ -36,7 +37,11 @@ def judge(
             *check_limits(evidence, rules),
             *check_halts(evidence, rules, persons=persons),
         ],
-        "position_mismatches": [*check_fills(evidence), *check_account(evidence, report)],
+        "position_mismatches": [
+            *check_fills(evidence),
+            *check_account(evidence, report),
+            *(f"difference: {d}" for d in evidence.events(ReconciliationDifference)),
+        ],
         "wrong_denials": wrong_denials(evidence, rules),
     }
 

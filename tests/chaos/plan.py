@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-BASES = ("BTC", "ETH", "SOL", "XRP", "ADA")
+BASES = ("BTC", "ETH", "SOL", "BNB", "XRP")
 SYMBOLS = tuple(f"{base}-USDT.SIM" for base in BASES)
 STRATEGIES = tuple(f"strategy:{symbol}/sma_cross" for symbol in SYMBOLS)
 TARGETS = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from krator_actors.messages.orders import OrderRejected
+from krator_actors.messages.orders import Difference, OrderRejected, ReconciliationDifference
 from krator_actors.messages.risk import Scope
 from krator_actors.model import OrderSide
 from tests.chaos.findings import judge
@@ -142,6 +142,17 @@ def test_fill_with_other_numbers_is_seen(field: str) -> None:
 
 def test_position_of_the_journal_that_differs_is_seen() -> None:
     assert kinds(faultless(), quantity="10") == ["position_mismatches"]
+
+
+def test_difference_that_reconciliation_found_is_seen() -> None:
+    run = faultless()
+    run.in_order_log(
+        ReconciliationDifference(
+            what=Difference.BALANCE, subject="BTC", symbol="", ours=D(11), venue=D(12), ts_event=1
+        )
+    )
+
+    assert kinds(run) == ["position_mismatches"]
 
 
 def test_profit_of_the_journal_that_differs_is_seen() -> None:
