@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+ORDERS ?= 1000000
 SEED ?= 1
 SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench chaos simulate fuzz conformance check format lock clean
+.PHONY: help setup run test bench chaos simulate fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -47,6 +48,9 @@ simulate: $(STAMP) ## simulate days of the order and risk actors; SEEDS=2000 fro
 
 fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
 	@exec $(BIN)/python tests/fuzz/codecs.py $(or $(SECONDS),60)
+
+oracle: $(STAMP) ## put ORDERS=1000000 orders from SEED=1 to risk and to plain arithmetic; JSON to KRATOR_ORACLE_OUT
+	@exec $(BIN)/python -m tests.oracle --orders $(ORDERS) --seed $(SEED)
 
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
 	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance

@@ -183,6 +183,14 @@ class _StrategySection(_Section):
     symbol: Symbol
     bar: Annotated[str, AfterValidator(_written_bar)] = "5-SECOND-LAST"
     order_notional: Positive = Decimal(500)
+    stop_loss_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal(0)
+    take_profit_fraction: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+
+    @model_validator(mode="after")
+    def _both_ways_out_or_none(self) -> Self:
+        if (self.stop_loss_fraction > 0) != (self.take_profit_fraction > 0):
+            raise ValueError("stop_loss_fraction and take_profit_fraction are given together")
+        return self
 
     @property
     def actor_name(self) -> str:
@@ -337,9 +345,7 @@ class Config(_Section):
             raise ValueError(f"strategies: {', '.join(shared)} has more than one strategy")
         foreign = [s.symbol for s in self.strategies if venue_of(s.symbol) != self.venue.name]
         if foreign:
-            raise ValueError(
-                f"strategies: {', '.join(foreign)} is not at the configured venue {self.venue.name}"
-            )
+            raise ValueError(f"strategies: {', '.join(foreign)} is not at {self.venue.name}")
         unknown = sorted({*self.risk.symbols, *self.risk.restricted_symbols} - set(symbols))
         if unknown:
             raise ValueError(f"risk: {', '.join(unknown)} is not traded by any strategy")

@@ -34,6 +34,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
     SubmitOrder,
+    Unapproved,
 )
 from krator_actors.messages.risk import (
     ControlOverridden,
@@ -272,9 +273,9 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
-        """Count a cancel that goes to the venue."""
-        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
+    def on_message(self, message: Unapproved, now_ns: int) -> None:
+        """Count what goes to the venue without a verdict."""
+        self._rates.add_message(message, self.reservations, now_ns)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
@@ -286,9 +287,8 @@ class RiskEngine:
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            market = self.markets.get(instrument.symbol)
-            if market is not None:
-                market.instrument = instrument
+            if instrument.symbol in self.markets:
+                self.markets[instrument.symbol].instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""

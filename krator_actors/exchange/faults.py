@@ -20,6 +20,8 @@ _ERROR_TEXTS = {
     -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
 }
 
+_REST_MS = 1_000
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Secs = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
@@ -89,6 +91,13 @@ class AnswerError(_Action, tag="answer_error", frozen=True):
     def text(self) -> str:
         """Binance's text for the code."""
         return _ERROR_TEXTS[self.code]
+
+    def body(self, now_ms: int) -> dict[str, object]:
+        """Return the error object of an answer at ``now_ms``."""
+        error: dict[str, object] = {"code": self.code, "msg": self.text}
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            error["data"] = {"serverTime": now_ms, "retryAfter": now_ms + _REST_MS}
+        return error
 
 
 class Clear(_Action, tag="clear", frozen=True):
