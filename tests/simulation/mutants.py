@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
+from krator_actors import order_doubts
 from krator_actors.core import order_rules
 from krator_actors.core.handshake import Handshake, Order
 from krator_actors.core.orders import OrderTable
 from krator_actors.core.positions import Portfolio
 from krator_actors.core.reservations import Reservations
 from krator_actors.core.risk import RiskEngine
-from krator_actors.messages.orders import OrderEventTold, PlaceOrder
-from krator_actors.order import OrderActor
+from krator_actors.messages.orders import OrderEventTold, PlaceOrder, SubmitOrder
 from krator_actors.order_ledger import OrderLedger
 from krator_actors.order_sender import OrderSender
 from krator_actors.reconciliation import Reconciliation
 from krator_actors.risk_ledger import RiskLedger
+from krator_actors.venue_errors import OutcomeUnknownError
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def resends_what_is_unknown(patch: pytest.MonkeyPatch) -> None:
-    place_failed, sent = OrderActor._place_failed, OrderSender.place
+    hand_over, placed = OrderSender._hand_over, OrderSender._placed
 
-    async def place(self: OrderSender, message: PlaceOrder) -> list[OrderEventTold]:
-        vars(self).setdefault("messages", {})[message.order.client_order_id] = message
-        return await sent(self, message)
+    def remember(self: OrderSender, order: SubmitOrder, *rest: Any) -> None:
+        vars(self).setdefault("sent", {})[order.client_order_id] = order
+        hand_over(self, order, *rest)
 
-    async def failed(self: OrderActor, message: Any) -> None:
-        await place_failed(self, message)
-        again = vars(self._sender).get("messages", {}).get(message.client_order_id)
-        if not message.refused and again is not None and self._client.connected:
-            self._client.place(again.order, timestamp_ms=self._client.now_ms())
+    def again(self: OrderSender, client_order_id: str, answer: Any) -> None:
+        placed(self, client_order_id, answer)
+        if isinstance(answer.exception(), OutcomeUnknownError):
+            order = vars(self)["sent"][client_order_id]
+            asyncio.get_running_loop().call_later(0.5, resend, self._client, order)
 
-    patch.setattr(OrderSender, "place", place)
-    patch.setattr(OrderActor, "_place_failed", failed)
+    def resend(client: Any, order: SubmitOrder) -> None:
+        if client.connected:
+            client.place(order, timestamp_ms=client.now_ms())
+
+    patch.setattr(OrderSender, "_hand_over", remember)
+    patch.setattr(OrderSender, "_placed", again)
 
 
 def sends_before_it_writes(patch: pytest.MonkeyPatch) -> None:
@@ -63,12 +69,12 @@ def believes_no_such_order_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def takes_unknown_for_rejected(patch: pytest.MonkeyPatch) -> None:
-    place_failed = OrderActor._place_failed
+    judged = order_doubts._place_failed
 
-    async def failed(self: OrderActor, message: Any) -> None:
-        await place_failed(self, msgspec.structs.replace(message, refused=True))
+    def failed(ledger: OrderLedger, order: Any, message: Any) -> list[OrderEventTold]:
+        return judged(ledger, order, msgspec.structs.replace(message, refused=True))
 
-    patch.setattr(OrderActor, "_place_failed", failed)
+    patch.setattr(order_doubts, "_place_failed", failed)
 
 
 def asks_for_no_order(patch: pytest.MonkeyPatch) -> None:
