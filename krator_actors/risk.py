@@ -311,6 +311,9 @@ class RiskActor(Actor):
         for denied in lost:
             if self._ledger.record(denied):
                 await self.tell(denied.strategy, denied)
+            else:
+                # Asked again until it can be written, because it stays reserved till then.
+                self._sync_later()
         if not was_recovered or lost:
             self._logger.bind(
                 event_type="orders_synced",

@@ -142,8 +142,7 @@ class Server:
         try:
             return await handler(request)
         except LedgerFailedError as error:
-            if not self.failed.done():
-                self.failed.set_result(error)
+            self._fail(error)
             raise
 
     async def _combined_streams(self, request: web.Request) -> web.StreamResponse:
@@ -179,11 +178,29 @@ class Server:
         try:
             async for message in connection.socket:
                 if message.type is WSMsgType.TEXT:
-                    self._ws_api.handle(connection, message.data, show_limits=show_limits)
+                    self._take(connection, message.data, show_limits=show_limits)
         finally:
             self._user_streams.unsubscribe(connection)
             await self._disconnect(connection)
         return connection.socket
+
+    def _take(self, connection: Connection, text: str, *, show_limits: bool) -> None:
+        late_ms = self._faults.late_ms(text)
+        if not late_ms:
+            self._ws_api.handle(connection, text, show_limits=show_limits)
+            return
+
+        def arrive() -> None:
+            try:
+                self._ws_api.handle(connection, text, show_limits=show_limits)
+            except LedgerFailedError as error:
+                self._fail(error)
+
+        asyncio.get_running_loop().call_later(late_ms / 1_000, arrive)
+
+    def _fail(self, error: LedgerFailedError) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
 
     async def _connect(self, request: web.Request, kind: str) -> Connection:
         socket = web.WebSocketResponse(

@@ -904,6 +904,26 @@ async def test_lost_approval_stays_reserved_while_its_denial_cannot_be_written(
     assert [o.client_order_id for o in report.open_orders] == ["k1"]
 
 
+async def test_lost_approval_is_released_when_its_denial_can_be_written_again(
+    bench: Bench, fill_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found by the simulation.
+    monkeypatch.setattr("krator_actors.risk._SYNC_AGAIN_SECS", 0.01)
+    async with bench.start():
+        await bench.recover()
+        await bench.submit(order())
+    async with bench.start() as harness:
+        fill_disk()
+        await bench.recover()
+        monkeypatch.undo()
+
+        await harness.eventually(lambda: len(bench.requests()) > 1)
+        await bench.sync()
+        report = await bench.portfolio()
+
+    assert report.open_orders == ()
+
+
 async def test_log_past_its_bound_lets_only_reductions_pass(bench: Bench) -> None:
     bench.log = [AccountReport(balances={"USDT": D(100_000), "BTC": D(1)}, ts_event=1)]
     async with bench.start(max_log_bytes=1):
