@@ -15,7 +15,16 @@ NANOS_PER_SEC = 1_000_000_000
 NANOS_PER_MILLI = 1_000_000
 
 
-class OrderSide(enum.Enum):
+class Choice(enum.Enum):
+    """An Enum whose members are hashed as objects, because Enum's own hash is a Python function.
+
+    They are keys wherever orders are counted.
+    """
+
+    __hash__ = object.__hash__
+
+
+class OrderSide(Choice):
     """Which way an order trades."""
 
     BUY = "BUY"
@@ -27,14 +36,14 @@ class OrderSide(enum.Enum):
         return 1 if self is OrderSide.BUY else -1
 
 
-class OrderType(enum.Enum):
+class OrderType(Choice):
     """How an order is priced."""
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
 
 
-class TimeInForce(enum.Enum):
+class TimeInForce(Choice):
     """How long an order works."""
 
     GTC = "GTC"
@@ -42,7 +51,7 @@ class TimeInForce(enum.Enum):
     FOK = "FOK"
 
 
-class OrderStatus(enum.Enum):
+class OrderStatus(Choice):
     """Where an order is in its life. The transitions are the table in ``core.orders``."""
 
     INITIALIZED = "INITIALIZED"
@@ -83,7 +92,7 @@ _FINAL = frozenset(
 )
 
 
-class TradingState(enum.Enum):
+class TradingState(Choice):
     """What risk lets through."""
 
     ACTIVE = "ACTIVE"
