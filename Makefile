@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SECONDS ?= 60
+ORDERS ?= 1000000
+SEED ?= 1
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench conformance check format lock clean
+.PHONY: help setup run test bench fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -37,6 +40,12 @@ endif
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
+fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
+	@exec $(BIN)/python tests/fuzz/codecs.py $(SECONDS)
+
+oracle: $(STAMP) ## put ORDERS=1000000 orders from SEED=1 to risk and to plain arithmetic; JSON to KRATOR_ORACLE_OUT
+	@exec $(BIN)/python -m tests.oracle --orders $(ORDERS) --seed $(SEED)
+
 conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
 	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance
 
@@ -56,4 +65,4 @@ lock: $(STAMP) ## renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-run.lock
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz

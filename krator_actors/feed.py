@@ -14,18 +14,20 @@ from typing import Any, ClassVar, assert_never
 from loguru import logger
 
 from krator_actors import clock
-from krator_actors.adapters.binance_market import BinanceMarket
-from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
+from krator_actors.adapters.venues import MARKET_VENUES, MarketVenue
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, Tape, TradeSequence
 from krator_actors.core.tick_queue import TickQueue
 from krator_actors.market_reader import MarketReader
 from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import (
+    Bar,
     BarHistory,
     BarsRequest,
+    BookDelta,
+    BookSnapshot,
     Instruments,
     InstrumentsRequest,
     MarketDataGap,
@@ -36,11 +38,19 @@ from krator_actors.messages.market import (
 )
 from krator_actors.model import NANOS_PER_SEC, Instrument
 from krator_actors.ports import (
-    BookUpdate,
+    Channel,
     ClosingAnnounced,
-    MalformedFrameError,
+    FramesMissing,
+    Heartbeat,
+    LoggedIn,
     MarketCodec,
-    RequestAnswered,
+    MarketEvent,
+    RateLimited,
+    Stream,
+    StreamsChanged,
+    StreamsRefused,
+    TradingStatus,
+    UnknownFrame,
 )
 from krator_actors.venue_errors import VenueUnavailableError
 from supervisors.actor import Actor
@@ -49,8 +59,6 @@ from supervisors.messages import Delivery, Message
 RISK = "risk"
 RCA = "rca"
 
-_BINANCE_STREAMS = "wss://stream.binance.com:9443"
-_BINANCE_REST = "https://api.binance.com"
 _QUEUE_LIMIT = 20_000
 """messages that wait to be told: many seconds of the busiest recorded market"""
 _CONFLATE_ABOVE = 1_000
@@ -68,7 +76,7 @@ _INSTRUMENTS_REFRESH_SECS = 3_600.0
 class FeedConfig:
     """What a feed is started with.
 
-    ``url`` is the HTTP base of the simulated venue; empty for Binance's own hosts.
+    ``url`` is the HTTP base of the simulated venue; empty for a real venue's own hosts.
     """
 
     venue: VenueConfig
@@ -99,12 +107,14 @@ class FeedActor(Actor):
     async def on_start(self) -> None:
         """Say that nothing is known yet, and begin to connect; ready at once."""
         venue = self.config.venue
-        streams_url, rest_url = _addresses(venue, self.config.url)
+        self._venue = MARKET_VENUES[venue.kind]
+        streams_url, rest_url = _addresses(self._venue, self.config.url)
         self._logger = logger.bind(component=self.name)
-        self._codec: MarketCodec = BinanceMarket(self.config.symbols)
+        # Of the connection at hand.
+        self._codec: MarketCodec = self._venue.codec(self.config.symbols)
         self._reader = MarketReader(
             RestClient(rest_url, timeout_secs=venue.request_timeout_secs),
-            BinanceRest(self.config.symbols),
+            self._venue.requests(self.config.symbols),
             symbols=self.config.symbols,
             component=self.name,
         )
@@ -120,11 +130,16 @@ class FeedActor(Actor):
         self._overflowed = 0
         self._malformed: dict[str, int] = {}
         self._report_ns = 0
-        # The subscription that waits for its answer: its request id and who waits.
-        self._subscription: tuple[int, asyncio.Future[str]] | None = None
-        self._last_request_id = 0
+        # Every symbol's trades and quotes; no actor reads books or the venue's bars.
+        self._wanted = frozenset(
+            Stream(symbol, channel)
+            for symbol in self.config.symbols
+            for channel in (Channel.TRADES, Channel.QUOTES)
+        )
+        # Who waits for the subscription: done with why it was refused, empty when it was not.
+        self._subscription: asyncio.Future[str] | None = None
         self._session = Session(
-            streams_url + self._codec.stream_path,
+            streams_url + self._venue.stream_path,
             on_connected=self._on_connected,
             on_text=self._on_text,
             on_disconnected=self._on_disconnected,
@@ -163,10 +178,11 @@ class FeedActor(Actor):
     # -- the connection ------------------------------------------------------------------------
 
     async def _on_connected(self) -> None:
-        self._last_request_id += 1
+        self._codec = self._venue.codec(self.config.symbols)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._subscription = (self._last_request_id, answer)
-        self._session.send(self._codec.subscribe(self._last_request_id))
+        self._subscription = answer
+        for frame in self._codec.subscribe(self._wanted):
+            self._session.send(frame)
         now_ns = clock.monotonic_ns()
         for symbol, stream in self._streams.items():
             stream.freshness.on_connected(now_ns)
@@ -192,22 +208,26 @@ class FeedActor(Actor):
             self._review(symbol, stream, now_ns)
 
     def _on_text(self, text: str) -> None:
-        try:
-            event = self._codec.decode(text, clock.utc_ns())
-        except MalformedFrameError as error:
-            self._on_malformed(error)
-            return
+        for event in self._codec.decode(text, clock.utc_ns()):
+            self._on_event(event)
+
+    def _on_event(self, event: MarketEvent) -> None:
         match event:
             case QuoteTick():
                 self._on_quote(event)
             case TradeTick():
                 self._on_trade(event)
-            case RequestAnswered():
-                self._on_answered(event)
-            case ClosingAnnounced():
-                self._session.drop("the venue is about to shut down")
-            case BookUpdate():
-                pass  # not subscribed: no actor reads books yet
+            case StreamsChanged():
+                if event.active >= self._wanted:
+                    self._answer_subscription("")
+            case StreamsRefused(reason=reason) | RateLimited(reason=reason):
+                self._answer_subscription(reason)
+            case ClosingAnnounced() | FramesMissing():
+                self._session.drop(f"the venue: {event}")
+            case UnknownFrame():
+                self._on_malformed(event)
+            case BookSnapshot() | BookDelta() | Bar() | LoggedIn() | Heartbeat() | TradingStatus():
+                pass  # nobody reads them
             case _:
                 assert_never(event)
 
@@ -250,14 +270,11 @@ class FeedActor(Actor):
             event_type="market_data_gap", symbol=gap.symbol, count=gap.count, reason=gap.reason
         ).warning("trades missing")
 
-    def _on_answered(self, answered: RequestAnswered) -> None:
-        if self._subscription is None or self._subscription[0] != answered.request_id:
-            return  # of an earlier connection's subscription, or of none of ours
-        future = self._subscription[1]
-        if not future.done():
-            future.set_result(answered.error)
+    def _answer_subscription(self, error: str) -> None:
+        if self._subscription is not None and not self._subscription.done():
+            self._subscription.set_result(error)
 
-    def _on_malformed(self, error: MalformedFrameError) -> None:
+    def _on_malformed(self, error: UnknownFrame) -> None:
         self._malformed[error.reason] = self._malformed.get(error.reason, 0) + 1
         now_ns = clock.monotonic_ns()
         if now_ns < self._report_ns:
@@ -392,10 +409,10 @@ class FeedActor(Actor):
         )
 
 
-def _addresses(venue: VenueConfig, url: str) -> tuple[str, str]:
+def _addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
     """Return where the streams are, and the REST API."""
-    if not url and venue.kind == "binance":
-        return _BINANCE_STREAMS, _BINANCE_REST
+    if not url and venue.streams_url:
+        return venue.streams_url, venue.rest_url
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
     base = url.rstrip("/")

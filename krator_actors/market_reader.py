@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from loguru import logger
 
+from krator_actors import clock
 from krator_actors.adapters.rest import RestClient
 from krator_actors.messages.market import Bar, BarsRequest
 from krator_actors.model import Instrument
@@ -41,14 +42,16 @@ class MarketReader:
     async def bars(self, request: BarsRequest) -> tuple[Bar, ...]:
         """Return the finished bars that the venue has, oldest first; none when it fails."""
         log = self._logger.bind(event_type="bars_unavailable", symbol=request.symbol)
-        if request.symbol not in self._symbols or min(request.period_secs, request.count) < 1:
-            log.bind(period_secs=request.period_secs, count=request.count).warning("no such bars")
+        kept = request.symbol in self._symbols and request.spec.has_history
+        if not kept or request.count < 1:
+            log.bind(spec=str(request.spec), count=request.count).warning("no such bars")
             return ()
-        wanted = (request.symbol, request.period_secs, request.count)
+        wanted = (request.symbol, request.spec, request.count)
         try:
-            body = await self._rest.get(self._requests.bars_path(*wanted))
+            body = await self._rest.get(self._requests.bars_path(*wanted, clock.utc_ns()))
             return tuple(self._requests.read_bars(body, *wanted))
-        except _FAILURES as error:
+        except (*_FAILURES, ValueError) as error:
+            # ValueError: the venue has no bars that these could be made of.
             log.bind(reason=str(error)).warning("bars unavailable")
             return ()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
-from typing import Protocol
+import enum
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import msgspec
 
-from krator_actors.messages.market import Bar, QuoteTick, TradeTick
+from krator_actors.core.books import BookRule
+from krator_actors.messages.bar_spec import BarSpec
+from krator_actors.messages.market import Bar, BookDelta, BookSnapshot, QuoteTick, TradeTick
 from krator_actors.model import Instrument
 
 
@@ -21,58 +23,161 @@ class MalformedFrameError(ValueError):
         self.detail = detail
 
 
-class BookLevel(msgspec.Struct, frozen=True, array_like=True):
-    """One price of an order book; a size of zero removes it."""
+class Channel(enum.StrEnum):
+    """What can be subscribed to for a symbol."""
 
-    price: Decimal
-    size: Decimal
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BOOK = "book"
+    BARS = "bars"
+    """the venue's own, of ``MarketCodec.bar_spec``; only finished ones are told"""
 
 
-class BookUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """The changed levels of an order book from update ``first_id`` to ``last_id``, inclusive.
-
-    The first of a series is a snapshot when ``first_id`` is 0.
-    """
+class Stream(msgspec.Struct, frozen=True, order=True):
+    """One channel of one symbol."""
 
     symbol: str
-    first_id: int
-    last_id: int
-    bids: tuple[BookLevel, ...]
-    asks: tuple[BookLevel, ...]
-    ts_event: int
-    ts_init: int
+    channel: Channel
 
 
-class RequestAnswered(msgspec.Struct, frozen=True, kw_only=True):
-    """The venue's answer to a frame that we sent; ``error`` is empty when it agreed."""
+class TradeIds(enum.Enum):
+    """What a venue's trade ids say about missing and repeated trades of a symbol."""
 
-    request_id: int
-    error: str
+    CONSECUTIVE = "consecutive"
+    """each is the one before + 1"""
+    INCREASING = "increasing"
+    """a hole between two says nothing"""
+    UNORDERED = "unordered"
+    """only the same id, price and time again is the same trade (stocks: an id per exchange)"""
 
 
-class ClosingAnnounced(msgspec.Struct, frozen=True, kw_only=True):
+class StreamsChanged(msgspec.Struct, frozen=True):
+    """The venue has confirmed a subscription or its end."""
+
+    active: frozenset[Stream]
+    """all streams that are confirmed on this connection now"""
+
+
+class StreamsRefused(msgspec.Struct, frozen=True):
+    """The venue has refused a request."""
+
+    streams: frozenset[Stream]
+    """of which streams; empty when the venue does not say"""
+    reason: str
+
+
+class LoggedIn(msgspec.Struct, frozen=True):
+    """The venue knows who we are: now subscribe."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The connection lives. Says nothing about any stream's data."""
+
+
+class RateLimited(msgspec.Struct, frozen=True):
+    """We have asked too much, or opened too many connections: wait before the next request."""
+
+    reason: str
+
+
+class ClosingAnnounced(msgspec.Struct, frozen=True):
     """The venue will end this connection soon: make a new one now."""
 
+    reason: str
 
-MarketEvent = TradeTick | QuoteTick | BookUpdate | RequestAnswered | ClosingAnnounced
+
+class FramesMissing(msgspec.Struct, frozen=True):
+    """Frames of this connection never arrived: every stream on it has a hole."""
+
+    first: int
+    count: int
+
+
+class TradingStatus(msgspec.Struct, frozen=True):
+    """The venue says whether it trades. While it does not, silence is no stall."""
+
+    symbol: str
+    """empty: the whole venue"""
+    trading: bool
+    reason: str
+    """the venue's word"""
+
+
+class UnknownFrame(msgspec.Struct, frozen=True):
+    """What arrived could not be read, or is not to be believed. Nothing was told from it."""
+
+    reason: str
+    """one word, to count by: ``BAD_JSON``, ``BAD_SHAPE``, ``BAD_NUMBER``, ``CROSSED_QUOTE``, ..."""
+    detail: str = ""
+
+
+MarketEvent = (
+    TradeTick
+    | QuoteTick
+    | BookSnapshot
+    | BookDelta
+    | Bar
+    | StreamsChanged
+    | StreamsRefused
+    | LoggedIn
+    | Heartbeat
+    | RateLimited
+    | ClosingAnnounced
+    | FramesMissing
+    | TradingStatus
+    | UnknownFrame
+)
+
+
+class CloseAdvice(enum.Enum):
+    """What to do after a venue has closed a connection."""
+
+    RECONNECT = "reconnect"
+    """as after any fault, with the usual backoff"""
+    WAIT = "wait"
+    """the venue holds us to be too fast or too many: begin with the longest backoff"""
+    GIVE_UP = "give up"
+    """the same again would be refused again: a person must look"""
 
 
 class MarketCodec(Protocol):
-    """A venue's market streams, Sans-I/O: text in, events out.
+    """One connection to a venue's market streams, Sans-I/O: frames in and out, events.
 
-    Prices and sizes that leave it are finite and positive (sizes of a book: not negative).
-    Everything it cannot read raises MalformedFrameError, and nothing else.
+    Made anew for each connection, because it knows what is asked and confirmed on it. It holds no
+    socket and no clock. Prices and sizes that leave it are finite and positive (the sizes of a
+    book or a quote: not negative), a quote's bid is not above its ask, times lie in 1970 to 2100.
     """
 
-    @property
-    def stream_path(self) -> str:
-        """Path of the WebSocket endpoint, below the host."""
+    channels: ClassVar[frozenset[Channel]]
+    """what this venue offers; another is a ValueError in ``subscribe``"""
+    bar_spec: ClassVar[BarSpec]
+    book_rule: ClassVar[BookRule | None]
+    """how its books show that they are whole; None: it has no books"""
+    book_snapshot_streamed: ClassVar[bool]
+    """False: the snapshot is asked of REST, ``MarketRequests.book_path``"""
+    trade_ids: ClassVar[TradeIds]
+    needs_login: ClassVar[bool]
+    """True: send ``login`` first and subscribe after ``LoggedIn``"""
+    lifetime_secs: ClassVar[float | None]
+    """the venue ends every connection after so long; None: it has no such rule"""
 
-    def subscribe(self, request_id: int) -> str:
-        """Return the frame that subscribes trades and quotes of every symbol."""
+    def login(self, api_key: str, secret: str) -> tuple[str, ...]:
+        """Return the frames that say who we are; none where nobody asks."""
 
-    def decode(self, text: str, ts_init: int) -> MarketEvent:
-        """Read one frame that arrived at ``ts_init``."""
+    def subscribe(self, streams: Collection[Stream]) -> tuple[str, ...]:
+        """Return the frames that ask for these streams; ``StreamsChanged`` is the answer."""
+
+    def unsubscribe(self, streams: Collection[Stream]) -> tuple[str, ...]:
+        """Return the frames that end these streams; ``StreamsChanged`` is the answer."""
+
+    def decode(self, frame: bytes | str, ts_init: int) -> Sequence[MarketEvent]:
+        """Read one frame that arrived at ``ts_init``; never raises.
+
+        Empty when it is understood and there is nothing to tell (a bar that is not finished).
+        """
+
+    def on_close(self, code: int) -> CloseAdvice:
+        """Say what a close code of this venue means; 1006 when there was none."""
 
 
 class MarketRequests(Protocol):
@@ -81,14 +186,29 @@ class MarketRequests(Protocol):
     What is read raises MalformedFrameError when it is not as documented.
     """
 
+    def headers(self, api_key: str, secret: str) -> Mapping[str, str]:
+        """Return the headers that every request needs; none where the data is public."""
+
     def instruments_path(self, symbols: Sequence[str]) -> str:
         """Path and query of the request for trading rules; refused when one is unknown."""
 
     def read_instruments(self, body: bytes) -> tuple[Instrument, ...]:
         """Read its answer; only configured symbols, in their order."""
 
-    def bars_path(self, symbol: str, period_secs: int, count: int) -> str:
-        """Path and query of the request for the last bars."""
+    def bars_path(self, symbol: str, spec: BarSpec, count: int, now_ns: int) -> str:
+        """Path and query of the request for the last bars; ``spec.has_history`` must hold."""
 
-    def read_bars(self, body: bytes, symbol: str, period_secs: int, count: int) -> Sequence[Bar]:
+    def read_bars(self, body: bytes, symbol: str, spec: BarSpec, count: int) -> Sequence[Bar]:
         """Read its answer: at most ``count`` finished bars, oldest first."""
+
+    def trades_path(self, after: TradeTick, count: int) -> str:
+        """Path and query of the request for the trades that followed ``after``."""
+
+    def read_trades(self, body: bytes, symbol: str, ts_init: int) -> Sequence[TradeTick]:
+        """Read its answer, oldest first; may begin with trades that are known."""
+
+    def book_path(self, symbol: str) -> str:
+        """Path and query of the request for a book; ValueError where there are none."""
+
+    def read_book(self, body: bytes, symbol: str, ts_init: int) -> BookSnapshot:
+        """Read its answer."""

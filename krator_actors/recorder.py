@@ -18,6 +18,7 @@ from krator_actors.adapters.embedded_postgres import embedded_dsn
 from krator_actors.adapters.journal_reader import JournalUnavailableError
 from krator_actors.adapters.market_store import MarketStore
 from krator_actors.core.bars import BarBuilder
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import (
     Bar,
     Instruments,
@@ -29,7 +30,7 @@ from krator_actors.messages.market import (
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
-_BAR_SECS = 60
+_BARS = BarSpec(1, BarUnit.MINUTE)
 _RETRY_SECS = 5.0
 
 
@@ -68,7 +69,7 @@ class RecorderActor(Actor):
             self._ticks.append(message)
             builder = self._builders.get(message.symbol)
             if builder is None:
-                builder = self._builders[message.symbol] = BarBuilder(message.symbol, _BAR_SECS)
+                builder = self._builders[message.symbol] = BarBuilder(message.symbol, _BARS)
             if (bar := builder.on_trade(message)) is not None:
                 self._bars.append(bar)
         elif isinstance(message, MarketDataGap):

@@ -17,7 +17,7 @@ from types import FrameType
 
 from loguru import logger
 
-from krator_actors import commands, companion, place, telemetry, tree
+from krator_actors import commands, companion, gateway_address, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.config import Config, ConfigError
 from krator_actors.model import venue_symbol_of
@@ -31,6 +31,7 @@ from krator_actors.terminal import (
     say,
 )
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
+from krator_actors.venue_login import require_orders
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.notify import ServiceManager
@@ -71,6 +72,7 @@ def main(options: argparse.Namespace) -> int:
 def _configured(options: argparse.Namespace) -> Config:
     """Return the configuration with the command line's changes; raises ConfigError."""
     config = place.load_config(options.config)
+    require_orders(config.venue)
     configured = config.system.data_dir
     data_dir = options.data_dir or configured
     if options.replay is not None:
@@ -125,14 +127,8 @@ class _Run:
             self._log,
             level=config.log.level,
             max_bytes=config.log.max_bytes,
-            secrets=[
-                os.environ.get(name, "")
-                for name in (
-                    config.venue.api_secret_env,
-                    config.venue.api_key_env,
-                    config.redis.url_env,
-                )
-            ],
+            max_files=config.log.max_files,
+            redactor=telemetry.protect(config),
             component="krator",
         )
         code = EXIT_FAILED
@@ -253,6 +249,7 @@ class _Run:
             f"  strategies  {', '.join(s.actor_name for s in config.strategies)}\n"
             f"  journal     {database}\n"
             f"  publisher   {redis}\n"
+            f"  gateway     {gateway_address.url(self._runtime) or 'no port yet'}/metrics\n"
             f"  data        {self._data_dir}\n"
             f"  log         {self._log}\n"
             "In a second terminal: krator status · krator report · krator halt --by NAME "

@@ -20,8 +20,10 @@ from krator_actors.core.strategies import (
     Intent,
     Standing,
     Strategy,
+    bracket_around,
     entry_quantity,
     exit_quantity,
+    signal_of,
 )
 from krator_actors.messages.market import (
     BarHistory,
@@ -33,7 +35,7 @@ from krator_actors.messages.market import (
     TradeTick,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import OrderDenied, OrderEventTold, SubmitOrder
+from krator_actors.messages.orders import Bracket, OrderDenied, OrderEventTold, SubmitOrder
 from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import OrderSide, OrderType
@@ -154,7 +156,7 @@ class StrategyActor(Actor):
             case TradeTick():
                 await self._on_trade(message)
             case QuoteTick():
-                await self._act(self._strategy.on_quote(message, self._standing()))
+                await self._on_quote(message)
             case MarketDataGap():
                 self._on_gap(message)
             case MarketStatus():
@@ -192,6 +194,12 @@ class StrategyActor(Actor):
         if self._series.wants_history and not self._strategy.is_warm:
             self._history_wanted.set()
 
+    async def _on_quote(self, quote: QuoteTick) -> None:
+        await self._act(self._strategy.on_quote(quote, self._standing()))
+        bar = self._series.on_quote(quote)
+        if bar is not None:
+            await self._act(self._strategy.on_bar(bar, self._standing()))
+
     async def _on_history(self, history: BarHistory) -> None:
         if self._strategy.is_warm or not self._series.join(history.bars):
             return
@@ -222,7 +230,7 @@ class StrategyActor(Actor):
         self._strategy = self._cold_strategy()
         self._history_count = self._strategy.warm_up_bars * _HISTORY_FACTOR
         self._series = BarSeries(
-            self._symbol, self.config.strategy.bar_secs, limit=self._history_count
+            self._symbol, self.config.strategy.bar_spec, limit=self._history_count
         )
         self._history_delay_secs = _RETRY_INITIAL_SECS
 
@@ -239,8 +247,13 @@ class StrategyActor(Actor):
 
     async def _act(self, intents: list[Intent]) -> None:
         for intent in intents:
-            if self._holding.pending is None:
+            if self._holding.pending is None and not self._is_left_by_bracket(intent):
                 await self._raise_signal(intent)
+
+    def _is_left_by_bracket(self, intent: Intent) -> bool:
+        # Two who sell one position could sell more than was bought.
+        is_bracketed = self._entry is not None and self._entry.is_bracketed
+        return intent.side is OrderSide.SELL and is_bracketed
 
     async def _raise_signal(self, intent: Intent) -> None:
         quantity = self._quantity(intent)
@@ -250,10 +263,8 @@ class StrategyActor(Actor):
                 event_type="signal_too_small", side=intent.side.value, price=intent.price
             ).warning("nothing to trade in whole lots")
             return
-        signal = self._signal(intent, order)
+        signal = signal_of(intent, order)
         number = self._log.append(signal, ts_ns=order.ts_init)
-        if intent.side is OrderSide.BUY:
-            self._entry = signal
         self._holding.begin(order)
         await self.tell("risk", order)
         self._expect_news()
@@ -261,8 +272,8 @@ class StrategyActor(Actor):
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
         if intent.side is OrderSide.BUY:
-            # What is before the newest entry is never read again.
-            self._log.release(number - 1)
+            self._entry = signal
+            self._log.release(number - 1)  # nothing before the newest entry is read again
         self._logger.bind(
             event_type="signal",
             order_id=order.client_order_id,
@@ -287,24 +298,20 @@ class StrategyActor(Actor):
             side=intent.side,
             order_type=OrderType.MARKET,
             quantity=quantity,
+            bracket=self._bracket(intent),
             cause=intent.cause,
             ts_event=intent.ts_event,
             ts_init=clock.utc_ns(),
         )
 
-    def _signal(self, intent: Intent, order: SubmitOrder) -> SignalRaised:
-        return SignalRaised(
-            strategy=self.name,
-            symbol=self._symbol,
-            side=intent.side,
-            client_order_id=order.client_order_id,
-            cause=intent.cause,
-            readings=intent.readings,
-            stop_price=intent.stop_price,
-            price=intent.price,
-            quantity=order.quantity,
-            ts_event=intent.ts_event,
-            ts_init=order.ts_init,
+    def _bracket(self, intent: Intent) -> Bracket | None:
+        config, instrument = self.config.strategy, self._holding.instrument
+        stop_loss, take_profit = config.stop_loss_fraction, config.take_profit_fraction
+        if intent.side is OrderSide.SELL or not stop_loss:
+            return None
+        assert instrument is not None
+        return bracket_around(
+            intent.price, instrument, stop_loss=stop_loss, take_profit=take_profit
         )
 
     # -- orders ---------------------------------------------------------------------------------
@@ -367,13 +374,11 @@ class StrategyActor(Actor):
             self._risk_delay_secs = min(self._risk_delay_secs * 2, _RETRY_MAX_SECS)
 
     async def _keep_asking_feed(self) -> None:
-        period_secs = self.config.strategy.bar_secs
+        spec = self.config.strategy.bar_spec
         while True:
             await self._history_wanted.wait()
             self._history_wanted.clear()
-            request = BarsRequest(
-                symbol=self._symbol, period_secs=period_secs, count=self._history_count
-            )
+            request = BarsRequest(symbol=self._symbol, spec=spec, count=self._history_count)
             history = await self._answer_of(self._feed, request)
             if isinstance(history, BarHistory):
                 self.tell_self(history)

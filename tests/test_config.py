@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +17,7 @@ from krator_actors.config import (
     MeanReversionConfig,
     SmaCrossConfig,
     StrategyConfig,
+    VenueConfig,
     load,
 )
 
@@ -202,7 +203,7 @@ def test_strategy_of_another_venue_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('[[strategies]]\nsymbol = "BTC-USDT.KRAKEN"\n')
 
-    with pytest.raises(ConfigError, match="not at the configured venue SIM"):
+    with pytest.raises(ConfigError, match="is not at SIM"):
         load(path)
 
 
@@ -265,3 +266,25 @@ def test_symbol_has_its_own_limits_and_for_the_rest_the_common_ones(loaded: Load
     assert own.max_order_notional == 900
     assert common.max_order_notional == 700
     assert own.quote_stale_secs == common.quote_stale_secs == 2.0
+
+
+@pytest.mark.parametrize(
+    ("bar", "why"), [("5-SECOND", "is not like"), ("2-DAY-LAST", "longer than a day")]
+)
+def test_bar_that_cannot_be_is_refused_with_its_key(loaded: Loaded, bar: str, why: str) -> None:
+    text = f'[[strategies]]\nsymbol = "BTC-USDT.SIM"\nbar = "{bar}"\n'
+
+    with pytest.raises(ConfigError, match=f"strategies.0.bar: .*{why}"):
+        loaded(text)
+
+
+def test_bars_of_quotes_and_of_volume_may_be_decided_on(loaded: Loaded) -> None:
+    for bar in ("10-VOLUME-LAST", "1-MINUTE-MID"):
+        config = loaded(f'[[strategies]]\nsymbol = "BTC-USDT.SIM"\nbar = "{bar}"\n')
+
+        assert str(config.strategies[0].bar_spec) == bar
+
+
+@pytest.mark.parametrize("kind", get_args(VenueConfig.model_fields["kind"].annotation))
+def test_orders_go_to_two_kinds_of_venue_only(kind: Any) -> None:
+    assert VenueConfig(kind=kind).takes_orders is (kind in {"sim", "binance"})

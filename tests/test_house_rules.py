@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import krator_actors
 import supervisors
 from krator_actors.messages import CATALOGUE
+from krator_actors.messages.bar_spec import BarPrice, BarSpec, BarUnit
 from supervisors.messages import Message
 
 ROOT = Path(__file__).parent.parent
@@ -26,11 +27,13 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.adapters.binance_instruments": "tests/adapters/test_binance_rest.py",
     "krator_actors.admin": "tests/system/test_admin.py",
     "krator_actors.audit_commands": "tests/test_audit_commands.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.order_doubts": "tests/actors/test_order_unknown.py",
     "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
     "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",
@@ -140,12 +143,16 @@ def drawn(hint: Any) -> st.SearchStrategy[Any]:
         return st.integers(-(2**63), 2**63 - 1)
     if hint is float:
         return st.floats(allow_nan=False)
+    if hint is BarSpec:
+        return st.builds(BarSpec, st.integers(1, 24), st.just(BarUnit.HOUR), st.from_type(BarPrice))
     if inspect.isclass(hint) and issubclass(hint, msgspec.Struct):
         return built(hint)
     arguments = [a for a in getattr(hint, "__args__", ()) if a is not Ellipsis]
     origin = getattr(hint, "__origin__", None)
     if origin is dict:
         return st.dictionaries(drawn(arguments[0]), drawn(arguments[1]), max_size=2)
+    if origin is tuple and Ellipsis not in hint.__args__:
+        return st.tuples(*map(drawn, arguments))
     if origin is tuple:
         return st.lists(drawn(arguments[0]), max_size=2).map(tuple)
     if origin is None and arguments:  # X | Y

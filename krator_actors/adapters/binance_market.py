@@ -1,35 +1,50 @@
-"""Binance's spot market streams, Sans-I/O: frames in, ticks out; REST is in ``binance_rest``.
+"""Binance's spot market streams, Sans-I/O: frames in, events out; REST is in ``binance_rest``.
 
 Written after github.com/binance/binance-spot-api-docs, web-socket-streams.md; checked against the
-frames recorded on 2024-08-08.
+frames recorded in 2021 and on 2024-08-08. The simulated venue speaks this dialect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from krator_actors.adapters.binance_values import (
+from krator_actors.adapters.binance_values import venue_symbol
+from krator_actors.adapters.market_values import (
+    UNREADABLE,
     Id,
+    Levels,
     Millis,
-    Number,
-    levels,
-    malformed,
-    not_negative,
-    positive,
-    venue_symbol,
+    StreamRequests,
+    Text,
+    checked_bar,
+    checked_quote,
+    close_advice,
+    require_levels,
+    require_positive,
+    unknown,
 )
-from krator_actors.messages.market import QuoteTick, TradeTick
+from krator_actors.core.books import BookRule
+from krator_actors.messages.bar_spec import BarSpec
+from krator_actors.messages.market import Bar, BookDelta, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_MILLI, OrderSide
 from krator_actors.ports import (
-    BookUpdate,
+    Channel,
+    CloseAdvice,
     ClosingAnnounced,
     MalformedFrameError,
     MarketEvent,
-    RequestAnswered,
+    RateLimited,
+    Stream,
+    TradeIds,
 )
+
+_STREAMS_PER_FRAME: Final = 100
+_RATE_CODES: Final = frozenset({-1003, -1015, 418, 429})
+"""too many requests, too many orders, banned, too many requests"""
 
 
 class _Refusal(msgspec.Struct):
@@ -38,11 +53,13 @@ class _Refusal(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
-    stream: str = ""
+    stream: Text = ""
     data: msgspec.Raw = msgspec.Raw(b"")
     id: int | str | None = None
     result: Any = msgspec.UNSET
     error: _Refusal | None = None
+    code: int | None = None
+    msg: str = ""
     e: str = ""
 
 
@@ -53,8 +70,17 @@ class _Event(msgspec.Struct):
 class _Trade(msgspec.Struct):
     s: str
     t: Id
-    p: Number
-    q: Number
+    p: Decimal
+    q: Decimal
+    T: Millis
+    m: bool
+
+
+class _AggregateTrade(msgspec.Struct):
+    s: str
+    a: Id
+    p: Decimal
+    q: Decimal
     T: Millis
     m: bool
 
@@ -62,10 +88,11 @@ class _Trade(msgspec.Struct):
 class _BookTicker(msgspec.Struct):
     s: str
     u: Id
-    b: Number
-    B: Number
-    a: Number
-    A: Number
+    b: Decimal
+    B: Decimal
+    a: Decimal
+    A: Decimal
+    T: Millis | None = None
 
 
 class _DepthUpdate(msgspec.Struct):
@@ -73,68 +100,61 @@ class _DepthUpdate(msgspec.Struct):
     E: Millis
     U: Id
     u: Id
-    b: list[tuple[Number, Number]]
-    a: list[tuple[Number, Number]]
+    b: Levels
+    a: Levels
+    pu: Id | None = None
+
+
+class _Kline(msgspec.Struct):
+    t: Millis
+    i: str
+    o: Decimal
+    h: Decimal
+    l: Decimal  # noqa: E741 - Binance's name
+    c: Decimal
+    v: Decimal
+    n: Id
+    x: bool
+
+
+class _KlineEvent(msgspec.Struct):
+    s: str
+    k: _Kline
 
 
 _decode_frame = msgspec.json.Decoder(_Frame).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
+_decode_aggregate = msgspec.json.Decoder(_AggregateTrade).decode
 _decode_book_ticker = msgspec.json.Decoder(_BookTicker).decode
 _decode_depth_update = msgspec.json.Decoder(_DepthUpdate).decode
+_decode_kline = msgspec.json.Decoder(_KlineEvent).decode
 
-
-class BinanceMarket:
-    """The codec for the configured symbols (``BTC-USDT.BINANCE``) of one venue."""
-
-    stream_path = "/stream"
-
-    def __init__(self, symbols: Sequence[str]) -> None:
-        # BTCUSDT to BTC-USDT.BINANCE
-        self._symbols = {venue_symbol(symbol): symbol for symbol in symbols}
-        # btcusdt@trade to (how to read it, our symbol, the venue's)
-        self._streams = {
-            f"{theirs.lower()}@{suffix}": (read, ours, theirs)
-            for theirs, ours in self._symbols.items()
-            for suffix, read in (
-                ("trade", _read_trade),
-                ("bookTicker", _read_quote),
-                ("depth@100ms", _read_book_update),
-            )
-        }
-
-    def subscribe(self, request_id: int) -> str:
-        """Return the frame that subscribes trades and quotes of every symbol.
-
-        Book updates are decoded but not subscribed, because no actor reads them.
-        """
-        streams = [name for name in self._streams if not name.endswith("@depth@100ms")]
-        request = {"method": "SUBSCRIBE", "params": streams, "id": request_id}
-        return msgspec.json.encode(request).decode()
-
-    def decode(self, text: str, ts_init: int) -> MarketEvent:
-        """Read one frame of a combined stream; raises MalformedFrameError only."""
-        try:
-            frame = _decode_frame(text)
-            stream = self._streams.get(frame.stream)
-            if stream is None:
-                return _read_other(frame)
-            read, ours, theirs = stream
-            return read(frame.data, ours, theirs, ts_init)
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
-            raise malformed(error) from None
+_BAR_SPEC: Final = BarSpec.parse("1-MINUTE-LAST")
 
 
 def _read_trade(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> TradeTick:
     trade = _decode_trade(data)
+    return _trade_tick(trade, trade.t, ours, theirs, ts_init)
+
+
+def _read_aggregate(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> TradeTick:
+    trade = _decode_aggregate(data)
+    return _trade_tick(trade, trade.a, ours, theirs, ts_init)
+
+
+def _trade_tick(
+    trade: _Trade | _AggregateTrade, trade_id: int, ours: str, theirs: str, ts_init: int
+) -> TradeTick:
     _require_symbol(trade.s, theirs)
+    require_positive(trade.p, trade.q)
     return TradeTick(
         symbol=ours,
-        price=positive(trade.p),
-        size=positive(trade.q),
+        price=trade.p,
+        size=trade.q,
         # m: the buyer is the maker, so the seller was the aggressor.
         aggressor=OrderSide.SELL if trade.m else OrderSide.BUY,
-        trade_id=trade.t,
+        trade_id=trade_id,
         ts_event=trade.T * NANOS_PER_MILLI,
         ts_init=ts_init,
     )
@@ -143,53 +163,170 @@ def _read_trade(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> Trad
 def _read_quote(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> QuoteTick:
     ticker = _decode_book_ticker(data)
     _require_symbol(ticker.s, theirs)
-    bid, ask = positive(ticker.b), positive(ticker.a)
-    if bid > ask:
-        raise MalformedFrameError("CROSSED_QUOTE", f"{ours}: bid {bid} is above ask {ask}")
-    return QuoteTick(
-        symbol=ours,
-        bid=bid,
-        bid_size=not_negative(ticker.B),
-        ask=ask,
-        ask_size=not_negative(ticker.A),
-        update_id=ticker.u,
-        ts_event=ts_init,
-        ts_init=ts_init,
+    return checked_quote(
+        QuoteTick(
+            symbol=ours,
+            bid=ticker.b,
+            bid_size=ticker.B,
+            ask=ticker.a,
+            ask_size=ticker.A,
+            update_id=ticker.u,
+            ts_event=ts_init if ticker.T is None else ticker.T * NANOS_PER_MILLI,
+            ts_init=ts_init,
+        )
     )
 
 
-def _read_book_update(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> BookUpdate:
+def _read_depth(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> BookDelta:
     update = _decode_depth_update(data)
     _require_symbol(update.s, theirs)
     if update.u < update.U:
         raise MalformedFrameError("BAD_SHAPE", f"first update {update.U} is after last {update.u}")
-    return BookUpdate(
+    require_levels(update.b, update.a)
+    return BookDelta(
         symbol=ours,
         first_id=update.U,
         last_id=update.u,
-        bids=levels(update.b),
-        asks=levels(update.a),
+        previous_id=update.pu,
+        bids=update.b,
+        asks=update.a,
         ts_event=update.E * NANOS_PER_MILLI,
         ts_init=ts_init,
     )
 
 
-def _read_other(frame: _Frame) -> RequestAnswered | ClosingAnnounced:
-    if "serverShutdown" in (frame.e, frame.stream and _decode_event(frame.data).e):
-        return ClosingAnnounced()
-    if frame.stream:
-        raise MalformedFrameError("UNKNOWN_STREAM", frame.stream[:100])
-    if frame.error is not None:
-        error = f"{frame.error.msg or 'refused'} (code {frame.error.code})"
-        return RequestAnswered(request_id=_request_id(frame), error=error)
-    if frame.result is msgspec.UNSET:
-        raise MalformedFrameError("UNKNOWN_FRAME")
-    return RequestAnswered(request_id=_request_id(frame), error="")
+def _read_kline(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> Bar | None:  # noqa: ARG001 - as its sisters
+    event = _decode_kline(data)
+    _require_symbol(event.s, theirs)
+    kline = event.k
+    if kline.i != "1m":
+        raise MalformedFrameError("BAD_SHAPE", f"kline of {kline.i[:10]} on a stream of 1m")
+    if not kline.x:
+        return None
+    return checked_bar(
+        Bar(
+            symbol=ours,
+            spec=_BAR_SPEC,
+            ts_open=kline.t * NANOS_PER_MILLI,
+            ts_close=(kline.t + _BAR_SPEC.period_secs * 1_000) * NANOS_PER_MILLI,
+            open=kline.o,
+            high=kline.h,
+            low=kline.l,
+            close=kline.c,
+            volume=kline.v,
+            trades=kline.n,
+        )
+    )
 
 
-def _request_id(frame: _Frame) -> int:
-    # 0, which we never use, when the venue could not tell which request it was.
-    return frame.id if isinstance(frame.id, int) else 0
+_Reader = Callable[[msgspec.Raw, str, str, int], MarketEvent | None]
+READERS: Final[Mapping[str, _Reader]] = {
+    "trade": _read_trade,
+    "aggTrade": _read_aggregate,
+    "bookTicker": _read_quote,
+    "depth": _read_depth,
+    "depth@0ms": _read_depth,
+    "depth@100ms": _read_depth,
+    "kline_1m": _read_kline,
+}
+"""Behind the ``@`` of a stream's name: how its data is read."""
+
+
+class BinanceMarket:
+    """The codec for the configured symbols (``BTC-USDT.BINANCE``) of one connection."""
+
+    channels: ClassVar = frozenset(Channel)
+    bar_spec: ClassVar = _BAR_SPEC
+    book_rule: ClassVar[BookRule | None] = BookRule.NEXT_ID
+    book_snapshot_streamed: ClassVar = False
+    trade_ids: ClassVar = TradeIds.CONSECUTIVE
+    needs_login: ClassVar = False
+    lifetime_secs: ClassVar[float | None] = 86_400.0
+
+    _suffixes: ClassVar[Mapping[Channel, str]] = {
+        Channel.TRADES: "trade",
+        Channel.QUOTES: "bookTicker",
+        Channel.BOOK: "depth@100ms",
+        Channel.BARS: "kline_1m",
+    }
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        # btcusdt@trade to (how to read it, our symbol, the venue's)
+        self._streams = {
+            f"{venue_symbol(symbol).lower()}@{suffix}": (read, symbol, venue_symbol(symbol))
+            for symbol in symbols
+            for suffix, read in READERS.items()
+        }
+        self._requests = StreamRequests()
+
+    def login(self, api_key: str, secret: str) -> tuple[str, ...]:  # noqa: ARG002 - nobody asks
+        """Return nothing: market data is public."""
+        return ()
+
+    def subscribe(self, streams: Collection[Stream]) -> tuple[str, ...]:
+        """Return the frames that ask for these streams, 100 in each."""
+        return self._ask("SUBSCRIBE", streams, begin=True)
+
+    def unsubscribe(self, streams: Collection[Stream]) -> tuple[str, ...]:
+        """Return the frames that end these streams."""
+        return self._ask("UNSUBSCRIBE", streams, begin=False)
+
+    def decode(self, frame: bytes | str, ts_init: int) -> Sequence[MarketEvent]:
+        """Read one frame of a combined stream."""
+        try:
+            outer = _decode_frame(frame)
+            stream = self._streams.get(outer.stream)
+            if stream is None:
+                return (self._read_other(outer),)
+            read, ours, theirs = stream
+            event = read(outer.data, ours, theirs, ts_init)
+        except UNREADABLE as error:
+            return (unknown(error),)
+        return () if event is None else (event,)
+
+    def on_close(self, code: int) -> CloseAdvice:
+        """Binance closes with 1008 whoever sends more than it allows."""
+        return close_advice(code)
+
+    def _ask(self, method: str, streams: Collection[Stream], *, begin: bool) -> tuple[str, ...]:
+        frames = []
+        ordered = sorted(set(streams))
+        for start in range(0, len(ordered), _STREAMS_PER_FRAME):
+            part = ordered[start : start + _STREAMS_PER_FRAME]
+            request = {
+                "method": method,
+                "params": [self._name(stream) for stream in part],
+                "id": self._requests.ask(part, begin=begin),
+            }
+            frames.append(msgspec.json.encode(request).decode())
+        return tuple(frames)
+
+    def _name(self, stream: Stream) -> str:
+        return f"{venue_symbol(stream.symbol).lower()}@{self._suffixes[stream.channel]}"
+
+    def _read_other(self, frame: _Frame) -> MarketEvent:
+        if "serverShutdown" in (frame.e, _event_of(frame)):
+            return ClosingAnnounced("serverShutdown")
+        if frame.stream:
+            raise MalformedFrameError("UNKNOWN_STREAM", frame.stream)
+        number = frame.id if isinstance(frame.id, int) else 0
+        refusal = frame.error
+        if refusal is None and frame.code is not None:
+            refusal = _Refusal(frame.code, frame.msg)
+        if refusal is not None:
+            reason = f"{refusal.msg[:100] or 'refused'} (code {refusal.code})"
+            if refusal.code in _RATE_CODES:
+                return RateLimited(reason)
+            return self._requests.refuse(number, reason)
+        if frame.result is msgspec.UNSET:
+            raise MalformedFrameError("UNKNOWN_FRAME")
+        return self._requests.confirm(number)
+
+
+def _event_of(frame: _Frame) -> str:
+    # Only of an object: some streams that we do not ask for send arrays.
+    is_object = bytes(memoryview(frame.data)[:1]) == b"{"
+    return _decode_event(frame.data).e if frame.stream and is_object else ""
 
 
 def _require_symbol(said: str, expected: str) -> None:

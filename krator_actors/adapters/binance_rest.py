@@ -6,25 +6,38 @@ Written after github.com/binance/binance-spot-api-docs, rest-api.md and filters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import pairwise
+from typing import ClassVar
 from urllib.parse import urlencode
 
 import msgspec
 
+from krator_actors.adapters.binance_instruments import read_instruments
 from krator_actors.adapters.binance_values import (
     Id,
     Millis,
     Number,
-    levels,
-    not_negative,
-    positive,
-    read_body,
     venue_symbol,
 )
+from krator_actors.adapters.market_values import (
+    Levels,
+    checked_bar,
+    read_body,
+    read_checked,
+    require_levels,
+    require_positive,
+)
 from krator_actors.core.bar_merge import merge_finished
-from krator_actors.messages.market import Bar
-from krator_actors.model import NANOS_PER_MILLI, NANOS_PER_SEC, Instrument
-from krator_actors.ports import BookUpdate, MalformedFrameError
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
+from krator_actors.messages.market import Bar, BookSnapshot, TradeTick
+from krator_actors.model import (
+    NANOS_PER_MILLI,
+    NANOS_PER_SEC,
+    Instrument,
+    OrderSide,
+)
+from krator_actors.ports import MalformedFrameError
 
 _INTERVALS = {
     86_400: "1d",
@@ -42,41 +55,61 @@ _INTERVALS = {
     1: "1s",
 }
 _MAX_KLINES = 1_000
+_MAX_TRADES = 1_000
+_BOOK_LEVELS = 1_000
 
 
-class _Depth(msgspec.Struct):
-    lastUpdateId: Id  # noqa: N815 - Binance's name
-    bids: list[tuple[Number, Number]]
-    asks: list[tuple[Number, Number]]
+class _Depth(msgspec.Struct, rename={"last_update_id": "lastUpdateId", "event_ms": "E"}):
+    last_update_id: Id
+    bids: Levels
+    asks: Levels
+    event_ms: Millis | None = None
 
 
-class _Filter(msgspec.Struct, rename="camel"):
-    filter_type: str
-    tick_size: Number = "0"
-    step_size: Number = "0"
-    min_qty: Number = "0"
-    max_qty: Number = "0"
-    min_notional: Number = "0"
+class HistoricalTrade(
+    msgspec.Struct,
+    rename={
+        "trade_id": "id",
+        "size": "qty",
+        "time_ms": "time",
+        "is_buyer_maker": "isBuyerMaker",
+    },
+):
+    """One trade of ``historicalTrades``."""
+
+    trade_id: Id
+    price: Decimal
+    size: Decimal
+    time_ms: Millis
+    is_buyer_maker: bool
 
 
-class _Listing(msgspec.Struct, rename="camel"):
-    symbol: str
-    base_asset: str
-    quote_asset: str
-    filters: list[_Filter]
+class AggregateTrade(
+    msgspec.Struct,
+    rename={
+        "trade_id": "a",
+        "price": "p",
+        "size": "q",
+        "time_ms": "T",
+        "is_buyer_maker": "m",
+    },
+):
+    """One trade of ``aggTrades``: all that one taker order has traded at one price."""
 
-
-class _ExchangeInfo(msgspec.Struct):
-    symbols: list[_Listing]
+    trade_id: Id
+    price: Decimal
+    size: Decimal
+    time_ms: Millis
+    is_buyer_maker: bool
 
 
 class _Kline(msgspec.Struct, array_like=True):
     open_ms: Millis
-    open: Number
-    high: Number
-    low: Number
-    close: Number
-    volume: Number
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
     close_ms: Millis
     quote_volume: Number
     trades: Id
@@ -92,110 +125,131 @@ class BinanceRest:
     What is read raises MalformedFrameError when it is not as documented.
     """
 
+    _root: ClassVar[str] = "/api/v3"
+    _trades: ClassVar[str] = "historicalTrades"
+    _shortest_interval_secs: ClassVar[int] = 1
+
     def __init__(self, symbols: Sequence[str]) -> None:
         # BTCUSDT to BTC-USDT.BINANCE
         self._symbols = {venue_symbol(symbol): symbol for symbol in symbols}
 
+    def headers(self, api_key: str, secret: str) -> dict[str, str]:  # noqa: ARG002 - nobody asks
+        """Return nothing: market data is public."""
+        return {}
+
     def instruments_path(self, symbols: Sequence[str]) -> str:
         """Path and query of ``exchangeInfo``. Binance refuses all if it does not know one."""
         names = msgspec.json.encode([venue_symbol(symbol) for symbol in symbols]).decode()
-        return "/api/v3/exchangeInfo?" + urlencode({"symbols": names})
+        return f"{self._root}/exchangeInfo?" + urlencode({"symbols": names})
 
     def read_instruments(self, body: bytes) -> tuple[Instrument, ...]:
         """Read ``exchangeInfo``; configured symbols only, in their order."""
-        listings = {listing.symbol: listing for listing in read_body(body, _ExchangeInfo).symbols}
-        return tuple(
-            _instrument(listings[theirs], ours)
-            for theirs, ours in self._symbols.items()
-            if theirs in listings
-        )
+        return read_instruments(body, self._symbols)
 
-    def bars_path(self, symbol: str, period_secs: int, count: int) -> str:
+    def bars_path(self, symbol: str, spec: BarSpec, count: int, now_ns: int) -> str:  # noqa: ARG002 - the last ones
         """Path and query of ``klines``, in the longest interval that divides the period.
 
         Binance answers at most 1,000, which bounds the bars of a period that is no interval.
         """
-        interval_secs = _interval_secs(period_secs)
+        interval_secs = self._interval_secs(spec)
         # Two more, because the newest is not finished and the oldest may be cut off.
-        klines = min(_MAX_KLINES, (count + 2) * (period_secs // interval_secs))
+        klines = min(_MAX_KLINES, (count + 2) * (spec.period_secs // interval_secs))
         query = {
             "symbol": venue_symbol(symbol),
             "interval": _INTERVALS[interval_secs],
             "limit": klines,
         }
-        return "/api/v3/klines?" + urlencode(query)
+        return f"{self._root}/klines?" + urlencode(query)
 
-    def read_bars(self, body: bytes, symbol: str, period_secs: int, count: int) -> tuple[Bar, ...]:
+    def read_bars(self, body: bytes, symbol: str, spec: BarSpec, count: int) -> tuple[Bar, ...]:
         """Read ``klines``: at most ``count`` finished bars, oldest first."""
-        interval_secs = _interval_secs(period_secs)
-        bars = [_bar(kline, symbol, interval_secs) for kline in read_body(body, list[_Kline])]
+        read = BarSpec(self._interval_secs(spec), BarUnit.SECOND)
+        bars = read_checked(
+            lambda: [_bar(kline, symbol, read) for kline in read_body(body, list[_Kline])]
+        )
         if any(later.ts_open <= earlier.ts_open for earlier, later in pairwise(bars)):
             raise MalformedFrameError("BAD_SHAPE", "klines are not in time order")
-        return merge_finished(bars, period_secs, count)
+        return merge_finished(bars, spec, count)
 
-    def depth_path(self, symbol: str, limit: int = 1_000) -> str:
+    def trades_path(self, after: TradeTick, count: int) -> str:
+        """Path and query of the trades after one, by id."""
+        query = {
+            "symbol": venue_symbol(after.symbol),
+            "fromId": after.trade_id + 1,
+            "limit": min(_MAX_TRADES, count),
+        }
+        return f"{self._root}/{self._trades}?" + urlencode(query)
+
+    def read_trades(self, body: bytes, symbol: str, ts_init: int) -> tuple[TradeTick, ...]:
+        """Read its answer, oldest first."""
+        trades = self._read_trades(body)
+        ticks = read_checked(lambda: [_trade_tick(trade, symbol, ts_init) for trade in trades])
+        return tuple(sorted(ticks, key=lambda tick: tick.trade_id))
+
+    def book_path(self, symbol: str) -> str:
         """Path and query of an order book snapshot."""
-        return "/api/v3/depth?" + urlencode({"symbol": venue_symbol(symbol), "limit": limit})
+        query = {"symbol": venue_symbol(symbol), "limit": _BOOK_LEVELS}
+        return f"{self._root}/depth?" + urlencode(query)
 
-    def read_depth(self, body: bytes, symbol: str, ts_init: int) -> BookUpdate:
-        """Read a snapshot. Binance gives it no event time, so ``ts_event`` is ``ts_init``."""
+    def read_book(self, body: bytes, symbol: str, ts_init: int) -> BookSnapshot:
+        """Read a snapshot. Spot gives it no event time: there ``ts_event`` is ``ts_init``."""
         depth = read_body(body, _Depth)
-        return BookUpdate(
+        read_checked(lambda: require_levels(depth.bids, depth.asks))
+        return BookSnapshot(
             symbol=symbol,
-            first_id=0,
-            last_id=depth.lastUpdateId,
-            bids=levels(depth.bids),
-            asks=levels(depth.asks),
-            ts_event=ts_init,
+            last_id=depth.last_update_id,
+            bids=depth.bids,
+            asks=depth.asks,
+            ts_event=ts_init if depth.event_ms is None else depth.event_ms * NANOS_PER_MILLI,
             ts_init=ts_init,
         )
 
     def time_path(self) -> str:
         """Path of the venue's clock."""
-        return "/api/v3/time"
+        return f"{self._root}/time"
 
     def read_time(self, body: bytes) -> int:
         """Return the venue's clock in UTC nanoseconds."""
         return read_body(body, _ServerTime).server_time * NANOS_PER_MILLI
 
+    def _read_trades(self, body: bytes) -> Sequence[HistoricalTrade | AggregateTrade]:
+        return read_body(body, list[HistoricalTrade])
 
-def _instrument(listing: _Listing, ours: str) -> Instrument:
-    filters = {item.filter_type: item for item in listing.filters}
-    price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
-    # NOTIONAL replaced MIN_NOTIONAL in 2023; a symbol has one of them.
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL")
-    if price is None or lot is None or notional is None:
-        raise MalformedFrameError("BAD_SHAPE", f"{ours}: a filter is missing")
-    return Instrument(
-        symbol=ours,
-        venue_symbol=listing.symbol,
-        base=listing.base_asset,
-        quote=listing.quote_asset,
-        tick_size=positive(price.tick_size),
-        lot_size=positive(lot.step_size),
-        min_quantity=positive(lot.min_qty),
-        max_quantity=positive(lot.max_qty),
-        min_notional=not_negative(notional.min_notional),
+    def _interval_secs(self, spec: BarSpec) -> int:
+        shortest = self._shortest_interval_secs
+        known = (secs for secs in _INTERVALS if secs >= shortest and spec.period_secs % secs == 0)
+        secs = next(known, 0)
+        if not secs:
+            raise ValueError(f"the venue has no bars that {spec} could be made of")
+        return secs
+
+
+def _bar(kline: _Kline, symbol: str, spec: BarSpec) -> Bar:
+    ts_open = kline.open_ms * NANOS_PER_MILLI
+    return checked_bar(
+        Bar(
+            symbol=symbol,
+            spec=spec,
+            ts_open=ts_open,
+            ts_close=ts_open + spec.period_secs * NANOS_PER_SEC,
+            open=kline.open,
+            high=kline.high,
+            low=kline.low,
+            close=kline.close,
+            volume=kline.volume,
+            trades=kline.trades,
+        )
     )
 
 
-def _bar(kline: _Kline, symbol: str, period_secs: int) -> Bar:
-    bar = Bar(
+def _trade_tick(trade: HistoricalTrade | AggregateTrade, symbol: str, ts_init: int) -> TradeTick:
+    require_positive(trade.price, trade.size)
+    return TradeTick(
         symbol=symbol,
-        period_secs=period_secs,
-        ts_open=kline.open_ms * NANOS_PER_MILLI,
-        ts_close=kline.open_ms * NANOS_PER_MILLI + period_secs * NANOS_PER_SEC,
-        open=positive(kline.open),
-        high=positive(kline.high),
-        low=positive(kline.low),
-        close=positive(kline.close),
-        volume=not_negative(kline.volume),
-        trades=kline.trades,
+        price=trade.price,
+        size=trade.size,
+        aggressor=OrderSide.SELL if trade.is_buyer_maker else OrderSide.BUY,
+        trade_id=trade.trade_id,
+        ts_event=trade.time_ms * NANOS_PER_MILLI,
+        ts_init=ts_init,
     )
-    if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
-        raise MalformedFrameError("BAD_NUMBER", f"{symbol}: open or close is outside low and high")
-    return bar
-
-
-def _interval_secs(period_secs: int) -> int:
-    return next(secs for secs in _INTERVALS if period_secs % secs == 0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, TypeVar
 
 import msgspec
 
-from krator_actors.ports import BookLevel, MalformedFrameError
+from krator_actors.ports import MalformedFrameError
 
 Number = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Millis = Annotated[int, msgspec.Meta(ge=1, le=4_102_444_800_000)]
@@ -43,11 +42,6 @@ def not_negative(text: str) -> Decimal:
     if not value.is_finite() or value.is_signed() or abs(value.adjusted()) > _MAX_EXPONENT:
         raise MalformedFrameError("BAD_NUMBER", f"{text} is out of range")
     return value
-
-
-def levels(pairs: Iterable[tuple[str, str]]) -> tuple[BookLevel, ...]:
-    """Return the levels of one side of a book."""
-    return tuple(BookLevel(positive(price), not_negative(size)) for price, size in pairs)
 
 
 def read_body(body: bytes, kind: type[_T]) -> _T:

@@ -13,10 +13,11 @@ from typing import Any, Self
 from krator_actors.adapters.journal_reader import connected, translated
 from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.model import OrderSide
 
 TICK_COLUMNS = ("symbol", "trade_id", "price", "size", "aggressor", "ts_event", "ts_init")
 BAR_COLUMNS = (
-    "symbol", "period_secs", "ts_open", "ts_close",
+    "symbol", "spec", "ts_open", "ts_close",
     "open", "high", "low", "close", "volume", "trades",
 )  # fmt: skip
 
@@ -27,14 +28,14 @@ _SCHEMA = """
         trade_id bigint NOT NULL,
         price numeric NOT NULL,
         size numeric NOT NULL,
-        aggressor text NOT NULL,
+        aggressor text,
         ts_event bigint NOT NULL,
         ts_init bigint NOT NULL
     ) PARTITION BY RANGE (ts_event);
     CREATE INDEX IF NOT EXISTS ticks_by_time ON krator_market.ticks USING brin (ts_event);
     CREATE TABLE IF NOT EXISTS krator_market.bars (
         symbol text NOT NULL,
-        period_secs int NOT NULL,
+        spec text NOT NULL,
         ts_open bigint NOT NULL,
         ts_close bigint NOT NULL,
         open numeric NOT NULL,
@@ -42,10 +43,10 @@ _SCHEMA = """
         low numeric NOT NULL,
         close numeric NOT NULL,
         volume numeric NOT NULL,
-        trades bigint NOT NULL
+        trades bigint
     ) PARTITION BY RANGE (ts_open);
     CREATE INDEX IF NOT EXISTS bars_by_symbol
-        ON krator_market.bars (symbol, period_secs, ts_open);
+        ON krator_market.bars (symbol, spec, ts_open);
 """
 
 
@@ -82,7 +83,7 @@ class MarketStore:
     async def write(self, ticks: Sequence[TradeTick], bars: Sequence[Bar]) -> None:
         """Store all of them, or nothing; committed when it returns."""
         tick_rows = [
-            (t.symbol, t.trade_id, t.price, t.size, t.aggressor.value, t.ts_event, t.ts_init)
+            (t.symbol, t.trade_id, t.price, t.size, _side(t.aggressor), t.ts_event, t.ts_init)
             for t in ticks
         ]
         bar_rows = [tuple(getattr(bar, column) for column in BAR_COLUMNS) for bar in bars]
@@ -96,7 +97,7 @@ class MarketStore:
         if not rows:
             return
         # As text, because turning decimals into PostgreSQL's binary form takes three times as long.
-        lines = ["\t".join(map(str, row)).translate(_ESCAPED) for row in rows]
+        lines = ["\t".join(map(_written, row)) for row in rows]
         await self._connection.copy_to_table(
             table,
             schema_name="krator_market",
@@ -117,3 +118,11 @@ class MarketStore:
                     f" FOR VALUES FROM ('{day_ns}') TO ('{day_ns + DAY_NS}')"
                 )
             self._days.add((table, day_ns))
+
+
+def _written(value: Any) -> str:
+    return r"\N" if value is None else str(value).translate(_ESCAPED)
+
+
+def _side(aggressor: OrderSide | None) -> str | None:
+    return None if aggressor is None else aggressor.value

@@ -1,14 +1,16 @@
-"""Time bars from trades, by event time, and how live bars join the venue's history.
+"""Bars from trades and quotes, by event time, and how live bars join the venue's history.
 
-Decisions:
+The decisions, their reasons in docs/adr/0012:
 
-* A bar holds the trades with ``ts_open <= ts_event < ts_open + period``; periods begin at
+* A bar of time holds the ticks with ``ts_open <= ts_event < ts_open + period``; periods begin at
   multiples of the period since the Unix epoch.
-* A period without a trade has no bar (and history bars with no trade in them are left out): an
+* A period without a tick has no bar (and history bars with no trade in them are left out): an
   average over bars is an average over traded prices. Nothing is invented.
-* A bar is finished by the first trade of a later period, never by a clock.
-* A finished bar never changes. A trade whose id is not above the last one counted is a repetition
-  or has come too late, as has a trade of an earlier period: it is left out and counted.
+* A bar of time is finished by the first tick of a later period, never by a clock. A bar of ticks,
+  volume or value is finished by the tick that fills it, which is never cut in two.
+* A finished bar never changes: a tick of an earlier period is left out and counted. Within the bar
+  in work a tick that comes late counts, and is its open or close only if its time says so.
+* Repeated trades have been dropped by the feed.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import assert_never
 
-from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.messages.bar_spec import BarPrice, BarSpec, BarUnit
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_SEC
+
+_ZERO = Decimal(0)
 
 
 def period_start(ts_ns: int, period_secs: int) -> int:
@@ -28,94 +34,152 @@ def period_start(ts_ns: int, period_secs: int) -> int:
 
 
 class BarBuilder:
-    """Builds the bars of one symbol, one trade at a time. Not thread-safe."""
+    """Builds the bars of one symbol, one tick at a time. Not thread-safe."""
 
-    def __init__(self, symbol: str, period_secs: int, *, start_ns: int = 0) -> None:
-        """Trades with an event time before ``start_ns`` belong to somebody else's bars."""
-        if period_secs <= 0:
-            raise ValueError(f"period_secs was {period_secs}; expected at least 1")
+    def __init__(self, symbol: str, spec: BarSpec, *, start_ns: int = 0) -> None:
+        """Ticks with an event time before ``start_ns`` belong to somebody else's bars."""
         self.symbol = symbol
-        self.period_secs = period_secs
-        # Trades that were left out: repeated, or too late for their bar.
+        self.spec = spec
+        # Ticks that were left out, because they came too late for their bar.
         self.left_out = 0
+        self._period_ns = spec.period_secs * NANOS_PER_SEC
         self._start_ns = start_ns
-        self._last_trade_id = -1
-        # The bar in work; meaningless while _trades is 0.
+        # The bar in work; meaningless while _ticks is 0.
         self._ts_open = 0
-        self._open = self._high = self._low = self._close = self._volume = Decimal(0)
-        self._trades = 0
+        self._open = self._high = self._low = self._close = self._volume = self._value = _ZERO
+        self._ticks = 0
+        # Event times of the ticks that are its open and its close.
+        self._open_ns = self._close_ns = 0
 
     @property
     def unfinished(self) -> Bar | None:
-        """The bar in work as it stands now; None before the first trade."""
-        if not self._trades:
+        """The bar in work as it stands now; None when there is none."""
+        if not self._ticks:
             return None
         return Bar(
             symbol=self.symbol,
-            period_secs=self.period_secs,
-            ts_open=self._ts_open,
-            ts_close=self._ts_open + self.period_secs * NANOS_PER_SEC,
+            spec=self.spec,
+            ts_open=self._ts_open if self._period_ns else self._open_ns,
+            ts_close=self._ts_open + self._period_ns if self._period_ns else self._close_ns,
             open=self._open,
             high=self._high,
             low=self._low,
             close=self._close,
             volume=self._volume,
-            trades=self._trades,
+            trades=self._ticks,
         )
 
     def on_trade(self, trade: TradeTick) -> Bar | None:
-        """Count one trade; return the bar that it has finished, if it began a later one.
+        """Count one trade, if the bars are of trades; return the bar that it has finished.
 
         ValueError when it is another symbol's.
         """
-        if trade.symbol != self.symbol:
-            raise ValueError(f"trade of {trade.symbol} came to the bars of {self.symbol}")
-        ts_open = period_start(trade.ts_event, self.period_secs)
-        late = self._trades > 0 and ts_open < self._ts_open
-        if late or trade.trade_id <= self._last_trade_id or trade.ts_event < self._start_ns:
+        self._require_symbol(trade.symbol)
+        if self.spec.price is not BarPrice.LAST:
+            return None
+        return self._count(trade.ts_event, trade.price, trade.size)
+
+    def on_quote(self, quote: QuoteTick) -> Bar | None:
+        """Count one quote, if the bars are of quotes; return the bar that it has finished.
+
+        ValueError when it is another symbol's.
+        """
+        self._require_symbol(quote.symbol)
+        match self.spec.price:
+            case BarPrice.LAST:
+                return None
+            case BarPrice.BID:
+                price = quote.bid
+            case BarPrice.ASK:
+                price = quote.ask
+            case BarPrice.MID:
+                price = (quote.bid + quote.ask) / 2
+            case _:
+                assert_never(self.spec.price)
+        return self._count(quote.ts_event, price, _ZERO)
+
+    def _require_symbol(self, symbol: str) -> None:
+        if symbol != self.symbol:
+            raise ValueError(f"tick of {symbol} came to the bars of {self.symbol}")
+
+    def _count(self, ts_event: int, price: Decimal, size: Decimal) -> Bar | None:
+        if ts_event < self._start_ns:
             self.left_out += 1
             return None
-        self._last_trade_id = trade.trade_id
-        if self._trades and ts_open == self._ts_open:
-            self._extend(trade)
+        if not self._period_ns:
+            return self._fill(ts_event, price, size)
+        ts_open = ts_event - ts_event % self._period_ns
+        if self._ticks and ts_open < self._ts_open:
+            self.left_out += 1
+            return None
+        if self._ticks and ts_open == self._ts_open:
+            self._extend(ts_event, price, size)
             return None
         finished = self.unfinished
-        self._begin(ts_open, trade)
+        self._begin(ts_event, price, size)
+        self._ts_open = ts_open
         return finished
 
-    def _begin(self, ts_open: int, trade: TradeTick) -> None:
-        self._ts_open = ts_open
-        self._open = self._high = self._low = self._close = trade.price
-        self._volume = trade.size
-        self._trades = 1
+    def _fill(self, ts_event: int, price: Decimal, size: Decimal) -> Bar | None:
+        if self._ticks:
+            self._extend(ts_event, price, size)
+        else:
+            self._begin(ts_event, price, size)
+        match self.spec.unit:
+            case BarUnit.VOLUME:
+                filled: Decimal | int = self._volume
+            case BarUnit.VALUE:
+                self._value += price * size
+                filled = self._value
+            case _:
+                filled = self._ticks
+        if filled < self.spec.step:
+            return None
+        finished = self.unfinished
+        # What begins next must not take ticks from before what is finished.
+        self._start_ns = self._close_ns
+        self._ticks = 0
+        return finished
 
-    def _extend(self, trade: TradeTick) -> None:
-        self._high = max(self._high, trade.price)
-        self._low = min(self._low, trade.price)
-        self._close = trade.price
-        self._volume += trade.size
-        self._trades += 1
+    def _begin(self, ts_event: int, price: Decimal, size: Decimal) -> None:
+        self._open = self._high = self._low = self._close = price
+        self._open_ns = self._close_ns = ts_event
+        self._volume = size
+        self._value = _ZERO
+        self._ticks = 1
+
+    def _extend(self, ts_event: int, price: Decimal, size: Decimal) -> None:
+        self._high = max(self._high, price)
+        self._low = min(self._low, price)
+        if ts_event >= self._close_ns:
+            self._close, self._close_ns = price, ts_event
+        elif ts_event < self._open_ns:
+            self._open, self._open_ns = price, ts_event
+        self._volume += size
+        self._ticks += 1
 
 
 class BarSeries:
-    """The newest bars of one symbol without a hole: history first, then live trades.
+    """The newest bars of one symbol without a hole: history first, then live ones.
 
-    The first live trade falls somewhere inside a period whose beginning we have not seen, so that
-    period's bar can only come from history; every later one is built from live trades. Until a
+    The first live tick falls somewhere inside a period whose beginning we have not seen, so that
+    period's bar can only come from history; every later one is built from live ticks. Until a
     history that reaches that period has been joined, only live bars are in the series. Where
     both have a bar, nothing is counted twice: the first period decides who builds it.
+
+    Bars of ticks, volume or value have no history, and begin with the first live tick.
     """
 
-    def __init__(self, symbol: str, period_secs: int, *, limit: int) -> None:
+    def __init__(self, symbol: str, spec: BarSpec, *, limit: int) -> None:
         """Keeps the newest ``limit`` bars."""
         self.symbol = symbol
-        self.period_secs = period_secs
+        self.spec = spec
         # True when a history has been joined since the last gap.
         self.joined = False
         # Finished bars, oldest first.
         self._bars: deque[Bar] = deque(maxlen=limit)
         self._builder: BarBuilder | None = None
-        # The period of the first live trade; None before that trade.
+        # The period of the first live tick; None before that tick.
         self._first_period: int | None = None
 
     @property
@@ -125,9 +189,9 @@ class BarSeries:
 
     @property
     def wants_history(self) -> bool:
-        """True when the first live trade's period is over and its bar is still missing."""
+        """True when the first live tick's period is over and its bar is still missing."""
         begun = self._builder is not None and self._builder.unfinished is not None
-        return begun and not self.joined
+        return begun and not self.joined and self.spec.has_history
 
     @property
     def newest_is_current(self) -> bool:
@@ -144,20 +208,34 @@ class BarSeries:
     @property
     def _live_from(self) -> int:
         assert self._first_period is not None
-        return self._first_period + self.period_secs * NANOS_PER_SEC
+        return self._first_period + self.spec.period_secs * NANOS_PER_SEC
 
     def on_trade(self, trade: TradeTick) -> Bar | None:
-        """Count one live trade; return the bar that it has finished, if any."""
+        """Count one live trade, if the bars are of trades; return the bar that it has finished."""
+        if self.spec.price is not BarPrice.LAST:
+            return None
+        return self._keep(self._builder_at(trade.ts_event).on_trade(trade))
+
+    def on_quote(self, quote: QuoteTick) -> Bar | None:
+        """Count one live quote, if the bars are of quotes; return the bar that it has finished."""
+        if self.spec.price is BarPrice.LAST:
+            return None
+        return self._keep(self._builder_at(quote.ts_event).on_quote(quote))
+
+    def _builder_at(self, ts_event: int) -> BarBuilder:
         if self._builder is None:
-            self._first_period = period_start(trade.ts_event, self.period_secs)
-            self._builder = BarBuilder(self.symbol, self.period_secs, start_ns=self._live_from)
-        bar = self._builder.on_trade(trade)
+            period_secs = self.spec.period_secs
+            self._first_period = period_start(ts_event, period_secs) if period_secs else ts_event
+            self._builder = BarBuilder(self.symbol, self.spec, start_ns=self._live_from)
+        return self._builder
+
+    def _keep(self, bar: Bar | None) -> Bar | None:
         if bar is not None:
             self._bars.append(bar)
         return bar
 
     def on_gap(self) -> None:
-        """Forget everything, because trades are missing: the next trade is a new first one."""
+        """Forget everything, because ticks are missing: the next tick is a new first one."""
         self._bars.clear()
         self._builder = None
         self._first_period = None
@@ -166,20 +244,20 @@ class BarSeries:
     def join(self, history: Iterable[Bar]) -> bool:
         """Put history (finished bars, oldest first) before the live bars.
 
-        False, and nothing has changed, when there was no live trade yet, when a history was joined
-        already, or when this one ends before the period of the first live trade: ask again later.
-        ValueError when a bar is of another symbol or period.
+        False, and nothing has changed, when there was no live tick yet, when a history was joined
+        already, or when this one ends before the period of the first live tick: ask again later.
+        ValueError when a bar is of another symbol or specification.
         """
         bars = list(history)
         for bar in bars:
-            if bar.symbol != self.symbol or bar.period_secs != self.period_secs:
+            if bar.symbol != self.symbol or bar.spec != self.spec:
                 raise ValueError(
-                    f"history bar of {bar.symbol} with {bar.period_secs} s does not belong to"
-                    f" {self.symbol} with {self.period_secs} s"
+                    f"history bar of {bar.symbol} with {bar.spec} does not belong to"
+                    f" {self.symbol} with {self.spec}"
                 )
         if self.joined or self._first_period is None:
             return False
-        earlier = [bar for bar in bars if bar.trades and bar.ts_open <= self._first_period]
+        earlier = [bar for bar in bars if bar.trades != 0 and bar.ts_open <= self._first_period]
         if not earlier or bars[-1].ts_open < self._first_period:
             return False
         live = list(self._bars)

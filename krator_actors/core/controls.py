@@ -15,6 +15,7 @@ from krator_actors.core.positions import Portfolio
 from krator_actors.core.reservations import Reservations
 from krator_actors.core.rules import Denial, DenialReason, check_instrument
 from krator_actors.core.trading_hours import is_open
+from krator_actors.core.venue_rules import broken_rule
 from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
@@ -295,6 +296,32 @@ def _duplicate_order(case: Case) -> Denial | None:
     return Denial(_R.DUPLICATE_ORDER, detail, age, limit)
 
 
+def _reduce_only(case: Case) -> Denial | None:
+    if not case.order.reduce_only or case.reduces:
+        return None
+    quantity, room = case.order.quantity, case.room
+    detail = f"quantity {quantity} exceeds the {room} that would reduce"
+    return Denial(_R.REDUCE_ONLY, detail, quantity, room)
+
+
+def _venue_rule(case: Case) -> Denial | None:
+    order, instrument = case.order, case.market.instrument
+    assert instrument is not None
+    stops = 0
+    if order.order_type.has_stop and instrument.max_stop_orders is not None:
+        symbols = case.reservations.open_orders(order.symbol)
+        stops = sum(one.order_type.has_stop for one in symbols)
+    broken = broken_rule(
+        order,
+        instrument,
+        average_price=case.market.mid,
+        open_orders=case.exposure.orders,
+        stop_orders=stops,
+        position=case.held + case.exposure.buy_quantity,
+    )
+    return None if broken is None else Denial(_R.VENUE_RULE, broken)
+
+
 BEFORE: tuple[Control, ...] = (_restricted_symbol, _trading_hours, _form)
 CONTROLS: tuple[Control, ...] = (
     _reductions_only,
@@ -315,6 +342,8 @@ CONTROLS: tuple[Control, ...] = (
     _max_open_orders,
     _self_match,
     _duplicate_order,
+    _reduce_only,
+    _venue_rule,
 )
 """Asked in this order after ``Case.measure``; the first no that is not overridden stands."""
 

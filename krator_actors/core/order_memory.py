@@ -15,7 +15,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from krator_actors.core.orders import TABLE, Order, OrderTable
+from krator_actors.core.order_life import TABLE
+from krator_actors.core.orders import Order, OrderTable
 from krator_actors.messages.orders import AccountReport
 
 KEEP_CLOSED = 256
@@ -35,6 +36,8 @@ class MemoryState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an OrderMemory knows; what a snapshot holds."""
 
     orders: tuple[Order, ...]
+    brackets: dict[str, tuple[str, ...]]
+    """entry to legs: all of them, or the next leg would get the id of an earlier one"""
     fills: dict[str, tuple[tuple[str, str], ...]]
     opening: AccountReport | None
     account: AccountReport | None
@@ -44,10 +47,19 @@ class OrderMemory(OrderTable):
     """An OrderTable of the orders that are open or were closed lately."""
 
     def closed_beyond(self, *, keep: int) -> list[Order]:
-        """Return all but the last ``keep`` closed orders: what may be forgotten."""
+        """Return all but the last ``keep`` closed orders: what may be forgotten.
+
+        A bracket's orders are forgotten together, and not before it was left.
+        """
         closed = [order for order in self.orders.values() if not order.status.is_open]
         closed.sort(key=lambda order: order.number)
-        return closed[: max(0, len(closed) - keep)]
+        over = {order.client_order_id: order for order in closed[: max(0, len(closed) - keep)]}
+        for entry, legs in self._brackets.items():
+            orders = {entry, *(leg.client_order_id for leg in legs)}
+            if entry not in self._left or not orders <= over.keys():
+                for client_order_id in orders:
+                    over.pop(client_order_id, None)
+        return list(over.values())
 
     def trade_ids(self, orders: Iterable[Order]) -> list[tuple[str, ...]]:
         """Return the ids of each order's trades: all of them, while it is in memory."""
@@ -58,11 +70,13 @@ class OrderMemory(OrderTable):
         return [tuple(trades.get((o.symbol, o.venue_order_id), ())) for o in orders]
 
     def forget(self, orders: Iterable[Order]) -> None:
-        """Forget closed orders.
+        """Forget what ``closed_beyond`` has returned.
 
         Fills stay known: of each symbol the last ones, and all of an order that is in memory.
         """
         for order in orders:
+            self._brackets.pop(order.client_order_id, None)
+            self._left.discard(order.client_order_id)
             del self.orders[order.client_order_id]
             self._by_venue_id.pop((order.symbol, order.venue_order_id), None)
         for symbol, fills in self._fills.items():
@@ -82,6 +96,10 @@ class OrderMemory(OrderTable):
         """Return what ``restore`` needs; its orders go on changing: encode it at once."""
         return MemoryState(
             orders=tuple(self.orders.values()),
+            brackets={
+                entry: tuple(leg.client_order_id for leg in legs)
+                for entry, legs in self._brackets.items()
+            },
             fills={symbol: tuple(fills) for symbol, fills in self._fills.items()},
             opening=self.opening,
             account=self.account,
@@ -93,6 +111,9 @@ class OrderMemory(OrderTable):
         self.opening, self.account = state.opening, state.account
         for order in state.orders:
             self._insert(order)
+        self._brackets = {
+            entry: [self.orders[leg] for leg in legs] for entry, legs in state.brackets.items()
+        }
 
 
 def _layout() -> int:

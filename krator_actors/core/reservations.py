@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from krator_actors.core.orders import TABLE, Step
+from krator_actors.core.order_life import TABLE, step_of
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import (
     AccountReport,
@@ -25,10 +25,14 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    OrderModifyRejected,
     OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     ReconciliationDifference,
     SubmitOrder,
 )
@@ -44,7 +48,7 @@ _ZERO = Decimal(0)
 _ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
 """What an order without a limit price would trade at, at worst."""
 
-_Likeness = tuple[str, str, OrderSide, OrderType, Decimal, Decimal | None, TimeInForce]
+_Likeness = tuple[str | OrderSide | OrderType | TimeInForce | Decimal | int | None, ...]
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -63,6 +67,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     """what a unit is reserved at"""
     remaining: Decimal
     """what may still trade"""
+    is_in_book: bool
+    """False: a stop order that has not triggered, which nothing can meet"""
     status: OrderStatus = OrderStatus.INITIALIZED
     approval: int = 0
     """number of the approval in risk's log; 0 when there is none"""
@@ -99,7 +105,7 @@ class Exposure(msgspec.Struct, kw_only=True):
     prices: dict[OrderSide, list[Decimal]] = msgspec.field(
         default_factory=lambda: {side: [] for side in OrderSide}
     )
-    """the worst price that each open order of a side would take, ascending"""
+    """the worst price that each order of a side would take that is in the book, ascending"""
 
     def facing(self, side: OrderSide) -> Decimal | None:
         """Return the price of the open order that an order of ``side`` would meet first.
@@ -185,12 +191,24 @@ class Reservations:
                 self._give_up(event)
             case OrderCanceled() | OrderExpired():
                 self.release(event.client_order_id)
-            case OrderSubmitted() | OrderUnknown() | OrderPendingCancel() | OrderAccepted():
+            case OrderUpdated():
+                self._update(event)
+            case (
+                OrderSubmitted()
+                | OrderUnknown()
+                | OrderPendingCancel()
+                | OrderAccepted()
+                | OrderTriggered()
+                | OrderPendingUpdate()
+                | OrderModifyRejected()
+            ):
                 reservation = self._open.get(event.client_order_id)
                 if reservation is None and isinstance(event, OrderAccepted):
                     reservation = self._rise(event.client_order_id)
                 if reservation is not None:
-                    _advance(reservation, _STEPS[type(event)])
+                    _advance(reservation, event)
+                    if isinstance(event, OrderTriggered):
+                        self._enter_book(reservation)
             case _:
                 assert_never(event)
 
@@ -236,18 +254,30 @@ class Reservations:
         reservation = self._open.get(fill.client_order_id) or self._rise(fill.client_order_id)
         if reservation is None:
             return  # canceled or expired before: nothing is reserved any more
+        _advance(reservation, fill)
+        self._enter_book(reservation)
         traded = min(fill.last_quantity, reservation.remaining)
         self._add(reservation, -traded)
         reservation.remaining -= traded
-        if reservation.remaining:
-            _advance(reservation, Step.PARTIAL_FILL)
-        else:
+        if not reservation.remaining:
+            self._remove(reservation)
+
+    def _update(self, event: OrderUpdated) -> None:
+        reservation = self._open.get(event.client_order_id)
+        if reservation is None:
+            return
+        _advance(reservation, event)
+        less = min(reservation.quantity - event.quantity, reservation.remaining)
+        self._add(reservation, -less)
+        reservation.remaining -= less
+        reservation.quantity = event.quantity
+        if not reservation.remaining:
             self._remove(reservation)
 
     def _give_up(self, event: OrderDenied | OrderRejected) -> None:
         reservation = self.release(event.client_order_id)
         if reservation is not None:
-            _advance(reservation, _STEPS[type(event)])
+            _advance(reservation, event)
             self._given_up[event.client_order_id] = reservation
             if len(self._given_up) > GIVEN_UP_LIMIT:
                 del self._given_up[next(iter(self._given_up))]
@@ -265,14 +295,22 @@ class Reservations:
         self._add(reservation, reservation.remaining)
         exposure = self.exposure(reservation.symbol)
         exposure.orders += 1
-        insort(exposure.prices[reservation.side], _worst_price(reservation))
+        if reservation.is_in_book:
+            insort(exposure.prices[reservation.side], _worst_price(reservation))
 
     def _remove(self, reservation: Reservation) -> None:
         del self._open[reservation.client_order_id]
         exposure = self.exposure(reservation.symbol)
         exposure.orders -= 1
-        prices = exposure.prices[reservation.side]
-        del prices[bisect_left(prices, _worst_price(reservation))]
+        if reservation.is_in_book:
+            prices = exposure.prices[reservation.side]
+            del prices[bisect_left(prices, _worst_price(reservation))]
+
+    def _enter_book(self, reservation: Reservation) -> None:
+        if not reservation.is_in_book:
+            reservation.is_in_book = True
+            prices = self.exposure(reservation.symbol).prices[reservation.side]
+            insort(prices, _worst_price(reservation))
 
     def _add(self, reservation: Reservation, quantity: Decimal) -> None:
         exposure = self.exposure(reservation.symbol)
@@ -283,16 +321,6 @@ class Reservations:
         exposure.buy_quantity += quantity
         exposure.buy_notional += notional
         self.buy_notional += notional
-
-
-_STEPS: dict[type[OrderEvent], Step] = {
-    OrderDenied: Step.DENIED,
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-}
 
 
 def _worst_price(reservation: Reservation) -> Decimal:
@@ -307,12 +335,18 @@ def _likeness(order: SubmitOrder) -> _Likeness:
         order.order_type,
         order.quantity,
         order.price,
+        order.stop_price,
         order.time_in_force,
+        order.expires_ns,
+        order.post_only,
+        order.reduce_only,
     )
 
 
-def _advance(reservation: Reservation, step: Step) -> None:
+def _advance(reservation: Reservation, event: OrderEvent) -> None:
     # The order actor guards the table. Here a missing row must not stop the counting.
+    filled = reservation.quantity - reservation.remaining
+    step = step_of(event, filled=filled, quantity=reservation.quantity)
     row = TABLE.get((reservation.status, step))
     if row is not None:
         reservation.status = row.status
@@ -328,8 +362,9 @@ def _of_order(order: SubmitOrder, reference_price: Decimal) -> Reservation:
         order_type=order.order_type,
         quantity=order.quantity,
         price=order.price,
-        reference_price=reference_price if order.price is None else order.price,
+        reference_price=order.price or order.stop_price or reference_price,
         remaining=order.quantity,
+        is_in_book=not order.order_type.has_stop,
     )
 
 
@@ -344,5 +379,6 @@ def _of_external(event: OrderExternal, mark: Decimal) -> Reservation:
         price=event.price,
         reference_price=mark if event.price is None else event.price,
         remaining=event.quantity,
+        is_in_book=not event.order_type.has_stop,
         status=OrderStatus.ACCEPTED,
     )

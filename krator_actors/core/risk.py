@@ -34,6 +34,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
     SubmitOrder,
+    Unapproved,
 )
 from krator_actors.messages.risk import (
     ControlOverridden,
@@ -49,7 +50,6 @@ KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
 
 _ZERO = Decimal(0)
-
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
 RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
@@ -118,8 +118,7 @@ class RiskEngine:
                 symbol=order.symbol,
                 ts_event=utc_ns,
             )
-        denial = self._check_gates(order)
-        if denial is not None:
+        if (denial := self._check_gates(order)) is not None:
             return deny(order, denial, utc_ns)
         case = Case(
             order,
@@ -142,6 +141,7 @@ class RiskEngine:
             reserved_notional=case.notional,
             position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
+            mid_price=self.markets[order.symbol].mid or None,
             ts_event=utc_ns,
         )
 
@@ -273,9 +273,9 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
-        """Count a cancel that goes to the venue."""
-        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
+    def on_message(self, message: Unapproved, now_ns: int) -> None:
+        """Count what goes to the venue without a verdict."""
+        self._rates.add_message(message, self.reservations, now_ns)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
@@ -287,8 +287,8 @@ class RiskEngine:
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            if (market := self.markets.get(instrument.symbol)) is not None:
-                market.instrument = instrument
+            if instrument.symbol in self.markets:
+                self.markets[instrument.symbol].instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""

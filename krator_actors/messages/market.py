@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar
 
+import msgspec
+
+from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import Instrument, OrderSide
 from supervisors.messages import Delivery, Message
 
@@ -32,7 +35,8 @@ class TradeTick(Message, frozen=True, kw_only=True):
     symbol: str
     price: Decimal
     size: Decimal
-    aggressor: OrderSide
+    aggressor: OrderSide | None
+    """who took liquidity; None where the venue does not say (stocks)"""
     trade_id: int
     ts_event: int
     ts_init: int
@@ -67,6 +71,7 @@ class QuoteTick(Message, frozen=True, kw_only=True):
     ask: Decimal
     ask_size: Decimal
     update_id: int
+    """0 where the venue does not number its quotes"""
     ts_event: int
     """the venue's event time; ``ts_init`` where the venue sends none (Binance bookTicker)"""
     ts_init: int
@@ -110,11 +115,90 @@ class MarketStatus(Message, frozen=True, kw_only=True):
         return self.symbol
 
 
-class Bar(Message, frozen=True, kw_only=True):
-    """Open, high, low, close and volume of one period of event time; ``ts_open`` inclusive."""
+BookLevel = tuple[Decimal, Decimal]
+"""price and size; in a delta a size of zero removes the price"""
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole order book at one moment, from the stream or from REST. Best prices first."""
 
     symbol: str
-    period_secs: int
+    last_id: int
+    """the last update that is in it; 0 where the venue does not number updates"""
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    depth: int | None = None
+    """levels a side that the venue keeps up to date; None: all that are in it"""
+    checksum: int | None = None
+    """CRC32 of the best levels (Kraken); None where the venue sends none"""
+    ts_event: int
+    ts_init: int
+
+
+class BookDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """The levels of an order book that changed."""
+
+    symbol: str
+    first_id: int
+    """first and last update in it, both 0 where the venue does not number updates"""
+    last_id: int
+    previous_id: int | None = None
+    """the ``last_id`` that must come right before (Binance USD-M); None elsewhere"""
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    checksum: int | None = None
+    """CRC32 of the best levels after it (Kraken); None where the venue sends none"""
+    ts_event: int
+    ts_init: int
+
+
+class BookTop(Message, frozen=True, kw_only=True):
+    """The best levels of an order book, best first; never crossed, at least one a side."""
+
+    delivery: ClassVar[Delivery] = Delivery.CONFLATE
+
+    symbol: str
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    update_id: int
+    ts_event: int
+    ts_init: int
+
+    def conflation_key(self) -> str:
+        """Only the newest book of a symbol matters."""
+        return self.symbol
+
+    @property
+    def mid(self) -> Decimal:
+        """Halfway between best bid and best ask."""
+        return (self.bids[0][0] + self.asks[0][0]) / 2
+
+    @property
+    def micro_price(self) -> Decimal:
+        """The mid, drawn to the thinner side: each best price weighted by the size opposite.
+
+        Gatheral and Oomen, "Zero-intelligence realized variance estimation" (2010).
+        """
+        (bid, bid_size), (ask, ask_size) = self.bids[0], self.asks[0]
+        return (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
+
+    @property
+    def imbalance(self) -> Decimal:
+        """(bids - asks) / (bids + asks) over the sizes of all levels here: from -1 to 1."""
+        bids = sum((size for _, size in self.bids), Decimal(0))
+        asks = sum((size for _, size in self.asks), Decimal(0))
+        return (bids - asks) / (bids + asks)
+
+
+class Bar(Message, frozen=True, kw_only=True):
+    """Open, high, low, close and volume of one finished bar.
+
+    Of time: ``ts_open`` inclusive, ``ts_close`` exclusive, whole periods since the Unix epoch. Of
+    ticks, volume or value: the times of its first and last tick.
+    """
+
+    symbol: str
+    spec: BarSpec
     ts_open: int
     ts_close: int
     open: Decimal
@@ -122,14 +206,16 @@ class Bar(Message, frozen=True, kw_only=True):
     low: Decimal
     close: Decimal
     volume: Decimal
-    trades: int
+    """0 in a bar of quotes"""
+    trades: int | None
+    """trades in it (quotes, in a bar of BID, ASK or MID); None where the venue does not say"""
 
 
 class BarsRequest(Message, frozen=True, kw_only=True):
     """Strategy to feed (ask): the last ``count`` finished bars. Answer: ``BarHistory``."""
 
     symbol: str
-    period_secs: int
+    spec: BarSpec
     count: int
 
 

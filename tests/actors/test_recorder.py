@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 from krator_actors import tree
@@ -59,8 +60,21 @@ async def test_trades_and_their_bars_are_kept(short_dir: Path, market_dsn: str) 
 
     found = await rows(market_dsn, "SELECT trade_id, price FROM krator_market.ticks ORDER BY 1")
     assert found == [(n, Decimal("61836.135") + n) for n in range(1, 131)]
-    bars = await rows(market_dsn, "SELECT ts_open, trades FROM krator_market.bars ORDER BY 1")
-    assert bars == [(0, 59), (60 * SECOND, 60)]
+    bars = await rows(market_dsn, "SELECT ts_open, spec, trades FROM krator_market.bars ORDER BY 1")
+    assert bars == [(0, "1-MINUTE-LAST", 59), (60 * SECOND, "1-MINUTE-LAST", 60)]
+
+
+async def test_trade_of_a_venue_that_names_no_side_is_kept(
+    short_dir: Path, market_dsn: str
+) -> None:
+    sided, sideless = tick(1), msgspec.structs.replace(tick(2), aggressor=None)
+    async with recorder(short_dir, market_dsn) as harness:
+        await harness.deliver(sided, sender="feed:SIM")
+        await harness.deliver(sideless, sender="feed:SIM")
+        await harness.eventually(lambda: harness.actor.written == 2)
+
+    found = await rows(market_dsn, "SELECT aggressor FROM krator_market.ticks ORDER BY trade_id")
+    assert found == [("BUY",), (None,)]
 
 
 async def test_bar_with_a_gap_is_not_kept(short_dir: Path, market_dsn: str) -> None:

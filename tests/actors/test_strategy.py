@@ -14,7 +14,8 @@ from krator_actors.adapters.local_log import LocalLog, log_path, read_log, write
 from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
-from krator_actors.core.strategies import readings
+from krator_actors.core.strategies import Standing, readings
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import (
     BarHistory,
@@ -42,10 +43,10 @@ from supervisors.messages import AskTimeoutError, PeerDiedError
 from supervisors.testing import ActorHarness
 
 SYMBOL = "BTC-USDT.SIM"
-CROSS = SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4)
+CROSS = SmaCrossConfig(symbol=SYMBOL, bar="1-SECOND-LAST", fast=2, slow=4)
 REVERSION = MeanReversionConfig(
     symbol=SYMBOL,
-    bar_secs=1,
+    bar="1-SECOND-LAST",
     bollinger_period=4,
     bollinger_deviations=1.0,
     rsi_period=2,
@@ -91,7 +92,7 @@ def trade(bar: int, price: float, *, part: int = 0) -> TradeTick:
 
 def history(prices: Sequence[float], *, until: int) -> BarHistory:
     """The finished bars of periods 0 to ``until`` inclusive, at one price each."""
-    builder = BarBuilder(SYMBOL, 1)
+    builder = BarBuilder(SYMBOL, BarSpec(1, BarUnit.SECOND))
     trades = [trade(n, price) for n, price in enumerate(prices[: until + 1])]
     bars = [builder.on_trade(t) for t in [*trades, trade(until + 1, 1)]]
     return BarHistory(symbol=SYMBOL, bars=tuple(bar for bar in bars if bar is not None))
@@ -235,6 +236,55 @@ async def test_it_warms_up_live_and_buys_when_fast_crosses_above_slow(running: R
     assert order.cause == f"bar:{(START_SECS + CROSS_BAR) * NANOS_PER_SEC}"
     assert order.ts_event == (START_SECS + CROSS_BAR + 1) * NANOS_PER_SEC
     assert order.strategy == NAME
+
+
+async def test_entry_is_bracketed_and_nothing_else_sells_it(running: Running) -> None:
+    cross = SmaCrossConfig(
+        symbol=SYMBOL,
+        bar="1-SECOND-LAST",
+        fast=2,
+        slow=4,
+        stop_loss_fraction=Decimal("0.1"),
+        take_profit_fraction=Decimal("0.005"),
+    )
+    async with running(strategy=cross) as harness:
+        order = await bought(harness)
+        harness.answer("risk", state(str(order.quantity)))
+        await harness.deliver(fill(order, order.quantity), "order:SIM")
+        await harness.eventually(lambda: harness.actor._holding.position == order.quantity)
+
+        await live(harness, [10, 20, 30, 40, 50, 60, 70, 10, 10], begin=9)
+
+        assert harness.actor._standing() is Standing.LONG
+        assert orders(harness) == [order]
+    assert order.bracket is not None
+    # around 9, the price of the cross
+    assert order.bracket.stop_price == Decimal("8.10")
+    assert order.bracket.take_profit_price == Decimal("9.04")
+    assert order.bracket.instrument == INSTRUMENT
+
+
+async def test_bracketed_entry_is_known_after_a_restart_that_changed_the_configuration(
+    running: Running, tmp_path: Path
+) -> None:
+    cross = SmaCrossConfig(
+        symbol=SYMBOL,
+        bar="1-SECOND-LAST",
+        fast=2,
+        slow=4,
+        stop_loss_fraction=Decimal("0.1"),
+        take_profit_fraction=Decimal("0.005"),
+    )
+    async with running(strategy=cross) as harness:
+        order = await bought(harness)
+
+    async with running(state(str(order.quantity))) as harness:
+        await live(harness, [10, 20, 30, 40, 50, 60, 70, 10, 10], begin=9)
+
+        assert orders(harness) == []
+    (record,) = read_log(log_path(tmp_path, NAME), types=SignalRaised)
+    assert record.event.is_bracketed
+    assert record.event.stop_price == Decimal("8.10")
 
 
 async def test_the_signal_is_in_its_log_before_risk_hears_of_it(
@@ -409,7 +459,7 @@ async def test_history_makes_it_warm_at_the_end_of_the_period_it_began_in(
         await live(harness, [9], begin=8)
 
     request = next(m for peer, m in harness.asked if peer == FEED)
-    assert request == BarsRequest(symbol=SYMBOL, period_secs=1, count=10)
+    assert request == BarsRequest(symbol=SYMBOL, spec=BarSpec(1, BarUnit.SECOND), count=10)
     assert [order.client_order_id for order in orders(harness)] == [bar_id(CROSS_BAR, 0)]
 
 

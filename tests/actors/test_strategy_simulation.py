@@ -13,6 +13,7 @@ import pytest
 from krator_actors import strategy as strategy_module
 from krator_actors.config import SmaCrossConfig
 from krator_actors.core.bars import BarBuilder
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import Bar, BarHistory, MarketDataGap, TradeTick
 from krator_actors.messages.orders import (
@@ -176,7 +177,7 @@ class Market:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self._builder = BarBuilder(SYMBOL, 1)
+        self._builder = BarBuilder(SYMBOL, BarSpec(1, BarUnit.SECOND))
         self._price = 1000
         self._trades = 0
         self.bars: list[Bar] = []
@@ -252,7 +253,7 @@ async def test_there_is_never_a_second_order_in_flight_whatever_is_lost(
     dice = random.Random(seed)
     risk, market = Risk(dice), Market(dice)
     config = StrategyActorConfig(
-        strategy=SmaCrossConfig(symbol=SYMBOL, bar_secs=1, fast=2, slow=4),
+        strategy=SmaCrossConfig(symbol=SYMBOL, bar="1-SECOND-LAST", fast=2, slow=4),
         venue="SIM",
         data_dir=tmp_path,
         durability="process",

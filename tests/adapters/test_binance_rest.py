@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.binance_values import venue_symbol
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
+from krator_actors.model import OrderType, PriceBand
 from krator_actors.ports import MalformedFrameError
 
 DATA = Path(os.environ.get("KRATOR_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -71,6 +73,10 @@ def klines(*rows: list[Any]) -> bytes:
     return json.dumps(rows).encode()
 
 
+def seconds(count: int) -> BarSpec:
+    return BarSpec(count, BarUnit.SECOND)
+
+
 def query(path: str) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlsplit(path).query).items()}
 
@@ -99,6 +105,37 @@ def test_instrument_is_read_from_its_filters(rest: BinanceRest) -> None:
     assert instrument.min_notional == Decimal(5)
 
 
+def test_every_filter_of_an_order_is_read(rest: BinanceRest) -> None:
+    told = listing(
+        PERCENT_PRICE_BY_SIDE={
+            "bidMultiplierUp": "1.2",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.8",
+        },
+        MARKET_LOT_SIZE={"minQty": "0.001", "maxQty": "113.5", "stepSize": "0"},
+        MAX_NUM_ORDERS={"maxNumOrders": 200},
+        MAX_NUM_ALGO_ORDERS={"maxNumAlgoOrders": 5},
+        MAX_POSITION={"maxPosition": "10.5"},
+    )
+    told["orderTypes"] = ["LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT"]
+
+    (instrument,) = rest.read_instruments(body(told))
+
+    assert instrument.price_band == PriceBand(
+        buy_down=Decimal("0.2"),
+        buy_up=Decimal("1.2"),
+        sell_down=Decimal("0.8"),
+        sell_up=Decimal(5),
+    )
+    assert instrument.market_min_quantity == Decimal("0.001")
+    assert instrument.market_max_quantity == Decimal("113.5")
+    assert instrument.market_lot_size == 0
+    assert (instrument.max_open_orders, instrument.max_stop_orders) == (200, 5)
+    assert instrument.max_position == Decimal("10.5")
+    assert instrument.order_types == frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
 def test_recorded_exchange_info_of_2021_is_read(rest: BinanceRest) -> None:
     path = BINANCE / "rest_get_exchange_info_ok.jsonl.gz"
     if not path.exists():
@@ -110,6 +147,9 @@ def test_recorded_exchange_info_of_2021_is_read(rest: BinanceRest) -> None:
 
     assert [instrument.venue_symbol for instrument in instruments] == ["BTCUSDT", "ETHUSDT"]
     assert all(instrument.min_notional == 10 for instrument in instruments)
+    assert all(instrument.max_stop_orders == 5 for instrument in instruments)
+    bands = [instrument.price_band for instrument in instruments]
+    assert {(b.buy_up, b.sell_down) for b in bands if b} == {(Decimal(5), Decimal("0.2"))}
 
 
 def test_recorded_depth_is_read(rest: BinanceRest) -> None:
@@ -119,11 +159,10 @@ def test_recorded_depth_is_read(rest: BinanceRest) -> None:
     with gzip.open(path, "rt") as lines:
         answer = next(r["data"] for r in map(json.loads, lines) if r["dir"] == "http")
 
-    book = rest.read_depth(answer.encode(), BTC, 7)
+    book = rest.read_book(answer.encode(), BTC, 7)
 
     assert book.last_id == 50093239218
-    assert book.bids[0].price == Decimal("61837.63")
-    assert book.first_id == 0
+    assert book.bids[0][0] == Decimal("61837.63")
     assert book.ts_event == book.ts_init == 7
 
 
@@ -146,7 +185,7 @@ def test_tick_size_of_zero_is_malformed(rest: BinanceRest) -> None:
 def test_bars_come_from_the_longest_interval_that_divides_the_period(
     rest: BinanceRest, period_secs: int, count: int, interval: str, limit: int
 ) -> None:
-    path = rest.bars_path(BTC, period_secs, count)
+    path = rest.bars_path(BTC, seconds(period_secs), count, 0)
 
     assert query(path) == {"symbol": "BTCUSDT", "interval": interval, "limit": str(limit)}
 
@@ -156,7 +195,7 @@ def test_bars_of_five_seconds_are_merged_from_seconds(rest: BinanceRest) -> None
         *(kline(secs, price=str(secs)) for secs in range(8, 21)),
     )
 
-    bars = rest.read_bars(answer, BTC, 5, 10)
+    bars = rest.read_bars(answer, BTC, seconds(5), 10)
 
     assert [bar.ts_open // SECOND_NS for bar in bars] == [10, 15]
     prices = [bars[0].open, bars[0].high, bars[0].low, bars[0].close]
@@ -166,7 +205,7 @@ def test_bars_of_five_seconds_are_merged_from_seconds(rest: BinanceRest) -> None
 
 
 def test_newest_kline_is_never_a_finished_bar(rest: BinanceRest) -> None:
-    bars = rest.read_bars(klines(kline(60), kline(120)), BTC, 60, 10)
+    bars = rest.read_bars(klines(kline(60), kline(120)), BTC, seconds(60), 10)
 
     assert [bar.ts_open // SECOND_NS for bar in bars] == [60]
 
@@ -188,7 +227,7 @@ def test_newest_kline_is_never_a_finished_bar(rest: BinanceRest) -> None:
 )
 def test_klines_that_cannot_be_are_malformed(rest: BinanceRest, answer: bytes) -> None:
     with pytest.raises(MalformedFrameError):
-        rest.read_bars(answer, BTC, 5, 10)
+        rest.read_bars(answer, BTC, seconds(5), 10)
 
 
 def test_clock_of_the_venue_is_read(rest: BinanceRest) -> None:
@@ -197,7 +236,7 @@ def test_clock_of_the_venue_is_read(rest: BinanceRest) -> None:
 
 
 def test_depth_is_asked_for_by_name(rest: BinanceRest) -> None:
-    assert query(rest.depth_path(BTC, 5)) == {"symbol": "BTCUSDT", "limit": "5"}
+    assert query(rest.book_path(BTC)) == {"symbol": "BTCUSDT", "limit": "1000"}
 
 
 @given(answer=st.binary() | st.text().map(str.encode))
@@ -206,8 +245,8 @@ def test_no_body_raises_anything_else(answer: bytes) -> None:
     for read in (
         rest.read_instruments,
         rest.read_time,
-        lambda answer: rest.read_bars(answer, BTC, 5, 10),
-        lambda answer: rest.read_depth(answer, BTC, 1),
+        lambda answer: rest.read_bars(answer, BTC, seconds(5), 10),
+        lambda answer: rest.read_book(answer, BTC, 1),
     ):
         with suppress(MalformedFrameError):
             read(answer)

@@ -26,7 +26,7 @@ from krator_actors.venue_errors import (
     VenueRefusedError,
     VenueUnavailableError,
 )
-from krator_actors.venue_login import trading_requests, trading_url
+from krator_actors.venue_login import rest_url, trading_requests, trading_url
 
 SYMBOL = "BTC-USDT.SIM"
 ORDER = SubmitOrder(
@@ -314,3 +314,13 @@ def test_broken_key_is_not_repeated_in_the_error() -> None:
         trading_requests(VenueConfig(kind="binance"), environ)
 
     assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["binance_usdm", "coinbase", "kraken", "alpaca_iex", "alpaca_sip"])
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:1", "ws://127.0.0.1:1"])
+def test_no_order_has_an_address_where_only_market_data_is_built(kind: Any, url: str) -> None:
+    venue = VenueConfig(kind=kind)
+
+    for address in (trading_url, rest_url):
+        with pytest.raises(ConfigError, match="has market data only"):
+            address(venue, url)

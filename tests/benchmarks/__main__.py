@@ -37,8 +37,11 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "redaction",
     "journal",
     "indicators",
+    "observing",
+    "decode",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from krator_actors.core.strategies import Intent, Standing, cause_of, readings
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.messages.orders import OrderEvent
 from krator_actors.messages.strategy import SignalRaised
@@ -23,7 +24,7 @@ class FiringConfig(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     """the first of these trades: so that not all symbols fire at once"""
     kind: str = "firing"
-    bar_secs: int = 5
+    bar_spec: BarSpec = BarSpec(5, BarUnit.SECOND)
     order_notional: Decimal = Decimal(500)
 
     def make(self) -> Firing:

@@ -35,6 +35,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     bare_flood_secs: float = 10.0
     indicator_values: int = 10_000
     forks: int = 100
+    log_calls: int = 20_000
+    redact_bytes: int = 4_000_000
     restarts: int = 100
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
@@ -48,6 +50,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int = 1_000
     """placed one after the other, then all of them reconciled"""
     reconciliations: int = 5
+    decodes: int = 20_000
+    """of each kind of frame of each venue"""
 
 
 FULL = Counts()
@@ -61,6 +65,8 @@ QUICK = Counts(
     flood_secs=10.0,
     bare_flood_secs=4.0,
     forks=30,
+    log_calls=5_000,
+    redact_bytes=1_000_000,
     restarts=30,
     breaker_calls=30_000,
     recovery_rounds=2,
@@ -69,6 +75,7 @@ QUICK = Counts(
     journal_secs=4.0,
     journal_bulk_rows=50_000,
     reconciliations=3,
+    decodes=5_000,
 )
 TINY = Counts(
     hops=50,
@@ -84,6 +91,8 @@ TINY = Counts(
     bare_flood_secs=0.5,
     indicator_values=1_000,
     forks=3,
+    log_calls=100,
+    redact_bytes=20_000,
     restarts=3,
     breaker_calls=100,
     recovery_rounds=1,
@@ -93,6 +102,7 @@ TINY = Counts(
     journal_bulk_rows=50,
     open_orders=10,
     reconciliations=1,
+    decodes=50,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

@@ -31,10 +31,14 @@ KEYS = (
     "spare_p50_ms",
     "spare_p99_ms",
     "breaker_call_us",
+    "observe_message_ns",
+    "observe_age_ns",
     "trading_again_p50_ms",
     "order_ack_p50_ms",
     "reconcile_1000_orders_ms",
     "bare_fork_p50_ms",
+    "redact_mb_per_second",
+    "log_call_us",
     "redis_publish_p99_ms",
     "postgres_commit_p99_ms",
     "journal_events_per_second",
@@ -47,6 +51,7 @@ KEYS = (
     "rss_mb_per_strategy",
     "indicator_values_per_second",
     "window_values_per_second",
+    "feed_decode_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -110,6 +115,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "restart_p99_ms": (_most(60),),
     "spare_p50_ms": (_most(2),),
     "trading_again_p50_ms": (_most(250),),
+    "redact_mb_per_second": (Limit(lambda _numbers: 1.0, ">= 1", at_least=True),),
     "indicator_values_per_second": (
         Limit(
             lambda numbers: 10 * numbers["window_values_per_second"],
@@ -117,6 +123,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
             at_least=True,
         ),
     ),
+    "observe_age_ns": (_most(300),),
     "pinned.hop_p50_us": (_most(40),),
     "pinned.hop_p99_us": (_most(200),),
     "pinned.tick_to_order_p50_us": (_most(400),),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krator_actors.core.bars import BarBuilder, BarSeries, period_start
-from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
+from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
 DATA = Path(os.environ.get("KRATOR_TEST_DATA", "../shared/data"))
 SYMBOL = "XRP-ETH.BINANCE"
 PERIOD_SECS = 5
+SPEC = BarSpec(PERIOD_SECS, BarUnit.SECOND)
 
 
 def trade(number: int, secs: float, price: str | Decimal = "10", size: str = "1") -> TradeTick:
@@ -33,8 +36,8 @@ def trade(number: int, secs: float, price: str | Decimal = "10", size: str = "1"
     )
 
 
-def built(trades: Iterable[TradeTick], period_secs: int = PERIOD_SECS) -> list[Bar]:
-    builder = BarBuilder(SYMBOL, period_secs)
+def built(trades: Iterable[TradeTick], spec: BarSpec = SPEC) -> list[Bar]:
+    builder = BarBuilder(SYMBOL, spec)
     return [bar for t in trades if (bar := builder.on_trade(t)) is not None]
 
 
@@ -64,7 +67,7 @@ def test_a_bar_holds_the_trades_of_its_period_and_says_when_it_was() -> None:
 
     assert bar == Bar(
         symbol=SYMBOL,
-        period_secs=5,
+        spec=SPEC,
         ts_open=10 * NANOS_PER_SEC,
         ts_close=15 * NANOS_PER_SEC,
         open=Decimal(7),
@@ -88,20 +91,29 @@ def test_a_period_without_a_trade_has_no_bar() -> None:
     assert [bar.ts_open // NANOS_PER_SEC for bar in bars] == [10, 30]
 
 
-def test_a_repeated_or_late_trade_is_left_out_and_counted() -> None:
-    builder = BarBuilder(SYMBOL, PERIOD_SECS)
-    for t in [trade(1, 10), trade(2, 11), trade(2, 11), trade(1, 10), trade(3, 16), trade(4, 12)]:
+def test_a_trade_of_an_earlier_period_is_left_out_and_counted() -> None:
+    builder = BarBuilder(SYMBOL, SPEC)
+    for t in [trade(1, 10), trade(2, 11), trade(3, 16), trade(4, 12)]:
         builder.on_trade(t)
 
     bar = builder.on_trade(trade(5, 21))
 
     assert bar is not None
     assert (bar.ts_open // NANOS_PER_SEC, bar.trades) == (15, 1)
-    assert builder.left_out == 3
+    assert builder.left_out == 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_trades_that_come_in_another_order_make_the_same_bar(order: tuple[int, ...]) -> None:
+    trades = [trade(1, 10, "7"), trade(2, 11, "9"), trade(3, 12, "5")]
+
+    (bar,) = built([*(trades[n] for n in order), trade(4, 15)])
+
+    assert [bar.open, bar.high, bar.low, bar.close] == [7, 9, 5, 5]
 
 
 def test_the_bar_in_work_can_be_seen_and_there_is_none_before_the_first_trade() -> None:
-    builder = BarBuilder(SYMBOL, PERIOD_SECS)
+    builder = BarBuilder(SYMBOL, SPEC)
     before = builder.unfinished
     builder.on_trade(trade(1, 10, "7"))
 
@@ -110,33 +122,20 @@ def test_the_bar_in_work_can_be_seen_and_there_is_none_before_the_first_trade() 
     assert builder.unfinished.close == Decimal(7)
 
 
-def test_a_foreign_symbol_and_an_impossible_period_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"trade of XRP-ETH\.BINANCE came to the bars of A-B\.C"):
-        BarBuilder("A-B.C", 5).on_trade(trade(1, 1))
-    with pytest.raises(ValueError, match="period_secs was 0"):
-        BarBuilder(SYMBOL, 0)
+def test_a_foreign_symbol_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"tick of XRP-ETH\.BINANCE came to the bars of A-B\.C"):
+        BarBuilder("A-B.C", SPEC).on_trade(trade(1, 1))
 
 
 @given(trade_lists)
 def test_bars_keep_every_trade_and_are_in_order(trades: list[TradeTick]) -> None:
     bars = all_bars(trades)
 
-    assert sum(bar.trades for bar in bars) == len(trades)
+    assert sum(bar.trades or 0 for bar in bars) == len(trades)
     assert sum(bar.volume for bar in bars) == sum(t.size for t in trades)
     assert [bar.ts_open for bar in bars] == sorted({period_start(t.ts_event, 5) for t in trades})
     assert all(bar.low <= min(bar.open, bar.close) for bar in bars)
     assert all(bar.high >= max(bar.open, bar.close) for bar in bars)
-
-
-@given(trade_lists, st.data())
-def test_repeating_trades_anywhere_changes_no_bar(
-    trades: list[TradeTick], data: st.DataObject
-) -> None:
-    again: list[TradeTick] = []
-    for t in trades:
-        again += [t, *again[-data.draw(st.integers(0, 3)) or len(again) :]]
-
-    assert all_bars(again) == all_bars(trades)
 
 
 @given(trade_lists, st.data())
@@ -146,7 +145,7 @@ def test_history_and_live_trades_make_the_bars_of_one_run_wherever_they_are_spli
     whole = all_bars(trades)
     split = data.draw(st.integers(0, max(len(trades) - 1, 0)))
     asked = data.draw(st.integers(split, len(trades)))
-    series = BarSeries(SYMBOL, PERIOD_SECS, limit=1000)
+    series = BarSeries(SYMBOL, SPEC, limit=1000)
     live = trades[split:]
 
     for t in live[: asked - split]:
@@ -166,13 +165,13 @@ def test_history_and_live_trades_make_the_bars_of_one_run_wherever_they_are_spli
 
 
 def begun_at(secs: float) -> BarSeries:
-    series = BarSeries(SYMBOL, PERIOD_SECS, limit=100)
+    series = BarSeries(SYMBOL, SPEC, limit=100)
     series.on_trade(trade(100, secs))
     return series
 
 
 def test_history_is_wanted_when_the_period_of_the_first_live_trade_is_over() -> None:
-    series = BarSeries(SYMBOL, PERIOD_SECS, limit=100)
+    series = BarSeries(SYMBOL, SPEC, limit=100)
     wanted = [series.wants_history]
     for t in [trade(1, 12), trade(2, 14), trade(3, 15)]:
         series.on_trade(t)
@@ -204,7 +203,7 @@ def test_history_that_ends_before_we_began_is_not_joined() -> None:
 
 def test_history_is_not_joined_before_the_first_trade_nor_twice() -> None:
     history = built([trade(98, 7), trade(99, 11), trade(100, 16)])
-    series = BarSeries(SYMBOL, PERIOD_SECS, limit=100)
+    series = BarSeries(SYMBOL, SPEC, limit=100)
 
     before = series.join(history)
     series.on_trade(trade(100, 12))
@@ -220,7 +219,7 @@ def test_history_bars_without_a_trade_are_left_out() -> None:
     full = built([trade(98, 7), trade(100, 12), trade(101, 16)])
     empty = Bar(
         symbol=SYMBOL,
-        period_secs=5,
+        spec=SPEC,
         ts_open=0,
         ts_close=5 * NANOS_PER_SEC,
         open=Decimal(1),
@@ -238,9 +237,9 @@ def test_history_bars_without_a_trade_are_left_out() -> None:
 
 
 def test_history_of_another_symbol_or_period_is_refused() -> None:
-    history = built([trade(1, 7), trade(2, 12)], period_secs=1)
+    history = built([trade(1, 7), trade(2, 12)], spec=BarSpec(1, BarUnit.SECOND))
 
-    with pytest.raises(ValueError, match="with 1 s does not belong to"):
+    with pytest.raises(ValueError, match="with 1-SECOND-LAST does not belong to"):
         begun_at(12).join(history)
 
 
@@ -262,7 +261,7 @@ def test_after_a_gap_there_is_nothing_until_history_or_new_bars_come() -> None:
 def test_the_newest_bar_is_current_only_right_before_the_period_in_work() -> None:
     history = built([trade(99, 11), trade(100, 12), trade(101, 16)])
     nothing, between, next_period, later = (begun_at(12) for _ in range(4))
-    fresh = BarSeries(SYMBOL, PERIOD_SECS, limit=100)
+    fresh = BarSeries(SYMBOL, SPEC, limit=100)
     next_period.on_trade(trade(101, 16))
     later.on_trade(trade(101, 21))
 
@@ -277,7 +276,7 @@ def test_the_newest_bar_is_current_only_right_before_the_period_in_work() -> Non
 
 
 def test_only_the_newest_bars_are_kept() -> None:
-    series = BarSeries(SYMBOL, PERIOD_SECS, limit=2)
+    series = BarSeries(SYMBOL, SPEC, limit=2)
 
     for n in range(10):
         series.on_trade(trade(n, n * 5))
@@ -295,7 +294,7 @@ def recorded(path: Path) -> list[dict[str, str]]:
 def test_recorded_trades_give_the_recorded_minute_bars() -> None:
     rows = recorded(DATA / "ticks" / "binance_xrpeth_2019" / "trades.csv.gz")
     expected = recorded(DATA / "bars" / "crypto" / "binance_xrpeth_2019_1m.csv.gz")
-    builder = BarBuilder(SYMBOL, 60)
+    builder = BarBuilder(SYMBOL, BarSpec(1, BarUnit.MINUTE))
 
     bars: list[Bar | None] = []
     for row in rows:
@@ -313,3 +312,125 @@ def test_recorded_trades_give_the_recorded_minute_bars() -> None:
         assert opened == datetime.fromisoformat(row["ts"])
         for key in ("open", "high", "low", "close", "volume"):
             assert getattr(bar, key) == Decimal(row[key])
+
+
+def quote(secs: float, bid: str, ask: str) -> QuoteTick:
+    return QuoteTick(
+        symbol=SYMBOL,
+        bid=Decimal(bid),
+        bid_size=Decimal(1),
+        ask=Decimal(ask),
+        ask_size=Decimal(3),
+        update_id=0,
+        ts_event=round(secs * NANOS_PER_SEC),
+        ts_init=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "volumes", "left"),
+    [
+        ("2-TICK-LAST", [3, 3], 4),
+        ("3-VOLUME-LAST", [3, 3, 4], 0),
+        ("50-VALUE-LAST", [6], 4),
+    ],
+)
+def test_a_bar_is_finished_by_the_trade_that_fills_it(
+    spec: str, volumes: list[int], left: int
+) -> None:
+    builder = BarBuilder(SYMBOL, BarSpec.parse(spec))
+    sizes = ["1", "2", "1", "2", "4"]
+
+    bars = [builder.on_trade(trade(n, n, "10", size)) for n, size in enumerate(sizes)]
+
+    assert [bar.volume for bar in bars if bar is not None] == volumes
+    unfinished = builder.unfinished
+    assert (unfinished.volume if unfinished is not None else 0) == left
+
+
+def test_a_bar_of_ticks_has_the_times_of_its_first_and_last() -> None:
+    bars = built(
+        [trade(1, 10), trade(2, 11), trade(3, 19), trade(4, 23)], BarSpec.parse("2-TICK-LAST")
+    )
+
+    assert [(bar.ts_open, bar.ts_close) for bar in bars] == [
+        (10 * NANOS_PER_SEC, 11 * NANOS_PER_SEC),
+        (19 * NANOS_PER_SEC, 23 * NANOS_PER_SEC),
+    ]
+
+
+def test_a_tick_from_before_a_bar_of_ticks_that_is_finished_is_left_out() -> None:
+    builder = BarBuilder(SYMBOL, BarSpec.parse("1-TICK-LAST"))
+    builder.on_trade(trade(1, 10))
+
+    late = builder.on_trade(trade(2, 9))
+
+    assert late is None
+    assert builder.left_out == 1
+
+
+@pytest.mark.parametrize(
+    ("price", "ohlc"),
+    [("BID", (10, 12, 9, 9)), ("ASK", (12, 14, 11, 11)), ("MID", (11, 13, 10, 10))],
+)
+def test_bars_of_quotes_follow_their_price(price: str, ohlc: tuple[int, ...]) -> None:
+    builder = BarBuilder(SYMBOL, BarSpec.parse(f"5-SECOND-{price}"))
+    quotes = [
+        quote(10, "10", "12"),
+        quote(11, "12", "14"),
+        quote(14, "9", "11"),
+        quote(15, "1", "2"),
+    ]
+
+    bars = [builder.on_quote(q) for q in quotes]
+
+    bar = bars[-1]
+    assert bars[:-1] == [None] * 3
+    assert bar is not None
+    assert [bar.open, bar.high, bar.low, bar.close] == list(ohlc)
+    assert bar.volume == 0
+    assert bar.trades == 3
+
+
+def test_trades_are_nothing_to_bars_of_quotes_and_the_reverse() -> None:
+    of_quotes = BarSeries(SYMBOL, BarSpec.parse("1-TICK-MID"), limit=9)
+    of_trades = BarSeries(SYMBOL, BarSpec.parse("1-TICK-LAST"), limit=9)
+
+    assert of_quotes.on_trade(trade(1, 1)) is None
+    assert of_quotes.on_quote(quote(1, "1", "2")) is not None
+    assert of_trades.on_quote(quote(1, "1", "2")) is None
+    assert of_trades.on_trade(trade(1, 1)) is not None
+
+
+@pytest.mark.parametrize("spec", ["3-TICK-LAST", "5-SECOND-MID"])
+def test_bars_that_no_venue_keeps_never_want_history(spec: str) -> None:
+    series = BarSeries(SYMBOL, BarSpec.parse(spec), limit=9)
+
+    for n in range(20):
+        series.on_trade(trade(n, n))
+        series.on_quote(quote(n, "1", "2"))
+        assert not series.wants_history
+
+    assert series.bars
+
+
+@given(trade_lists, st.integers(1, 7))
+def test_bars_of_ticks_hold_every_trade_in_groups(trades: list[TradeTick], step: int) -> None:
+    bars = built(trades, BarSpec(step, BarUnit.TICK))
+
+    assert [bar.trades for bar in bars] == [step] * (len(trades) // step)
+    held = trades[: len(bars) * step]
+    assert sum(bar.volume for bar in bars) == sum(t.size for t in held)
+
+
+@given(trade_lists, st.integers(1, 3000))
+def test_a_bar_of_volume_is_full_only_with_its_last_trade(
+    trades: list[TradeTick], step: int
+) -> None:
+    bars = built(trades, BarSpec(step, BarUnit.VOLUME))
+
+    held = iter(trades)
+    for bar in bars:
+        assert bar.trades is not None
+        sizes = [next(held).size for _ in range(bar.trades)]
+        assert sum(sizes) == bar.volume >= step > sum(sizes[:-1])

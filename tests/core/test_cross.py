@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.strategies import Intent, Standing, Strategy, readings
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
@@ -24,7 +25,7 @@ def bar(number: int, close: float) -> Bar:
     price = Decimal(str(close))
     return Bar(
         symbol=SYMBOL,
-        period_secs=1,
+        spec=BarSpec(1, BarUnit.SECOND),
         ts_open=number * NANOS_PER_SEC,
         ts_close=(number + 1) * NANOS_PER_SEC,
         open=price,

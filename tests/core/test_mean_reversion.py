@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from krator_actors.core.mean_reversion import MeanReversionStrategy, mean_reversion
 from krator_actors.core.strategies import Intent, Standing
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import NANOS_PER_SEC, OrderSide
@@ -25,7 +26,7 @@ def bar(number: int, close: float, *, high: float | None = None) -> Bar:
     price = Decimal(str(close))
     return Bar(
         symbol=SYMBOL,
-        period_secs=1,
+        spec=BarSpec(1, BarUnit.SECOND),
         ts_open=number * NANOS_PER_SEC,
         ts_close=(number + 1) * NANOS_PER_SEC,
         open=price,

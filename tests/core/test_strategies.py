@@ -20,6 +20,7 @@ from krator_actors.core.strategies import (
     exit_quantity,
     side_of,
 )
+from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.messages.orders import OrderExpired
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide
@@ -57,7 +58,7 @@ def bar(number: int, close: float) -> Bar:
     price = Decimal(str(close))
     return Bar(
         symbol=SYMBOL,
-        period_secs=1,
+        spec=BarSpec(1, BarUnit.SECOND),
         ts_open=number * NANOS_PER_SEC,
         ts_close=(number + 1) * NANOS_PER_SEC,
         open=price,

@@ -37,7 +37,7 @@ STILL = ["--ticks-per-sec", "0.001"]
 EAGER = """
 [[strategies]]
 symbol = "BTC-USDT.SIM"
-bar_secs = 1
+bar = "1-SECOND-LAST"
 fast = 2
 slow = 3
 """

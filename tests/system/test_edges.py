@@ -25,7 +25,7 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can arrange 
 EAGER = """
 [[strategies]]
 symbol = "BTC-USDT.SIM"
-bar_secs = 1
+bar = "1-SECOND-LAST"
 fast = 2
 slow = 3
 """

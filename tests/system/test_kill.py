@@ -61,7 +61,7 @@ heart_restarts = 30
 STRATEGY = """
 [[strategies]]
 symbol = "{base}-USDT.SIM"
-bar_secs = 1
+bar = "1-SECOND-LAST"
 fast = 2
 slow = 3
 order_notional = "200"

@@ -24,7 +24,7 @@ BYSTANDERS = ("storage", "journal", "risk", "order:SIM", "feed:SIM", "rca", "job
 STRATEGY = """
 [[strategies]]
 symbol = "{base}-USDT.SIM"
-bar_secs = 1
+bar = "1-SECOND-LAST"
 fast = 2
 slow = 3
 order_notional = "200"
