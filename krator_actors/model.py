@@ -49,12 +49,12 @@ class OrderType(Choice):
     @property
     def has_price(self) -> bool:
         """True when it has a limit price."""
-        return self in {OrderType.LIMIT, OrderType.STOP_LIMIT}
+        return self is OrderType.LIMIT or self is OrderType.STOP_LIMIT
 
     @property
     def has_stop(self) -> bool:
         """True when it waits for its stop price."""
-        return self in {OrderType.STOP_MARKET, OrderType.STOP_LIMIT}
+        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
 
 
 class TimeInForce(Choice):
