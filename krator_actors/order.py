@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -46,8 +45,7 @@ from krator_actors.reconciliation import (
     StillThere,
     VenueSaid,
 )
-from krator_actors.venue_errors import VenueError
-from krator_actors.venue_login import KeyRefusedError, check_key, trading_client
+from krator_actors.venue_login import key_is_safe, trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
@@ -209,21 +207,9 @@ class OrderActor(Actor):
         return None
 
     async def _keep_session(self) -> None:
-        """Connect once it is known that the key cannot withdraw; without that, never."""
-        while True:
-            try:
-                await check_key(self.config.venue, self.config.url)
-            except KeyRefusedError as error:
-                logger.bind(event_type="key_refused").error(str(error))
-                self._on_connection(False, f"KEY_CAN_WITHDRAW: {error}")
-                return
-            except VenueError as error:
-                logger.bind(event_type="key_not_checked").warning(str(error))
-                self._on_connection(False, f"KEY_NOT_CHECKED: {error}")
-                await asyncio.sleep(self.config.venue.reconnect_max_secs)
-            else:
-                break
-        await self._client.run()
+        venue = self.config.venue
+        if await key_is_safe(venue, self.config.url, on_connection=self._on_connection):
+            await self._client.run()
 
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""

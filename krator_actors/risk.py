@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -195,6 +196,21 @@ class RiskActor(Actor):
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
         return None
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return whether it may approve, how much it did, what is open; no account, no price."""
+        engine = self._engine
+        return {
+            "is_recovered": engine.is_recovered,
+            "is_venue_reachable": engine.is_venue_reachable,
+            "are_positions_current": engine.are_positions_current,
+            "is_log_full": engine.is_log_full,
+            "approved": engine.approved,
+            "denied": engine.denied,
+            "open_orders": len(engine.reservations),
+            "watermark": self._handshake.watermark,
+            "log_number": self._ledger.last_number,
+        }
 
     async def on_undelivered(self, receiver: str, message: Message) -> None:
         """Agree with the order actor anew; a reservation is kept until that has happened.

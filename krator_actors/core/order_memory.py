@@ -55,9 +55,9 @@ class OrderMemory(OrderTable):
         closed.sort(key=lambda order: order.number)
         over = {order.client_order_id: order for order in closed[: max(0, len(closed) - keep)]}
         for entry, legs in self._brackets.items():
-            orders = {entry, *(leg.client_order_id for leg in legs)}
-            if entry not in self._left or not orders <= over.keys():
-                for client_order_id in orders:
+            bracket = {entry, *(leg.client_order_id for leg in legs)}
+            if entry not in self._left or not bracket <= over.keys():
+                for client_order_id in bracket:
                     over.pop(client_order_id, None)
         return list(over.values())
 
@@ -70,19 +70,22 @@ class OrderMemory(OrderTable):
         return [tuple(trades.get((o.symbol, o.venue_order_id), ())) for o in orders]
 
     def forget(self, orders: Iterable[Order]) -> None:
-        """Forget what ``closed_beyond`` has returned.
+        """Forget closed orders, as ``closed_beyond`` returned them.
 
         Fills stay known: of each symbol the last ones, and all of an order that is in memory.
         """
+        forgotten = set()
         for order in orders:
-            self._brackets.pop(order.client_order_id, None)
-            self._left.discard(order.client_order_id)
+            forgotten.add(order.client_order_id)
             del self.orders[order.client_order_id]
             self._by_venue_id.pop((order.symbol, order.venue_order_id), None)
         for symbol, fills in self._fills.items():
             for fill in list(fills)[:-KEEP_FILLS]:
                 if (symbol, fill[1]) not in self._by_venue_id:
                     del fills[fill]
+        for entry in forgotten & self._brackets.keys():
+            del self._brackets[entry]
+            self._left.discard(entry)
 
     def adopt(self, order: Order, trade_ids: Sequence[str]) -> None:
         """Know a forgotten order and its trades again."""

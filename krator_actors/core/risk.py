@@ -118,7 +118,8 @@ class RiskEngine:
                 symbol=order.symbol,
                 ts_event=utc_ns,
             )
-        if (denial := self._check_gates(order)) is not None:
+        denial = self._check_gates(order)
+        if denial is not None:
             return deny(order, denial, utc_ns)
         case = Case(
             order,
@@ -279,16 +280,15 @@ class RiskEngine:
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
-        market = self.markets.get(status.symbol)
-        if market is not None:
+        if (market := self.markets.get(status.symbol)) is not None:
             market.is_fresh = status.fresh
             market.status_reason = status.reason
 
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            if instrument.symbol in self.markets:
-                self.markets[instrument.symbol].instrument = instrument
+            if (market := self.markets.get(instrument.symbol)) is not None:
+                market.instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""

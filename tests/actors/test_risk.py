@@ -257,9 +257,11 @@ async def test_approval_is_logged_then_told(bench: Bench, monkeypatch: pytest.Mo
         before = len(harness.told)
 
         placed = await bench.submit(order())
+        state = harness.actor.describe_state()
 
     assert placed == PlaceOrder(order=order(), risk_generation=1)
     assert seen == [before]
+    assert (state["is_recovered"], state["approved"], state["open_orders"]) == (True, 1, 1)
     assert bench.logged(OrderApproved)[0].order == order()
     assert harness.told_to("journal")[-1] == LogGrew(writer="risk")
 
