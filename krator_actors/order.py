@@ -18,7 +18,6 @@ from krator_actors.core.orders import Order
 from krator_actors.messages.handshake import (
     OrderActorStarted,
     OrdersAbsorbed,
-    OrdersSynced,
     SyncOrders,
     VenueStatus,
 )
@@ -298,14 +297,7 @@ class OrderActor(Actor):
             self.tell_self(retelling.goes_on())
             return
         self._retelling = None
-        synced = OrdersSynced(
-            venue=self.config.venue.name,
-            risk_generation=retelling.sync.risk_generation,
-            number=self._ledger.last_number,
-            open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
-            sync_id=retelling.sync.sync_id,
-        )
-        await self.tell("risk", synced)
+        await self.tell("risk", retelling.end(self.config.venue.name))
         await self.tell("risk", self._status)
 
     # -- what the venue says ---------------------------------------------------------------------

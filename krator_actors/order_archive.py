@@ -67,8 +67,14 @@ class OrderArchive:
             if size <= self.size_bytes:
                 payload = os.pread(self._descriptor, size, offset + _FRAME.size)
                 if len(payload) == size and crc32(payload) == check:
-                    return _decode(payload)
+                    return self._decoded(payload, offset)
         raise ArchiveError(f"{self.path} is damaged at byte {offset}")
+
+    def _decoded(self, payload: bytes, offset: int) -> ArchivedOrder:
+        try:
+            return _decode(payload)
+        except msgspec.DecodeError as error:
+            raise ArchiveError(f"{self.path}: another version's at {offset}: {error}") from error
 
     def orders(self) -> Iterator[tuple[int, Order]]:
         """Yield every order with its place, oldest first. Raises ArchiveError, OSError."""

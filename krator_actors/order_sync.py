@@ -8,7 +8,7 @@ from itertools import islice
 
 from loguru import logger
 
-from krator_actors.messages.handshake import OrdersRemoved, SyncOrders
+from krator_actors.messages.handshake import OrdersRemoved, OrdersSynced, SyncOrders
 from krator_actors.messages.orders import OrderEventTold
 from krator_actors.order_ledger import OrderLedger
 from supervisors.messages import Message
@@ -58,6 +58,16 @@ class Retelling:
             self._records = self._ledger.told_after(self._number)
             told = list(islice(self._records, PIECE_EVENTS))
         return told
+
+    def end(self, venue: str) -> OrdersSynced:
+        """Return what is told when all has been told."""
+        return OrdersSynced(
+            venue=venue,
+            risk_generation=self.sync.risk_generation,
+            number=self._ledger.last_number,
+            open_orders=tuple(order.to_open_order() for order in self._ledger.table.open_orders),
+            sync_id=self.sync.sync_id,
+        )
 
     def goes_on(self) -> TellOn:
         """Return what the actor tells itself to be called again."""
