@@ -190,7 +190,8 @@ def _collar(
 def _min_notional(case: Case) -> Denial | None:
     assert case.market.instrument is not None
     lowest = case.market.instrument.min_notional
-    if case.notional >= lowest:
+    # Without a quote nobody knows what a market order is worth; only a reduction comes so far.
+    if case.notional >= lowest or not case.price:
         return None
     detail = f"notional {case.notional} below {lowest}"
     return Denial(_R.MIN_NOTIONAL, detail, case.notional, lowest)

@@ -47,6 +47,13 @@ _ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
 _Likeness = tuple[str, str, OrderSide, OrderType, Decimal, Decimal | None, TimeInForce]
 
 
+class Likeness(msgspec.Struct, frozen=True, array_like=True):
+    """What an approved order looked like, and how long ago it was approved."""
+
+    age_ns: int
+    look: _Likeness
+
+
 class Reservation(msgspec.Struct, kw_only=True):
     """One order that may still change a position. Changed by ``Reservations`` only."""
 
@@ -219,10 +226,33 @@ class Reservations:
         """Return what ``restore`` needs; it shares nothing that is changed later."""
         return tuple(msgspec.structs.replace(reservation) for reservation in self._open.values())
 
-    def restore(self, state: tuple[Reservation, ...]) -> None:
-        """Count what ``state`` says. Only when nothing is counted yet."""
+    def given_up(self) -> tuple[Reservation, ...]:
+        """Return the denied and rejected orders that are remembered, for ``restore``."""
+        return tuple(msgspec.structs.replace(given_up) for given_up in self._given_up.values())
+
+    def likenesses(self, now_ns: int, within_ns: int) -> tuple[Likeness, ...]:
+        """Return what was approved in the last ``within_ns``, for ``restore``."""
+        return tuple(
+            Likeness(now_ns - sent_ns, look)
+            for look, sent_ns in self._sent.items()
+            if now_ns - sent_ns < within_ns
+        )
+
+    def restore(
+        self,
+        state: tuple[Reservation, ...],
+        given_up: tuple[Reservation, ...] = (),
+        likenesses: tuple[Likeness, ...] = (),
+        *,
+        saved_ns: int = 0,
+    ) -> None:
+        """Count what ``state``, taken at ``saved_ns``, says. Only when nothing is counted yet."""
         for reservation in state:
             self._insert(msgspec.structs.replace(reservation))
+        for reservation in given_up:
+            self._given_up[reservation.client_order_id] = msgspec.structs.replace(reservation)
+        for likeness in likenesses:
+            self._sent[likeness.look] = saved_ns - likeness.age_ns
 
     def _begin(self, client_order_id: str, build: Callable[[], Reservation]) -> None:
         reservation = self._open.get(client_order_id)

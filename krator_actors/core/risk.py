@@ -18,7 +18,7 @@ from krator_actors.core.limits import RiskLimits
 from krator_actors.core.market import Market
 from krator_actors.core.positions import Portfolio, PortfolioState
 from krator_actors.core.rates import Rates, Sent
-from krator_actors.core.reservations import Reservation, Reservations
+from krator_actors.core.reservations import Likeness, Reservation, Reservations
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.core.trading_states import RISK
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
@@ -67,6 +67,10 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     sent: tuple[Sent, ...]
     """what was sent in the second before ``ts_ns``"""
     ts_ns: int
+    given_up: tuple[Reservation, ...] = ()
+    """denied and rejected orders, should the venue work one after all"""
+    likenesses: tuple[Likeness, ...] = ()
+    """what was approved so lately that the same again is a duplicate"""
 
 
 class RiskEngine:
@@ -350,16 +354,22 @@ class RiskEngine:
             denied=self.denied,
             sent=self._rates.state(now_ns),
             ts_ns=utc_ns,
+            given_up=self.reservations.given_up(),
+            likenesses=self.reservations.likenesses(
+                now_ns, max((o.duplicate_ns for o in self.limits.symbols.values()), default=0)
+            ),
         )
 
     def restore(self, state: RiskState, *, now_ns: int, utc_ns: int) -> None:
         """Become what ``state`` says; only for an engine that is new."""
         self.portfolio.restore(state.portfolio)
-        self.reservations.restore(state.reservations)
         self._known = dict.fromkeys(state.known)
         self.approved = state.approved
         self.denied = state.denied
         saved_ns = now_ns - max(0, utc_ns - state.ts_ns)
+        self.reservations.restore(
+            state.reservations, state.given_up, state.likenesses, saved_ns=saved_ns
+        )
         self._rates.restore(state.sent, saved_ns)
         self.latches.restore(state.latches, saved_ns)
 

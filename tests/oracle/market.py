@@ -40,13 +40,13 @@ class Market:
         if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
             self.quote = None
             return ""
+        if self.limits is None:
+            return ""
         self.quote = (bid, ask, now)
         if bid >= ask:
             return ""
         mid = (bid + ask) / 2
         self.mark = mid
-        if self.limits is None:
-            return ""
         before, self.before = self.before, mid
         slot = (now + offset) // (int(self.limits["price_window_secs"] * SEC) // 20)
         self.mids[slot] = mid

@@ -9,6 +9,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import msgspec
+
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
@@ -279,6 +281,7 @@ class Pair:
 
     def take_snapshot(self) -> None:
         state = self.engine.state(now_ns=self.now + self.offset, utc_ns=self.utc)
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RiskState)
         self.snapshot = Snapshot(state, self.now, self.oracle.marks())
         self.risk_log, self.order_log = [], []
 
