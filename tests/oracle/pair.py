@@ -300,6 +300,9 @@ class Pair:
             self.engine.absorb(happened)
             if isinstance(happened, OrderFilled):
                 marks[happened.symbol] = happened.last_price
+            if isinstance(happened, OrderExternal) and happened.price is None:
+                order = self.oracle.tracked[happened.client_order_id]
+                order.reservation = marks.get(happened.symbol, Decimal(0))
         self.oracle.restarted(self.snapshot.at, marks)
         self.generation += 1
 

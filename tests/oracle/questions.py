@@ -55,10 +55,10 @@ def price_of(oracle: Oracle, order: SubmitOrder) -> Decimal | None:
     """Return ``P``; None: a market order without a quote."""
     if order.price is not None:
         return order.price
-    quote = oracle.markets[order.symbol].quote
-    if quote is None:
+    touch = oracle.markets[order.symbol].touch
+    if touch is None:
         return None
-    return quote[1] if order.side is BUY else quote[0]
+    return touch[1] if order.side is BUY else touch[0]
 
 
 def questions(oracle: Oracle, order: SubmitOrder, now: int, utc: int) -> Iterator[No]:
