@@ -2,8 +2,8 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start,
-kill --flatten is not flat, doctor found a failure · 6 the running system, or the venue, did not
-answer in time · 7 the system ran and failed more often than its budget allows.
+kill --flatten is not flat, doctor found a failure, close a difference · 6 the running system, or
+the venue, did not answer in time · 7 the system ran and failed more often than its budget allows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from krator_actors.core.redaction import Redactor
 from krator_actors.place import DEFAULT_CONFIG
+from supervisors.redaction import redact_with
 
 # numpy starts a thread pool when it is imported, and a process that forks must have one thread.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -23,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("close", "a day's report as text, JSON and HTML; journal, venue and positions compared"),
     ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "let only cancels pass, until a person resumes it"),
@@ -64,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return exchange(arguments[1:])
     options = parser().parse_args(arguments)
+    redact_with(Redactor().text)  # until the configuration says more
     command: Command = options.command
     try:
         return command(options)
@@ -166,9 +170,9 @@ def _add_audit(words: Any) -> None:
 
 
 def _add_journal(words: Any) -> None:
-    text = "back the whole journal up into a file, or put a backup in its place"
+    text = "read the journal's events, back it up into a file, or put a backup in its place"
     journal = words.add_parser("journal", help=text, description=text, allow_abbrev=False)
-    verbs = journal.add_subparsers(title="commands", metavar="backup|restore", required=True)
+    verbs = journal.add_subparsers(title="commands", metavar="events|backup|restore", required=True)
     for verb, text in (
         ("backup", "write the whole journal into a file, sealed when there is a data key"),
         ("restore", "verify a backup and put it in the journal's place; no system may run"),
@@ -179,6 +183,13 @@ def _add_journal(words: Any) -> None:
         _add_place(word)
         _add_json(word)
         word.set_defaults(command=_remote(f"journal {verb}"))
+    text = "one line an event, in the journal's order; --json: an object with seq, writer, body"
+    events = verbs.add_parser("events", help=text, description=text, allow_abbrev=False)
+    events.add_argument("--after", type=int, default=0, metavar="SEQ", help="behind this one")
+    events.add_argument("--limit", type=int, default=0, metavar="N", help="at most; 0: all")
+    _add_place(events)
+    _add_json(events)
+    events.set_defaults(command=_remote("journal events"))
 
 
 def _add_anchors(word: argparse.ArgumentParser) -> None:
@@ -216,6 +227,8 @@ def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
         word.add_argument("--flatten", action="store_true", help="also sell all holdings at market")
         word.add_argument("--live", action="store_true", help="at a real venue")
         word.add_argument("--yes", action="store_true", help="do not ask before --flatten")
+    if name == "close":
+        word.add_argument("day", nargs="?", metavar="DATE", help="YYYY-MM-DD; default: yesterday")
     if name == "restart":
         word.add_argument("name", metavar="NAME", help="as krator status shows it")
 

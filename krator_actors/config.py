@@ -183,6 +183,14 @@ class _StrategySection(_Section):
     symbol: Symbol
     bar: Annotated[str, AfterValidator(_written_bar)] = "5-SECOND-LAST"
     order_notional: Positive = Decimal(500)
+    stop_loss_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal(0)
+    take_profit_fraction: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+
+    @model_validator(mode="after")
+    def _both_ways_out_or_none(self) -> Self:
+        if (self.stop_loss_fraction > 0) != (self.take_profit_fraction > 0):
+            raise ValueError("stop_loss_fraction and take_profit_fraction are given together")
+        return self
 
     @property
     def actor_name(self) -> str:
@@ -260,8 +268,6 @@ def _sma_cross_by_default(raw: Any) -> Any:
 _ConfiguredStrategy = Annotated[
     Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
 ]
-
-
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 """``HH:MM``, UTC"""
 
@@ -278,6 +284,13 @@ class JobsConfig(_Section):
     keep_logs_days: Annotated[int, Field(ge=1)] = 14
     keep_crash_files_days: Annotated[int, Field(ge=1)] = 30
     keep_replays_days: Annotated[int, Field(ge=1)] = 7
+
+
+class GatewayConfig(_Section):
+    """Metrics, health and status over HTTP, for programs on this host."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    interval_secs: Annotated[float, Field(ge=0.2, le=60)] = 2.0
 
 
 class SupervisionConfig(_Section):
@@ -298,6 +311,8 @@ class LogConfig(_Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_bytes: Annotated[int, Field(gt=0)] = 50_000_000
+    max_files: Annotated[int, Field(ge=1, le=1_000)] = 20
+    redact_names: tuple[Annotated[str, Field(min_length=2, max_length=100)], ...] = ()
 
 
 def _default_strategies() -> tuple[StrategyConfig, ...]:
@@ -316,6 +331,7 @@ class Config(_Section):
     redis: RedisConfig = RedisConfig()
     risk: RiskConfig = RiskConfig()
     jobs: JobsConfig = JobsConfig()
+    gateway: GatewayConfig = GatewayConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
     strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
@@ -329,9 +345,7 @@ class Config(_Section):
             raise ValueError(f"strategies: {', '.join(shared)} has more than one strategy")
         foreign = [s.symbol for s in self.strategies if venue_of(s.symbol) != self.venue.name]
         if foreign:
-            raise ValueError(
-                f"strategies: {', '.join(foreign)} is not at the configured venue {self.venue.name}"
-            )
+            raise ValueError(f"strategies: {', '.join(foreign)} is not at {self.venue.name}")
         unknown = sorted({*self.risk.symbols, *self.risk.restricted_symbols} - set(symbols))
         if unknown:
             raise ValueError(f"risk: {', '.join(unknown)} is not traded by any strategy")

@@ -35,6 +35,7 @@ from krator_actors.terminal import EXIT_FAILED, EXIT_OK, print_json, print_table
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
 from krator_actors.venue_login import trading_requests
 from supervisors.process import forked_processes
+from supervisors.redaction import redacted
 
 _MIN_PYTHON = (3, 11)
 _MIN_FREE_BYTES, _LOW_FREE_BYTES = 200_000_000, 2_000_000_000
@@ -54,6 +55,10 @@ class Finding(msgspec.Struct, frozen=True):
     fact: str
     remedy: str = ""
     """what to do; empty when it is ok"""
+
+    def __post_init__(self) -> None:
+        """Redact the fact, because it may quote an error that quotes a DSN."""
+        msgspec.structs.force_setattr(self, "fact", redacted(self.fact))
 
 
 class Patient(msgspec.Struct, frozen=True):

@@ -32,6 +32,20 @@ class OrderType(enum.Enum):
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    """A market order from the moment at which the last price reaches its stop price."""
+    STOP_LIMIT = "STOP_LIMIT"
+    """A limit order from that moment on."""
+
+    @property
+    def has_price(self) -> bool:
+        """True when it has a limit price."""
+        return self in {OrderType.LIMIT, OrderType.STOP_LIMIT}
+
+    @property
+    def has_stop(self) -> bool:
+        """True when it waits for its stop price."""
+        return self in {OrderType.STOP_MARKET, OrderType.STOP_LIMIT}
 
 
 class TimeInForce(enum.Enum):
@@ -40,6 +54,10 @@ class TimeInForce(enum.Enum):
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
+    GTD = "GTD"
+    """Until ``SubmitOrder.expires_ns``; Krator cancels it then."""
+    DAY = "DAY"
+    """Until the end of the UTC day on which it was initialized; Krator cancels it then."""
 
 
 class OrderStatus(enum.Enum):
@@ -55,6 +73,9 @@ class OrderStatus(enum.Enum):
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     """The venue's: it did not take it. Final."""
+    TRIGGERED = "TRIGGERED"
+    """A stop order whose stop price was reached: it works like any other now."""
+    PENDING_UPDATE = "PENDING_UPDATE"
     PENDING_CANCEL = "PENDING_CANCEL"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
@@ -93,8 +114,20 @@ class TradingState(enum.Enum):
     """Cancels only."""
 
 
+class PriceBand(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a price may be from the venue's average price, as factors of it, for each side."""
+
+    buy_down: Decimal
+    buy_up: Decimal
+    sell_down: Decimal
+    sell_up: Decimal
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be traded and in which steps, from the venue's ``exchangeInfo``."""
+    """What can be traded and in which steps, from the venue's ``exchangeInfo``.
+
+    None, and 0 for a step, mean that the venue has no such rule.
+    """
 
     symbol: str
     """``BTC-USDT.SIM``"""
@@ -107,6 +140,22 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     min_quantity: Decimal
     max_quantity: Decimal
     min_notional: Decimal
+    max_notional: Decimal | None = None
+    is_min_notional_for_market: bool = True
+    """whether ``min_notional`` holds for market orders as well"""
+    is_max_notional_for_market: bool = False
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    price_band: PriceBand | None = None
+    market_lot_size: Decimal = Decimal(0)
+    market_min_quantity: Decimal = Decimal(0)
+    market_max_quantity: Decimal | None = None
+    max_open_orders: int | None = None
+    max_stop_orders: int | None = None
+    """open stop and take-profit orders, of the open ones"""
+    max_position: Decimal | None = None
+    """of the base asset, open buy orders included"""
+    order_types: frozenset[OrderType] | None = None
 
 
 def symbol_of(base: str, quote: str, venue: str) -> str:

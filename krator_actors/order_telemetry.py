@@ -19,6 +19,7 @@ from krator_actors.messages.orders import (
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EVENT_TYPES = {kind: _WORDS.sub("_", kind.__name__).lower() for kind in get_args(OrderEvent)}
+_MESSAGES = {kind: name.replace("_", " ") for kind, name in _EVENT_TYPES.items()}
 
 _BAD_NEWS = (OrderUnknown, OrderRejected, ReconciliationDifference)
 
@@ -47,4 +48,4 @@ def log_order_event(event: OrderEvent, order: Order | None, number: int) -> None
     if reason:
         fields["reason"] = reason
     level = "WARNING" if isinstance(event, _BAD_NEWS) else "INFO"
-    logger.bind(**fields).log(level, event_type.replace("_", " "))
+    logger.bind(**fields).log(level, _MESSAGES[type(event)])

@@ -10,6 +10,7 @@ import os
 import struct
 from pathlib import Path
 
+from krator_actors import telemetry
 from krator_actors.config import Config, ConfigError, load
 
 DEFAULT_CONFIG = Path("conf/krator.toml")
@@ -30,10 +31,15 @@ class AlreadyRunningError(Exception):
 
 
 def load_config(path: Path | None) -> Config:
-    """Read ``path``, or ``conf/krator.toml`` when it is there, or take the built-in defaults."""
-    if path is not None:
-        return load(path)
-    return load(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else Config()
+    """Read ``path``, or ``conf/krator.toml`` when it is there, or take the built-in defaults.
+
+    From then on no text that leaves this process shows what the configuration wants hidden.
+    """
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    config = Config() if path is None else load(path)
+    telemetry.protect(config)
+    return config
 
 
 def runtime_dir(data_dir: Path) -> Path:

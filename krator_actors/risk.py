@@ -30,7 +30,14 @@ from krator_actors.messages.market import (
     TradeSummary,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
+from krator_actors.messages.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderEventTold,
+    PlaceOrder,
+    SubmitOrder,
+)
 from krator_actors.messages.risk import (
     Halt,
     OrderApproved,
@@ -90,6 +97,8 @@ class RiskActor(Actor):
     inbox: ClassVar[Any] = (
         SubmitOrder
         | CancelOrder
+        | CancelAllOrders
+        | ModifyOrder
         | OrderEventTold
         | QuoteTick
         | TradeSummary
@@ -148,6 +157,10 @@ class RiskActor(Actor):
                 await self._on_order_event(message)
             case CancelOrder():
                 await self._cancel(message)
+            case CancelAllOrders() | ModifyOrder():
+                # Both can only lower exposure: nobody has to approve them.
+                self._engine.on_message(message, clock.monotonic_ns())
+                await self.tell(self._order_actor, message)
             case TradeSummary():
                 self._engine.on_trade_summary(message, clock.monotonic_ns())
             case MarketStatus():
@@ -303,7 +316,7 @@ class RiskActor(Actor):
             await self._cancel(cancel)
 
     async def _cancel(self, cancel: CancelOrder) -> None:
-        self._engine.on_cancel(cancel, clock.monotonic_ns())
+        self._engine.on_message(cancel, clock.monotonic_ns())
         await self.tell(self._order_actor, cancel)
 
     async def _after_logging(self) -> None:

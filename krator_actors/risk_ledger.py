@@ -27,7 +27,7 @@ SNAPSHOT_EVENTS = 1_000
 _SNAPSHOT_NS = NANOS_PER_SEC
 """... but not sooner after the last one, because it takes as long as thousands of events."""
 
-_SNAPSHOT_VERSION = 3
+_SNAPSHOT_VERSION = 5
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):

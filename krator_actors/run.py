@@ -17,7 +17,7 @@ from types import FrameType
 
 from loguru import logger
 
-from krator_actors import commands, companion, place, telemetry, tree
+from krator_actors import commands, companion, gateway_address, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.config import Config, ConfigError
 from krator_actors.model import venue_symbol_of
@@ -127,14 +127,8 @@ class _Run:
             self._log,
             level=config.log.level,
             max_bytes=config.log.max_bytes,
-            secrets=[
-                os.environ.get(name, "")
-                for name in (
-                    config.venue.api_secret_env,
-                    config.venue.api_key_env,
-                    config.redis.url_env,
-                )
-            ],
+            max_files=config.log.max_files,
+            redactor=telemetry.protect(config),
             component="krator",
         )
         code = EXIT_FAILED
@@ -255,6 +249,7 @@ class _Run:
             f"  strategies  {', '.join(s.actor_name for s in config.strategies)}\n"
             f"  journal     {database}\n"
             f"  publisher   {redis}\n"
+            f"  gateway     {gateway_address.url(self._runtime) or 'no port yet'}/metrics\n"
             f"  data        {self._data_dir}\n"
             f"  log         {self._log}\n"
             "In a second terminal: krator status · krator report · krator halt --by NAME "

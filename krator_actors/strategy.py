@@ -20,8 +20,10 @@ from krator_actors.core.strategies import (
     Intent,
     Standing,
     Strategy,
+    bracket_around,
     entry_quantity,
     exit_quantity,
+    signal_of,
 )
 from krator_actors.messages.market import (
     BarHistory,
@@ -33,7 +35,7 @@ from krator_actors.messages.market import (
     TradeTick,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import OrderDenied, OrderEventTold, SubmitOrder
+from krator_actors.messages.orders import Bracket, OrderDenied, OrderEventTold, SubmitOrder
 from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
 from krator_actors.model import OrderSide, OrderType
@@ -245,8 +247,13 @@ class StrategyActor(Actor):
 
     async def _act(self, intents: list[Intent]) -> None:
         for intent in intents:
-            if self._holding.pending is None:
+            if self._holding.pending is None and not self._is_left_by_bracket(intent):
                 await self._raise_signal(intent)
+
+    def _is_left_by_bracket(self, intent: Intent) -> bool:
+        # Two who sell one position could sell more than was bought.
+        is_bracketed = self._entry is not None and self._entry.is_bracketed
+        return intent.side is OrderSide.SELL and is_bracketed
 
     async def _raise_signal(self, intent: Intent) -> None:
         quantity = self._quantity(intent)
@@ -256,7 +263,7 @@ class StrategyActor(Actor):
                 event_type="signal_too_small", side=intent.side.value, price=intent.price
             ).warning("nothing to trade in whole lots")
             return
-        signal = self._signal(intent, order)
+        signal = signal_of(intent, order)
         self._log.append(signal, ts_ns=order.ts_init)
         if intent.side is OrderSide.BUY:
             self._entry = signal
@@ -290,24 +297,20 @@ class StrategyActor(Actor):
             side=intent.side,
             order_type=OrderType.MARKET,
             quantity=quantity,
+            bracket=self._bracket(intent),
             cause=intent.cause,
             ts_event=intent.ts_event,
             ts_init=clock.utc_ns(),
         )
 
-    def _signal(self, intent: Intent, order: SubmitOrder) -> SignalRaised:
-        return SignalRaised(
-            strategy=self.name,
-            symbol=self._symbol,
-            side=intent.side,
-            client_order_id=order.client_order_id,
-            cause=intent.cause,
-            readings=intent.readings,
-            stop_price=intent.stop_price,
-            price=intent.price,
-            quantity=order.quantity,
-            ts_event=intent.ts_event,
-            ts_init=order.ts_init,
+    def _bracket(self, intent: Intent) -> Bracket | None:
+        config, instrument = self.config.strategy, self._holding.instrument
+        stop_loss, take_profit = config.stop_loss_fraction, config.take_profit_fraction
+        if intent.side is OrderSide.SELL or not stop_loss:
+            return None
+        assert instrument is not None
+        return bracket_around(
+            intent.price, instrument, stop_loss=stop_loss, take_profit=take_profit
         )
 
     # -- orders ---------------------------------------------------------------------------------

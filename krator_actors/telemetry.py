@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and no line that can stop an actor.
+"""Logs: one JSON object a line, redacted, and no line that can stop an actor.
 
 ``timestamp``, ``level``, ``component`` and ``event_type`` come first, then the fields that were
 bound; the message is constant for an event type. Every process writes for itself, one ``write``
@@ -8,24 +8,44 @@ of with the next one that gets through.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import fcntl
 import os
+import time
 import traceback
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 import msgspec
+import re2
 from loguru import logger
+
+from krator_actors import clock
+from krator_actors.config import Config
+from krator_actors.core.redaction import Redactor, is_telling
+from supervisors.redaction import redact_with
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-_CHECK_EVERY_LINES = 128
+_CHECK_EVERY_SECS = 0.25
 _MAX_TRACEBACK_CHARS = 8_192
-_MIN_SECRET_CHARS = 4
+_MAX_FIELD_BYTES = 32_768
+_MAX_KNOWN = 4_096
+_MIN_SECRET_CHARS = 8
+_MAX_KNOWN_CHARS = 128
 _FIRST = ("component", "event_type")
+_UNREADABLE = b'{"level":"ERROR","component":"log","event_type":"log_unreadable"}\n'
+
+_SAFE: Final = re2.compile(
+    rb"k[a-z2-7]{31}|-?[0-9]{1,11}(?:\.[0-9]{1,18})?|[a-z_]{1,32}|[A-Z_]{1,32}"
+    rb"|[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}|[0-9]{4}-[0-9]{2}-[0-9]{2}"
+)
+"""Order ids, numbers, words, symbols, days: no secret has these forms."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -33,44 +53,90 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 class JsonSink:
     """A loguru sink that appends to ``path`` from any number of processes, and never blocks.
 
-    When the file is longer than ``max_bytes`` it is renamed to ``<path>.1`` (one is kept). Each of
-    ``secrets`` is replaced by ``***`` wherever it stands in a line.
+    When the file is longer than ``max_bytes`` it is renamed to ``<name>-<time>.jsonl``, and of
+    such files, compressed or not, the newest ``max_files`` are kept.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, path: Path, *, max_bytes: int, max_files: int = 20, redactor: Redactor | None = None
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._secrets = tuple(s.encode() for s in secrets if len(s) >= _MIN_SECRET_CHARS)
+        self._max_files = max_files
+        self._redactor = redactor or Redactor(max_bytes=_MAX_FIELD_BYTES)
+        # Texts that were found to hold nothing, because most of a log's texts come again.
+        self._known: set[str] = set()
         # Whose descriptor _fd is. After a fork it belongs to the parent, and its number may by now
         # be somebody else's socket in this process.
         self._pid = -1
         self._fd = -1
-        self._lines_to_check = 0
+        self._checked_at = 0.0
+        # True when the last line was written in part.
+        self._is_torn = False
         self.dropped = 0
 
     def __call__(self, message: Message) -> None:
         """Write one record; called by loguru in whichever thread logged."""
-        fields = _fields(message.record)
-        if self.dropped:
-            fields["log_lines_dropped"] = self.dropped
-        line = _encode(fields) + b"\n"
-        for secret in self._secrets:
-            line = line.replace(secret, b"***")
+        line = self._line(message.record)
+        if self._is_torn:
+            line = b"\n" + line
+        written = 0
         try:
-            complete = os.write(self._descriptor(), line) == len(line)
+            written = os.write(self._descriptor(), line)
         except OSError:
-            complete = False
-        self.dropped = 0 if complete else self.dropped + 1
+            self._pid = -1  # whatever it was, the next line opens the file again
+        self._is_torn = 0 < written < len(line) or (self._is_torn and not written)
+        self.dropped = 0 if written == len(line) else self.dropped + 1
+
+    def _line(self, record: Record) -> bytes:
+        try:
+            read = _fields(record, self._redactor)
+            fields: dict[str, Any] = {
+                "timestamp": record["time"].isoformat(timespec="microseconds"),
+                "level": record["level"].name,
+            }
+            fields |= {name: self._field(name, value) for name, value in read}
+            if self.dropped:
+                fields["log_lines_dropped"] = self.dropped
+            return self._redactor.exact(_encode(fields)) + b"\n"
+        except (ValueError, TypeError, RecursionError, msgspec.MsgspecError):
+            # Not even loguru may say more, because it would show the record as it was.
+            return _UNREADABLE
+
+    def _field(self, name: str, value: Any) -> Any:
+        """Return the value redacted; what cannot hold a secret is not looked into.
+
+        A number, a truth or a Decimal is one in Python's types, and a text that was clean once
+        under the same name is clean again, because the redactor is a function.
+        """
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, Decimal):
+            return format(value, "f")
+        if not isinstance(value, str):
+            return self._redactor.value(value, name)
+        key = f"{name}={value}"
+        if key in self._known:
+            return value
+        plain = value.encode("utf-8", "replace")  # a lone surrogate, for one, has no UTF-8
+        if _SAFE.fullmatch(plain) is not None and not is_telling(name):
+            return value
+        redacted = self._redactor.value(plain.decode(), name)
+        if redacted == value and len(key) <= _MAX_KNOWN_CHARS:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known.add(key)
+        return redacted
 
     def _descriptor(self) -> int:
         pid = os.getpid()
         if pid != self._pid:
             self._fd = self._open()
             self._pid = pid
-            self._lines_to_check = _CHECK_EVERY_LINES
-        self._lines_to_check -= 1
-        if self._lines_to_check <= 0:
-            self._lines_to_check = _CHECK_EVERY_LINES
+            self._checked_at = 0.0
+        now = time.monotonic()
+        if now - self._checked_at >= _CHECK_EVERY_SECS:
+            self._checked_at = now
             self._rotate()
         return self._fd
 
@@ -93,13 +159,28 @@ class JsonSink:
             except BlockingIOError:
                 return  # another process is renaming it now
             if self._path.stat().st_ino == mine.st_ino:
-                self._path.rename(self._path.with_name(self._path.name + ".1"))
+                now = dt.datetime.fromtimestamp(clock.utc_ns() / 1e9, dt.UTC)
+                rotated = f"{self._path.stem}-{now:%Y%m%dT%H%M%S%f}{self._path.suffix}"
+                self._path.rename(self._path.with_name(rotated))
+                self._delete_oldest()
         old, self._fd = self._fd, self._open()
         os.close(old)
 
+    def _delete_oldest(self) -> None:
+        rotated = sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}*"))
+        for path in rotated[: -self._max_files]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
 
 def configure(
-    path: Path, *, level: str, max_bytes: int, secrets: Iterable[str] = (), component: str
+    path: Path,
+    *,
+    level: str,
+    max_bytes: int,
+    max_files: int = 20,
+    redactor: Redactor | None = None,
+    component: str,
 ) -> None:
     """Send this process's log, and that of all it forks, to ``path``.
 
@@ -108,25 +189,54 @@ def configure(
     path.parent.mkdir(parents=True, exist_ok=True)
     logger.remove()
     logger.configure(extra={"component": component})
-    sink = JsonSink(path, max_bytes=max_bytes, secrets=secrets)
+    sink = JsonSink(path, max_bytes=max_bytes, max_files=max_files, redactor=redactor)
     logger.add(sink, level=level, format="{message}", catch=True)
 
 
-def _fields(record: Record) -> dict[str, Any]:
+def protect(config: Config | None = None) -> Redactor:
+    """Redact all texts that leave this process from now on, and all it forks; return by what.
+
+    With a configuration also the values of the environment variables that it names, and names of
+    people in ``[log] redact_names``.
+    """
+    if config is None:
+        redactor = Redactor(max_bytes=_MAX_FIELD_BYTES)
+    else:
+        redactor = Redactor(
+            secrets=_secrets(config), names=config.log.redact_names, max_bytes=_MAX_FIELD_BYTES
+        )
+    redact_with(redactor.text)
+    return redactor
+
+
+def _secrets(config: Config) -> Iterable[str]:
+    venue = config.venue
+    for name, value in os.environ.items():
+        is_named = name in {venue.api_key_env, venue.api_secret_env}
+        if is_named or (len(value) >= _MIN_SECRET_CHARS and is_telling(name)):
+            yield value
+    for name in (config.postgres.dsn_env, config.redis.url_env):
+        value = os.environ.get(name, "")
+        try:
+            password = urlsplit(value).password or ""
+        except ValueError:
+            yield value  # no URL; whatever it is, it is none of a reader's business
+            continue
+        yield password
+        yield unquote(password)
+
+
+def _fields(record: Record, redactor: Redactor) -> Iterable[tuple[str, Any]]:
     extra = record["extra"]
-    fields: dict[str, Any] = {
-        "timestamp": record["time"].isoformat(timespec="microseconds"),
-        "level": record["level"].name,
-        "component": extra.get("component", record["name"]),
-        "event_type": extra.get("event_type", "log"),
-        "message": record["message"],
-    }
+    yield "component", extra.get("component", record["name"])
+    yield "event_type", extra.get("event_type", "log")
+    yield "message", record["message"]
     for key, value in extra.items():
         if key not in _FIRST:
-            fields[key] = format(value, "f") if isinstance(value, Decimal) else value
+            yield key, value
     error = record["exception"]
     if error is not None and error.type is not None:
-        fields["exception"] = error.type.__name__
+        yield "exception", error.type.__name__
         lines = traceback.format_exception(error.type, error.value, error.traceback)
-        fields["traceback"] = "".join(lines)[-_MAX_TRACEBACK_CHARS:]
-    return fields
+        # Redacted before it is cut, because half a secret may look like none.
+        yield "traceback", redactor.text("".join(lines))[-_MAX_TRACEBACK_CHARS:]

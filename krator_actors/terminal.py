@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from supervisors.redaction import redacted
+
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 3
@@ -28,8 +30,8 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Write one text to standard error, as the command's own words."""
-    sys.stderr.write(f"krator: {text}\n")
+    """Write one text, redacted, to standard error, as the command's own words."""
+    sys.stderr.write(f"krator: {redacted(text)}\n")
     sys.stderr.flush()
 
 

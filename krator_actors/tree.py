@@ -18,6 +18,7 @@ from krator_actors.adapters.tls import (
 )
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
+from krator_actors.gateway import GatewayConfig
 from krator_actors.jobs import JobsConfig
 from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
@@ -97,7 +98,7 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             _execution(config, venue_url),
             _strategies(config),
             _market(config, venue_url),
-            _operations(config),
+            _operations(config, venue_url),
         ),
     )
     limited = _with_memory_limit(root, config.supervision.max_rss_bytes)
@@ -247,7 +248,7 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
     return SupervisorSpec(name="market", children=(_on_hot_path(feed, 0, config),))
 
 
-def _operations(config: Config) -> SupervisorSpec:
+def _operations(config: Config, venue_url: str) -> SupervisorSpec:
     rca = ChildSpec(
         name="rca",
         actor="krator_actors.rca:RcaActor",
@@ -259,7 +260,14 @@ def _operations(config: Config) -> SupervisorSpec:
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
         name="operations",
-        children=(rca, *redis, _publisher(config, url), _jobs(config), *_recorder(config)),
+        children=(
+            rca,
+            *redis,
+            _publisher(config, url),
+            _jobs(config),
+            *_recorder(config),
+            _gateway(config, venue_url),
+        ),
     )
 
 
@@ -329,6 +337,25 @@ def _jobs(config: Config) -> ChildSpec:
         ),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
+    )
+
+
+def _gateway(config: Config, venue_url: str) -> ChildSpec:
+    return ChildSpec(
+        name="gateway",
+        actor="krator_actors.gateway:GatewayActor",
+        config=GatewayConfig(
+            data_dir=config.system.data_dir,
+            port=config.gateway.port,
+            interval_secs=config.gateway.interval_secs,
+            venue=config.venue,
+            venue_url=venue_url,
+            risk=config.risk,
+            symbols=config.symbols,
+            observed=("risk", *(strategy.actor_name for strategy in config.strategies)),
+        ),
+        beat_secs=config.supervision.beat_secs,
+        budget=_infrastructure_budget(config),
     )
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from supervisors.redaction import redacted
+
 
 class VenueError(Exception):
-    """The base of the three; catch one of them, because each asks for another remedy."""
+    """The base of the three; catch one of them, because each asks for another remedy.
+
+    Its text is redacted when it is made, because a venue repeats what it was sent, and the text
+    goes on into the record, to Redis and to people.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redacted(text))
 
 
 class VenueRefusedError(VenueError):

@@ -20,6 +20,7 @@ from supervisors.listener import Listener
 from supervisors.messages import ActorError, Message
 from supervisors.observation import BrainStatistics, Observer
 from supervisors.outbox import Counters, Outgoing
+from supervisors.redaction import redacted
 from supervisors.sockets import RuntimeFolder
 from supervisors.tickers import Tickers
 
@@ -325,7 +326,7 @@ class Brain:
         answer = await actor.receive(message, origin.sender)
         self._in_work = None
         self._counters.handled += 1
-        self.observer.note(type(message), origin.sender, began)
+        self.observer.note(message, origin.sender, began)
         if kind == ASK:
             origin.answer(seq, answer)
         else:
@@ -336,9 +337,10 @@ class Brain:
         count = self._counters.refused
         # The first, second, fourth, eighth: a peer that repeats itself must not flood the log.
         if count & (count - 1) == 0:
-            text = "{} refused message {} of {} ({} so far): {}"
-            logger.warning(text, self._name, seq, origin.sender, count, error)
-        origin.refuse(seq, str(error))
+            fields = {"sender": origin.sender, "seq": seq, "count": count, "reason": str(error)}
+            log = logger.bind(event_type="message_refused", **fields)
+            log.warning("a message was refused")
+        origin.refuse(seq, redacted(str(error)))
 
     async def _handle_own(self, actor: Actor, kind: int, body: Any) -> None:
         if kind == UNDELIVERED:
@@ -352,7 +354,7 @@ class Brain:
             self._in_work = (type(message).__name__, began := time.monotonic())
             await actor.receive(message, self._name)
             self._counters.handled += 1
-            self.observer.note(type(message), self._name, began)
+            self.observer.note(message, self._name, began)
         self._in_work = None
 
     # -- callbacks of the loop ----------------------------------------------------------------

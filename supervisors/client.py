@@ -85,4 +85,4 @@ def _nothing_comes_back(receiver: str, message: Message) -> None:
 
 def _log(error: BaseException) -> None:
     # Whoever waits for an outcome is told by the lane, so there is nothing to end here.
-    logger.error("client: {}", error)
+    logger.bind(event_type="client_error", reason=str(error)).error("an error in a client's lane")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from supervisors.secrecy import without_secrets
+from supervisors.redaction import redacted
 from supervisors.status import NodeStatus
 
 _MAX_PACKET_BYTES = 512 * 1024
@@ -62,7 +62,7 @@ class Crash(Packet, frozen=True):
 
         They hold no secret, because they are written to files.
         """
-        detail, traceback = without_secrets(detail), without_secrets(traceback)
+        detail, traceback = redacted(detail), redacted(traceback)
         return cls(exception, detail[:2000], traceback[-_MAX_TRACEBACK_CHARS:], child)
 
     @classmethod

@@ -39,7 +39,7 @@ from supervisors.control import (
 )
 from supervisors.inquiry import Inquiries
 from supervisors.process import CrashFile, crash_path, default_signals
-from supervisors.secrecy import without_secrets
+from supervisors.redaction import redacted
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
 from supervisors.usage import Meter
@@ -234,7 +234,8 @@ def go_before_others(priority: int) -> None:
     try:
         os.sched_setscheduler(0, policy, os.sched_param(priority))
     except PermissionError as error:
-        logger.bind(event_type="no_realtime").warning("real-time priority was refused: {}", error)
+        log = logger.bind(event_type="no_realtime", reason=str(error))
+        log.warning("real-time priority was refused")
 
 
 def end_crashed(
@@ -242,7 +243,9 @@ def end_crashed(
 ) -> NoReturn:
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
-        text = without_secrets("".join(traceback.format_exception(error)))
+        text = redacted("".join(traceback.format_exception(error)))
+        channel.send(Crash.of(type(error).__name__, redacted(str(error)), text, child))
+        text = redacted("".join(traceback.format_exception(error)))
         channel.send(Crash.by(error, text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:

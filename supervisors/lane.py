@@ -113,7 +113,7 @@ class Lane(asyncio.Protocol):
             self._pump()
         except MalformedFrameError as error:
             self._lanes.counters.malformed += 1
-            logger.warning("lane to {} closed: {}", self.receiver, error)
+            logger.bind(event_type="lane_closed", why=f"{self.receiver}: {error}").warning("closed")
             self.abort()
         except Exception as error:  # noqa: BLE001 - the loop would log it and go on
             self._lanes.fail(error)

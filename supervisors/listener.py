@@ -252,7 +252,9 @@ class Listener:
     def on_malformed(self, connection: Connection, reason: str) -> None:
         """Close the connection of somebody who does not speak the protocol."""
         self._counters.malformed += 1
-        logger.warning("{}: closed a connection of {!r}: {}", self._name, connection.sender, reason)
+        logger.bind(
+            event_type="connection_closed", sender=connection.sender, reason=reason
+        ).warning("a connection was closed because its sender does not speak the protocol")
         connection.abort()
 
     def _fence(self, connection: Connection, newest: int) -> None:

@@ -102,13 +102,16 @@ def redirect_output(path: Path) -> None:
 
 
 def default_signals() -> None:
-    """Give all signals back to the kernel, but SIGPIPE, which is ignored.
+    """Give all signals back to the kernel, but SIGPIPE and SIGXFSZ, which are ignored.
+
+    Of these two the system call's error tells as much, and whoever wrote can go on.
 
     A Python handler for SIGSEGV would spin for ever.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from supervisors.control import Crash
+from supervisors.redaction import redacted
 from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.status import Alarm
 
@@ -122,6 +123,8 @@ class ReportLog:
         alarm: Alarm | None = None,
     ) -> None:
         """Append one line, whole or not at all."""
+        if reason is not None:
+            reason = msgspec.structs.replace(reason, detail=redacted(reason.detail))
         line = msgspec.json.encode(
             SupervisorReport(
                 ts_ns=time.time_ns(),

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from supervisors import launch, process
+from supervisors.redaction import RedactingFormatter
 from supervisors.status import NotRunningError
 
 
@@ -269,7 +270,9 @@ def _own_logging() -> None:
     """Undo what Thespian does to ``logging``: nothing is logged over its transport."""
     logging.root = logging.Logger.root = _root_logger  # as Thespian does
     logging.Logger.manager = _logger_tree
-    _root_logger.handlers = [logging.StreamHandler(sys.stderr)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter())
+    _root_logger.handlers = [handler]
     _root_logger.setLevel(logging.WARNING)
 
 

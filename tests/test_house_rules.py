@@ -27,11 +27,13 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 TESTED_THROUGH = {
+    "krator_actors.adapters.binance_instruments": "tests/adapters/test_binance_rest.py",
     "krator_actors.admin": "tests/system/test_admin.py",
     "krator_actors.audit_commands": "tests/test_audit_commands.py",
     "krator_actors.commands": "tests/system/test_run.py",
     "krator_actors.companion": "tests/system/test_run.py",
     "krator_actors.core.diagnosis": "tests/core/test_incidents.py",
+    "krator_actors.order_doubts": "tests/actors/test_order_unknown.py",
     "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
     "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",

@@ -14,6 +14,7 @@ from krator_actors.adapters.at_rest import DataKeyError, Keys, Sealer
 from krator_actors.core.chain import Anchor, ChainFault, ChainVerifier, JournalRow
 from krator_actors.messages import CATALOGUE
 from supervisors.messages import Message
+from supervisors.redaction import redacted
 
 CONNECT_TIMEOUT_SECS = 5.0
 COMMAND_TIMEOUT_SECS = 15.0
@@ -297,4 +298,5 @@ async def translated() -> AsyncIterator[None]:
     try:
         yield
     except (OSError, asyncpg.PostgresError, *_CLIENT_ERRORS) as error:
-        raise JournalUnavailableError(f"{type(error).__name__}: {error}") from error
+        # A server repeats the row it refused, and a client the DSN it could not reach.
+        raise JournalUnavailableError(redacted(f"{type(error).__name__}: {error}")) from error

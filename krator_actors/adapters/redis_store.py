@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from krator_actors.core.backlog import LogName
+from supervisors.redaction import redacted
 
 STREAM = "krator:events"
 PREFIX = "krator:"
@@ -105,7 +106,7 @@ class RedisStore:
             raise RedisUnavailableError(f"Redis is full: {error}") from error
         except (RedisError, OSError) as error:
             await self.close()
-            raise RedisUnavailableError(f"{type(error).__name__}: {error}") from error
+            raise RedisUnavailableError(redacted(f"{type(error).__name__}: {error}")) from error
         except BaseException:
             await self.close()
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aiohttp
 import msgspec
 
@@ -38,7 +40,7 @@ class RestClient:
         self._max_body_bytes = max_body_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a successful answer.
 
         Raises VenueRefusedError (asking again is of no use) or VenueUnavailableError (later, and
@@ -52,7 +54,7 @@ class RestClient:
         url = self._base_url + path
         try:
             # No redirects, because a venue's API has none and a captive portal has.
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 body = await self._read(response)
         except TimeoutError:
             raise VenueUnavailableError(f"no answer within {self._timeout_secs:g} s") from None

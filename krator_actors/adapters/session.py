@@ -18,6 +18,7 @@ from websockets.uri import parse_uri
 
 from krator_actors.adapters.websocket import WebSocketConnection
 from krator_actors.venue_errors import VenueUnavailableError
+from supervisors.redaction import redacted
 
 _REASON_LIMIT = 200
 
@@ -183,11 +184,11 @@ class Session:
                 parse_retry_after(response.headers.get("Retry-After")),
             )
         except InvalidHandshake as error:
-            return f"handshake failed: {type(error).__name__}: {error}", 0.0
+            return redacted(f"handshake failed: {type(error).__name__}: {error}"), 0.0
         except TimeoutError:
             return f"no connection within {self._connect_timeout_secs:g} s", 0.0
         except OSError as error:
-            return f"connect failed: {error}", 0.0
+            return redacted(f"connect failed: {error}"), 0.0
         return "", 0.0
 
     async def _serve(self, connection: WebSocketConnection) -> str:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from krator_actors.core.orders import TABLE, Order, OrderTable
+from krator_actors.core.order_life import TABLE
+from krator_actors.core.orders import Order, OrderTable
 from krator_actors.messages.orders import AccountReport
 
 KEEP_CLOSED = 256
@@ -36,6 +37,8 @@ class MemoryState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an OrderMemory knows; what a snapshot holds."""
 
     orders: tuple[Order, ...]
+    brackets: dict[str, tuple[str, ...]]
+    """entry to legs: all of them, or the next leg would get the id of an earlier one"""
     fills: dict[str, tuple[tuple[str, str], ...]]
     opening: AccountReport | None
     account: AccountReport | None
@@ -47,19 +50,32 @@ class OrderMemory(OrderTable):
     def forget_closed(self, *, keep: int) -> list[Order]:
         """Forget all but the last ``keep`` closed orders, and return those.
 
-        Fills stay known: of each symbol the last ones, and all of an order that is in memory.
+        A bracket's orders are forgotten together, and not before it was left. Fills stay
+        known: of each symbol the last ones, and all of an order that is in memory.
         """
         closed = [order for order in self.orders.values() if not order.status.is_open]
         closed.sort(key=lambda order: order.number)
-        forgotten = closed[: max(0, len(closed) - keep)]
-        for order in forgotten:
+        over = {order.client_order_id: order for order in closed[: max(0, len(closed) - keep)]}
+        self._forget_brackets(over)
+        for order in over.values():
             del self.orders[order.client_order_id]
             self._by_venue_id.pop((order.symbol, order.venue_order_id), None)
         for symbol, fills in self._fills.items():
             for fill in list(fills)[:-KEEP_FILLS]:
                 if (symbol, fill[1]) not in self._by_venue_id:
                     del fills[fill]
-        return forgotten
+        return list(over.values())
+
+    def _forget_brackets(self, over: dict[str, Order]) -> None:
+        """Take what is still needed out of ``over``."""
+        for entry, legs in tuple(self._brackets.items()):
+            orders = {entry, *(leg.client_order_id for leg in legs)}
+            if entry in self._left and orders <= over.keys():
+                del self._brackets[entry]
+                self._left.discard(entry)
+            else:
+                for client_order_id in orders:
+                    over.pop(client_order_id, None)
 
     def trade_ids(self, order: Order) -> list[str]:
         """Return the ids of an order's trades that are known."""
@@ -78,6 +94,10 @@ class OrderMemory(OrderTable):
         """Return what ``restore`` needs; its orders go on changing: encode it at once."""
         return MemoryState(
             orders=tuple(self.orders.values()),
+            brackets={
+                entry: tuple(leg.client_order_id for leg in legs)
+                for entry, legs in self._brackets.items()
+            },
             fills={symbol: tuple(fills) for symbol, fills in self._fills.items()},
             opening=self.opening,
             account=self.account,
@@ -89,6 +109,9 @@ class OrderMemory(OrderTable):
         self.opening, self.account = state.opening, state.account
         for order in state.orders:
             self._insert(order)
+        self._brackets = {
+            entry: [self.orders[leg] for leg in legs] for entry, legs in state.brackets.items()
+        }
 
 
 def _layout() -> int:

@@ -13,12 +13,13 @@ from typing import assert_never
 import msgspec
 
 from krator_actors.core.controls import BEFORE, CONTROLS, Case
+from krator_actors.core.duplicates import Approved, Duplicates
 from krator_actors.core.latches import DueEvent, Latches, LatchEvent, LatchState
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.market import Market
-from krator_actors.core.positions import Portfolio, PortfolioState
+from krator_actors.core.positions import Portfolio, PortfolioState, quote_of
 from krator_actors.core.rates import Rates, Sent
-from krator_actors.core.reservations import Likeness, Reservation, Reservations
+from krator_actors.core.reservations import Reservations, ReservationsState
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.core.trading_states import RISK
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
@@ -34,6 +35,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
     SubmitOrder,
+    Unapproved,
 )
 from krator_actors.messages.risk import (
     ControlOverridden,
@@ -49,7 +51,6 @@ KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
 
 _ZERO = Decimal(0)
-
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
 RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
@@ -59,18 +60,16 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a RiskEngine knows but the market; what a snapshot holds."""
 
     portfolio: PortfolioState
-    reservations: tuple[Reservation, ...]
+    reservations: ReservationsState
     known: tuple[str, ...]
     latches: LatchState
     approved: int
     denied: int
     sent: tuple[Sent, ...]
     """what was sent in the second before ``ts_ns``"""
+    duplicates: tuple[Approved, ...]
+    """what was approved so lately that the same again is one"""
     ts_ns: int
-    given_up: tuple[Reservation, ...] = ()
-    """denied and rejected orders, should the venue work one after all"""
-    likenesses: tuple[Likeness, ...] = ()
-    """what was approved so lately that the same again is a duplicate"""
 
 
 class RiskEngine:
@@ -83,7 +82,7 @@ class RiskEngine:
 
     def __init__(self, limits: RiskLimits, *, symbols: tuple[str, ...], venue: str) -> None:
         self.limits = limits
-        self.portfolio = Portfolio(quote=_quote_of(symbols), venue=venue, symbols=symbols)
+        self.portfolio = Portfolio(quote=quote_of(symbols), venue=venue, symbols=symbols)
         self.reservations = Reservations()
         self.latches = Latches(limits, venue)
         # A symbol without limits has no market: it is blocked, and its price is not looked at.
@@ -103,6 +102,7 @@ class RiskEngine:
             limits.rates,
             {s: (o.max_orders_per_sec, o.max_messages_per_sec) for s, o in limits.symbols.items()},
         )
+        self._duplicates = Duplicates(limits.longest_duplicate_ns)
         # Client order ids that were decided on or seen, oldest first.
         self._known: dict[str, None] = {}
 
@@ -131,6 +131,7 @@ class RiskEngine:
             symbol_limits=self.limits.symbols[order.symbol],
             portfolio=self.portfolio,
             reservations=self.reservations,
+            duplicates=self._duplicates,
             only_reductions=self._only_reductions(order),
             now_ns=now_ns,
             utc_ns=utc_ns,
@@ -145,6 +146,7 @@ class RiskEngine:
             reserved_notional=case.notional,
             position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
+            mid_price=self.markets[order.symbol].mid or None,
             ts_event=utc_ns,
         )
 
@@ -276,9 +278,9 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
-        """Count a cancel that goes to the venue."""
-        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
+    def on_message(self, message: Unapproved, now_ns: int) -> None:
+        """Count what goes to the venue without a verdict."""
+        self._rates.add_message(message, self.reservations, now_ns)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
@@ -290,9 +292,8 @@ class RiskEngine:
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            market = self.markets.get(instrument.symbol)
-            if market is not None:
-                market.instrument = instrument
+            if instrument.symbol in self.markets:
+                self.markets[instrument.symbol].instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""
@@ -353,11 +354,8 @@ class RiskEngine:
             approved=self.approved,
             denied=self.denied,
             sent=self._rates.state(now_ns),
+            duplicates=self._duplicates.state(now_ns),
             ts_ns=utc_ns,
-            given_up=self.reservations.given_up(),
-            likenesses=self.reservations.likenesses(
-                now_ns, max((o.duplicate_ns for o in self.limits.symbols.values()), default=0)
-            ),
         )
 
     def restore(self, state: RiskState, *, now_ns: int, utc_ns: int) -> None:
@@ -367,9 +365,8 @@ class RiskEngine:
         self.approved = state.approved
         self.denied = state.denied
         saved_ns = now_ns - max(0, utc_ns - state.ts_ns)
-        self.reservations.restore(
-            state.reservations, state.given_up, state.likenesses, saved_ns=saved_ns
-        )
+        self.reservations.restore(state.reservations)
+        self._duplicates.restore(state.duplicates, saved_ns)
         self._rates.restore(state.sent, saved_ns)
         self.latches.restore(state.latches, saved_ns)
 
@@ -380,12 +377,12 @@ class RiskEngine:
         self._know(order.client_order_id)
         self._rates.add(order.symbol, order.strategy, now_ns, is_order=True)
         self.latches.executions.add(order.strategy, now_ns)
+        self._duplicates.add(order, now_ns)
         self.reservations.reserve(
             order,
             reference_price=approved.reference_price,
             approval=number,
             generation=generation,
-            now_ns=now_ns,
         )
 
     def _know(self, client_order_id: str) -> None:
@@ -401,10 +398,3 @@ class RiskEngine:
             mark = self.portfolio.position(difference.symbol).mark
             value = None if mark is None else amount * mark
         self.latches.unreconciled.notice(difference, value)
-
-
-def _quote_of(symbols: tuple[str, ...]) -> str:
-    quotes = sorted({symbol.rpartition(".")[0].partition("-")[2] for symbol in symbols})
-    if len(quotes) != 1:
-        raise ValueError(f"one account has one quote currency; the symbols have {quotes}")
-    return quotes[0]

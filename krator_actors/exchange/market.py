@@ -66,6 +66,9 @@ class Market(Protocol):
     def cancel(self, order_id: int) -> None:
         """Take an order out; unknown ones are no error."""
 
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take ``quantity`` off an order, which keeps its place and something of itself."""
+
     def depth(self, limit: int) -> Depth:
         """Return the best ``limit`` levels of both sides."""
 

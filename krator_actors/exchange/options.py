@@ -49,6 +49,7 @@ class Options:
     public_key: Path | None
     weight_limit: int
     order_limit: int
+    withdrawals: bool
 
 
 def parse(argv: list[str]) -> Options:
@@ -76,6 +77,7 @@ def parse(argv: list[str]) -> Options:
         public_key=given.public_key,
         weight_limit=given.weight_limit,
         order_limit=given.order_limit,
+        withdrawals=given.withdrawals,
     )
 
 
@@ -170,6 +172,7 @@ def _add_account(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help=f"new orders in 10 seconds (default {DEFAULT_ORDER_LIMIT})",
     )
+    add("--withdrawals", action="store_true", help="the API key may withdraw")
 
 
 def _loopback(text: str) -> str:

@@ -94,6 +94,6 @@ class ReplaySession:
         self._position_ns = frame.ts_ns
         self._frames_done += 1
         if frame.event is not None:
-            venue.absorb(self._markets[frame.symbol].absorb(frame.event))
+            venue.absorb(frame.symbol, self._markets[frame.symbol].absorb(frame.event))
         if frame.stream and self._publish is not None:
             self._publish(frame.stream, frame.raw, frame.combined)

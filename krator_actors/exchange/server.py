@@ -19,6 +19,7 @@ from krator_actors.exchange.limits import RateLimits
 from krator_actors.exchange.options import HOST
 from krator_actors.exchange.records import FaultSet
 from krator_actors.exchange.rest import RestApi
+from krator_actors.exchange.rest_account import RestAccount
 from krator_actors.exchange.streams import StreamHub
 from krator_actors.exchange.user_streams import UserStreams
 from krator_actors.exchange.venue import Venue
@@ -54,6 +55,7 @@ class Server:
         limits: RateLimits,
         user_streams: UserStreams,
         ws_api: WsApi,
+        rest_account: RestAccount,
         status: Callable[[], Mapping[str, Any]],
         adopt: Callable[[int], bool],
     ) -> None:
@@ -66,6 +68,7 @@ class Server:
         self._limits = limits
         self._user_streams = user_streams
         self._ws_api = ws_api
+        self._rest_account = rest_account
         self._status = status
         self._adopt = adopt
         self._last_seen = time.monotonic()
@@ -111,6 +114,7 @@ class Server:
         application.add_routes(
             [
                 *rest.routes(),
+                *self._rest_account.routes(),
                 web.get("/stream", self._combined_streams),
                 web.get("/ws", self._raw_streams),
                 web.get("/ws/{streams:.+}", self._raw_streams),

@@ -68,7 +68,8 @@ class SyntheticSession:
                 self._skipped += due
                 began, done, due = now, 0, 0
             for _ in range(min(due, _BATCH)):
-                venue.absorb(self._markets[done % len(self._markets)].act())
+                market = self._markets[done % len(self._markets)]
+                venue.absorb(market.rules.symbol, market.act())
                 done += 1
             announce()
             if now >= depth_due:

@@ -21,6 +21,9 @@ class OrderApproved(Message, frozen=True, kw_only=True):
     reserved_notional: Decimal
     position_limit_notional: Decimal
     equity: Decimal
+    mid_price: Decimal | None = None
+    """mid of the quote that it was decided on: what slippage is measured from; None: there was
+    none, or the record is from before it was written down"""
     ts_event: int
 
 

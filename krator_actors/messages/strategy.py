@@ -51,6 +51,8 @@ class SignalRaised(Message, frozen=True, kw_only=True):
     """what the strategy's indicators said at the cause"""
     stop_price: Decimal | None = None
     """at or below this it will sell, or did; None: it has no stop"""
+    is_bracketed: bool = False
+    """entries: the order actor sells what it buys, and the strategy does not"""
     price: Decimal
     """last traded price the order was sized with"""
     quantity: Decimal

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -194,3 +195,41 @@ def test_file_that_goes_by_itself_is_no_error(
     monkeypatch.setattr(retention, "_changed_secs", gone)
 
     assert delete(data_dir) == Deleted()
+
+
+def test_older_log_is_compressed_and_keeps_its_lines_its_time_and_its_rights(
+    data_dir: Path,
+) -> None:
+    old = aged(data_dir / "logs" / "krator-20260101T000000000000.jsonl", 2)
+    old.write_text("line\n" * 1_000)
+    os.utime(old, (NOW_SECS - 2 * 86_400, NOW_SECS - 2 * 86_400))
+    young = data_dir / "logs" / "krator-20260103T000000000000.jsonl"
+    young.write_text("still written to")
+    os.utime(young, (NOW_SECS - 5, NOW_SECS - 5))
+
+    deleted = delete(data_dir)
+
+    packed = old.with_name(f"{old.name}.gz")
+    assert deleted == Deleted(compressed=1)
+    assert gzip.decompress(packed.read_bytes()) == b"line\n" * 1_000
+    assert packed.stat().st_mtime == NOW_SECS - 2 * 86_400
+    assert packed.stat().st_mode & 0o777 == 0o600
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_compressed_log_goes_when_its_time_is_over(data_dir: Path) -> None:
+    packed = aged(data_dir / "logs" / "krator-20250101T000000000000.jsonl.gz", 15)
+
+    assert delete(data_dir) == Deleted(logs=1)
+    assert not packed.exists()
+
+
+def test_log_that_cannot_be_compressed_stays_whole(data_dir: Path) -> None:
+    old = aged(data_dir / "logs" / "krator-20260101T000000000000.jsonl", 2)
+    (data_dir / "logs" / f".{old.name}.gz").mkdir()
+
+    with pytest.raises(OSError, match="Is a directory"):
+        delete(data_dir)
+
+    assert old.exists()

@@ -33,8 +33,10 @@ from krator_actors.messages.market import (
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
+    CancelAllOrders,
     CancelOrder,
     Difference,
+    ModifyOrder,
     OrderDenied,
     OrderEvent,
     OrderEventTold,
@@ -290,6 +292,24 @@ async def test_cancel_passes_while_recovering_and_halted(bench: Bench) -> None:
         await harness.deliver(cancel, STRATEGY)
 
     assert harness.told_to(ORDER).count(cancel) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CancelAllOrders(symbol=BTC, requester="ada"),
+        ModifyOrder(client_order_id="k1", symbol=BTC, quantity=Decimal(1), requester=STRATEGY),
+    ],
+)
+async def test_what_can_only_lower_exposure_passes_while_halted(
+    bench: Bench, command: Message
+) -> None:
+    async with bench.start() as harness:
+        await bench.recover()
+        await harness.deliver(Halt(by="ada", reason="test"), "cli")
+        await harness.deliver(command, STRATEGY)
+
+    assert harness.told_to(ORDER).count(command) == 1
 
 
 async def test_stale_market_and_unreachable_venue_deny(bench: Bench) -> None:

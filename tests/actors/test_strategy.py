@@ -13,7 +13,7 @@ from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
-from krator_actors.core.strategies import readings
+from krator_actors.core.strategies import Standing, readings
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import (
@@ -235,6 +235,55 @@ async def test_it_warms_up_live_and_buys_when_fast_crosses_above_slow(running: R
     assert order.cause == f"bar:{(START_SECS + CROSS_BAR) * NANOS_PER_SEC}"
     assert order.ts_event == (START_SECS + CROSS_BAR + 1) * NANOS_PER_SEC
     assert order.strategy == NAME
+
+
+async def test_entry_is_bracketed_and_nothing_else_sells_it(running: Running) -> None:
+    cross = SmaCrossConfig(
+        symbol=SYMBOL,
+        bar="1-SECOND-LAST",
+        fast=2,
+        slow=4,
+        stop_loss_fraction=Decimal("0.1"),
+        take_profit_fraction=Decimal("0.005"),
+    )
+    async with running(strategy=cross) as harness:
+        order = await bought(harness)
+        harness.answer("risk", state(str(order.quantity)))
+        await harness.deliver(fill(order, order.quantity), "order:SIM")
+        await harness.eventually(lambda: harness.actor._holding.position == order.quantity)
+
+        await live(harness, [10, 20, 30, 40, 50, 60, 70, 10, 10], begin=9)
+
+        assert harness.actor._standing() is Standing.LONG
+        assert orders(harness) == [order]
+    assert order.bracket is not None
+    # around 9, the price of the cross
+    assert order.bracket.stop_price == Decimal("8.10")
+    assert order.bracket.take_profit_price == Decimal("9.04")
+    assert order.bracket.instrument == INSTRUMENT
+
+
+async def test_bracketed_entry_is_known_after_a_restart_that_changed_the_configuration(
+    running: Running, tmp_path: Path
+) -> None:
+    cross = SmaCrossConfig(
+        symbol=SYMBOL,
+        bar="1-SECOND-LAST",
+        fast=2,
+        slow=4,
+        stop_loss_fraction=Decimal("0.1"),
+        take_profit_fraction=Decimal("0.005"),
+    )
+    async with running(strategy=cross) as harness:
+        order = await bought(harness)
+
+    async with running(state(str(order.quantity))) as harness:
+        await live(harness, [10, 20, 30, 40, 50, 60, 70, 10, 10], begin=9)
+
+        assert orders(harness) == []
+    (record,) = read_log(log_path(tmp_path, NAME), types=SignalRaised)
+    assert record.event.is_bracketed
+    assert record.event.stop_price == Decimal("8.10")
 
 
 async def test_the_signal_is_in_its_log_before_risk_hears_of_it(

@@ -37,8 +37,10 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "redaction",
     "journal",
     "indicators",
+    "observing",
     "decode",
 )
 EXTRA_PARTS = ("tried",)

@@ -18,13 +18,14 @@ from krator_actors.core.order_memory import (
 )
 from krator_actors.messages.orders import (
     AccountReport,
+    Bracket,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
     OrderInitialized,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.model import Instrument, OrderSide, OrderStatus, OrderType
 
 SYMBOL = "BTC-USDT.SIM"
 STRATEGY = "strategy:x"
@@ -42,7 +43,7 @@ class Story:
             self.number += 1
             self.table.apply(event, self.number)  # type: ignore[arg-type]
 
-    def open(self, name: str) -> None:
+    def open(self, name: str, cause: str = "bar:1", bracket: Bracket | None = None) -> None:
         order = SubmitOrder(
             client_order_id=name,
             strategy=STRATEGY,
@@ -51,7 +52,8 @@ class Story:
             order_type=OrderType.LIMIT,
             quantity=Decimal(2),
             price=Decimal(1),
-            cause="bar:1",
+            cause=cause,
+            bracket=bracket,
             ts_event=1,
             ts_init=1,
         )
@@ -126,6 +128,82 @@ def test_fills_of_an_order_in_memory_stay_known_however_many_follow() -> None:
     assert story.table.knows_fill(SYMBOL, "50", "vk50")
 
 
+def some_bracket() -> Bracket:
+    instrument = Instrument(
+        symbol=SYMBOL,
+        venue_symbol="BTCUSDT",
+        base="BTC",
+        quote="USDT",
+        tick_size=Decimal(1),
+        lot_size=Decimal(1),
+        min_quantity=Decimal(1),
+        max_quantity=Decimal(9),
+        min_notional=Decimal(1),
+    )
+    return Bracket(stop_price=Decimal(1), take_profit_price=Decimal(3), instrument=instrument)
+
+
+def bracket_story() -> Story:
+    """An entry that was sold by its second leg, and two orders after it."""
+    story = Story()
+    story.open("entry", bracket=some_bracket())
+    story.fill("entry", "1")
+    story.open("leg1", cause="bracket:entry")
+    story.cancel("leg1")
+    story.open("leg2", cause="bracket:entry")
+    story.fill("leg2", "2")
+    for name in ("k0", "k1"):
+        story.open(name)
+        story.cancel(name)
+    return story
+
+
+def test_orders_of_a_bracket_are_not_forgotten_before_it_is_left() -> None:
+    story = bracket_story()
+
+    forgotten = story.table.forget_closed(keep=0)
+
+    assert [order.client_order_id for order in forgotten] == ["k0", "k1"]
+
+
+def test_orders_of_a_bracket_that_was_left_are_forgotten_together() -> None:
+    story = bracket_story()
+    story.table.leave_bracket(story.table.orders["entry"])
+
+    none_of_it = story.table.forget_closed(keep=3)
+    all_of_it = story.table.forget_closed(keep=2)
+
+    assert none_of_it == []
+    assert [order.client_order_id for order in all_of_it] == ["entry", "leg1", "leg2"]
+    assert story.table.brackets() == []
+
+
+def test_bracket_that_was_left_is_looked_at_again_when_one_of_its_orders_changes() -> None:
+    story = bracket_story()
+    story.table.leave_bracket(story.table.orders["entry"])
+    assert story.table.brackets() == []
+
+    story.fill("leg1", "3", quantity=1)
+
+    ((entry, legs),) = story.table.brackets()
+    assert (entry.client_order_id, len(legs)) == ("entry", 2)
+
+
+def test_adopted_entry_has_no_bracket_because_its_legs_are_not_known() -> None:
+    story = bracket_story()
+    entry = story.table.orders["entry"]
+    story.table.leave_bracket(entry)
+    story.table.forget_closed(keep=0)
+
+    story.table.adopt(entry, ["1"])
+    restored = OrderMemory()
+    restored.restore(story.table.state())
+
+    assert story.table.brackets() == []
+    assert "entry" in restored.orders
+    assert restored.brackets() == []
+
+
 def test_adopted_order_knows_its_fills_again() -> None:
     story = Story()
     story.open("k0")
@@ -149,13 +227,19 @@ def test_restored_table_is_the_same() -> None:
     story.fill("k0", "7", quantity=1)
     story.open("k1")
     story.cancel("k1")
+    story.open("leg", cause="bracket:k2")
+    story.open("k2", bracket=some_bracket())
+    story.open("leg1", cause="bracket:k2")
 
     encoded = msgspec.msgpack.encode(story.table.state())
     restored = OrderMemory()
     restored.restore(msgspec.msgpack.decode(encoded, type=MemoryState))
 
     assert restored.orders == story.table.orders
-    assert [o.client_order_id for o in restored.open_orders] == ["k0"]
+    assert restored.open_orders == story.table.open_orders
+    ((entry, legs),) = restored.brackets()
+    assert entry is restored.orders["k2"]
+    assert legs == (restored.orders["leg1"],)
     assert restored.knows_fill(SYMBOL, "7", "vk0")
     assert restored.opening == story.table.opening
     assert restored.find(SYMBOL, "vk1", "") is restored.orders["k1"]

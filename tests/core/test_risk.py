@@ -64,6 +64,7 @@ def test_approval_holds_the_numbers_that_were_compared() -> None:
         reserved_notional=D("200.02"),
         position_limit_notional=D(2_000),
         equity=D(100_000),
+        mid_price=D(100),
         ts_event=NOON_NS,
     )
 

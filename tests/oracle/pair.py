@@ -18,6 +18,7 @@ from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, 
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
+    ModifyOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -26,6 +27,8 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderRejected,
+    OrderTriggered,
+    OrderUpdated,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -229,6 +232,10 @@ class Pair:
                 self.oracle.accepted(event.client_order_id)
             case OrderFilled():
                 self.oracle.filled(event, QUOTE)
+            case OrderUpdated():
+                self.oracle.updated(event.client_order_id, event.quantity)
+            case OrderTriggered():
+                self.oracle.tracked[event.client_order_id].is_in_book = True
             case OrderRejected():
                 self.oracle.ended(event.client_order_id, "REJECTED")
             case OrderDenied():
@@ -239,8 +246,8 @@ class Pair:
                 pass
         self.look()
 
-    def cancel(self, cancel: CancelOrder) -> None:
-        self.engine.on_cancel(cancel, self.now + self.offset)
+    def cancel(self, cancel: CancelOrder | ModifyOrder) -> None:
+        self.engine.on_message(cancel, self.now + self.offset)
         self.oracle.cancel(cancel.requester, cancel.symbol, self.now)
 
     # People.

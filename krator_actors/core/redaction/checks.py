@@ -1,0 +1,150 @@
+"""Checks of what a pattern has found: check digits, randomness, shapes of our own ids."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import pairwise
+from typing import Final
+
+import re2
+
+_MIN_MIXED_CHARS = 16
+_LONG_CHARS = 24
+_MANY_DIGITS = 3
+_MIN_CHANGES = 0.3
+_MIN_CHANGES_SHORT = 0.42
+_MIN_CHANGES_WITHOUT_DIGIT = 0.5
+_MIN_LOWER_CHARS = 25
+_MIN_UPPER_CHARS = 20
+_MIN_CHANGES_ONE_CASE = 0.22
+_MIN_SPLIT_CHARS = 8
+_CARD_DIGITS = range(12, 20)
+_IBAN_CHARS: Final = {
+    country.encode(): chars
+    for chars, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI FO GL NL SD",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU MN XK",
+        21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA",
+        23: "AE GI IL IQ OM SO TL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST",
+        26: "IS TR",
+        27: "BI DJ FR GR IT MC MR SM",
+        28: "AL AZ BY CY DO GT HU LB PL SV NI",
+        29: "BR EG PS QA UA",
+        30: "JO KW MU YE",
+        31: "MT SC",
+        32: "LC",
+        33: "RU",
+    }.items()
+    for country in countries.split()
+}
+"""ISO 13616's register"""
+
+_OPERATIONAL: Final = re2.compile(
+    rb"k[a-z2-7]{31}"  # our client order ids
+    rb"|[0-9]+|[0-9a-f]+|[0-9A-F]+"  # numbers, hashes, commits
+    rb"|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
+)
+_SPLIT: Final = re2.compile(rb"[-_/+%.=~]+")
+_CARD: Final = re2.compile(
+    rb"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}"
+    rb"|3(?:0[0-5]|[689][0-9])[0-9]{11}|(?:6011|6[45][0-9]{2}|35[2-8][0-9])[0-9]{12}"
+    rb"|62[0-9]{14,17}|(?:50|5[6-9]|6[0-9])[0-9]{10,17}|(?:1800|2131)[0-9]{11}"
+)
+
+
+def is_card(text: bytes) -> bool:
+    """True for a payment card's number: an issuer's first digits, its length, Luhn's sum."""
+    digits = text.translate(None, b" -.")
+    if len(digits) not in _CARD_DIGITS or _CARD.fullmatch(digits) is None:
+        return False
+    total = 0
+    for position, char in enumerate(reversed(digits)):
+        digit = char - 48
+        if position % 2:
+            digit = digit * 2 - 9 * (digit > 4)  # noqa: PLR2004 - Luhn: the sum of its digits
+        total += digit
+    return total % 10 == 0
+
+
+def iban_within(text: bytes) -> int:
+    """Return how long the IBAN at the beginning of ``text`` is, with its gaps; 0 for none.
+
+    ISO 13616: each country has its length, and the whole is 1 modulo 97.
+    """
+    wanted = _IBAN_CHARS.get(text[:2], 0)
+    letters = bytearray()
+    for position, char in enumerate(text, 1):
+        if char not in b" -.":
+            letters.append(char)
+            if len(letters) == wanted:
+                digits = "".join(str(int(chr(c), 36)) for c in letters[4:] + letters[:4])
+                return position if int(digits) % 97 == 1 else 0
+    return 0
+
+
+def is_public_address(text: bytes) -> bool:
+    """True for an IP address that is routed in the world, so that it is somebody's."""
+    try:
+        return ipaddress.ip_address(text.decode("ascii")).is_global
+    except ValueError:
+        return False
+
+
+def is_operational(text: bytes) -> bool:
+    """True for numbers, hashes, UUIDs and our own order ids: what a log is read for."""
+    return _OPERATIONAL.fullmatch(text) is not None
+
+
+def is_random(text: bytes) -> bool:
+    """True for what looks drawn by lot: a key, and not a path, a name or an id of ours.
+
+    The measure is how often the class of character (upper, lower, digit) changes from one to
+    the next: 62 % of the time in base62, about a third in words set together.
+    """
+    if is_operational(text):
+        return False
+    pieces = [piece for piece in _SPLIT.split(text) if not is_operational(piece)]
+    longest = max(pieces, key=len, default=b"")
+    if _is_mixed(longest) or _is_one_case(longest):
+        return True
+    joined = b"".join(piece for piece in pieces if len(piece) >= _MIN_SPLIT_CHARS)
+    return len(joined) >= _LONG_CHARS and _is_mixed(joined)
+
+
+def _is_mixed(piece: bytes) -> bool:
+    if len(piece) < _MIN_MIXED_CHARS or piece.isupper() or piece.islower():
+        return False
+    changes, digits = _changes(piece), _digits(piece)
+    if digits >= _MANY_DIGITS and len(piece) >= _LONG_CHARS:
+        return changes >= _MIN_CHANGES
+    return changes >= (_MIN_CHANGES_SHORT if digits else _MIN_CHANGES_WITHOUT_DIGIT)
+
+
+def _is_one_case(piece: bytes) -> bool:
+    if piece.islower():
+        enough = len(piece) >= _MIN_LOWER_CHARS
+    else:
+        enough = piece.isupper() and len(piece) >= _MIN_UPPER_CHARS
+    return (
+        enough and _digits(piece) >= _MANY_DIGITS - 1 and _changes(piece) >= _MIN_CHANGES_ONE_CASE
+    )
+
+
+def _digits(piece: bytes) -> int:
+    return len(piece) - len(piece.translate(None, b"0123456789"))
+
+
+def _changes(piece: bytes) -> float:
+    classes = piece.translate(_CLASS)
+    return sum(a != b for a, b in pairwise(classes)) / len(piece)
+
+
+_CLASS: Final = bytes(
+    ord("0") if chr(c).isdigit() else ord("A") if chr(c).isupper() else ord("a") for c in range(256)
+)

@@ -1,0 +1,188 @@
+"""What a field's name says of its value: nothing, or which kind of secret it is."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+
+import re2
+
+from krator_actors.core.redaction.checks import is_operational, is_random
+
+Doubt = Literal["none", "word", "digits", "random"]
+"""When a value is left alone: never; when it is a word or a flag; unless it is mostly digits;
+unless it looks drawn by lot."""
+
+
+class Field(NamedTuple):
+    """What stands in a field."""
+
+    kind: bytes
+    doubt: Doubt
+
+
+_MIN_DIGITS: Final = 4
+_MAX_WORD_CHARS: Final = 15
+_MIN_SHORT_ID: Final = 6
+
+_WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
+
+_HARMLESS_ENDS: Final = frozenset(
+    b"count counts env len length size type types limit limits ttl expires expiry expired"
+    b" expiration at ms secs sec seconds ns us age path file dir attempts attempt failed failures"
+    b" valid invalid bucket rate status state version policy required present ok enabled disabled"
+    b" used left max min per name names prefix method algorithm alg kind format encoding"
+    b" window interval timeout delay error errors code index idx usage available"
+    b" created updated rotation rotated remaining missing ratio total step steps level changed"
+    b" symbol asset decimals".split()
+)
+_HARMLESS_KEYS: Final = frozenset(
+    b"idempotency cache partition primary foreign routing sort dedup row stream redis unique"
+    b" duplicate lookup group order config ordering object map dict index composite natural"
+    b" surrogate range hash shard lock any press hot series metric label message event".split()
+)
+_KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
+    (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
+    (b"<password>", "none", b"passwort contrasena motdepasse pgpassword keypass storepass"),
+    (b"<password>", "word", b"pass pw psw"),
+    (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
+    (b"<pin>", "digits", b"pin otp totp mfa_code tfa_code cvv cvc cvv2 csc verification_code"),
+    (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code"),
+    (b"<secret>", "none", b"secret secrets secretkey"),
+    (b"<signature>", "word", b"signature sig sign api_sign hmac digest_auth x_amz_signature"),
+    (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
+    (b"<session>", "word", b"phpsessid sid listen_key listenkey cookie cookies set_cookie"),
+    (b"<session>", "random", b"session"),
+    (b"<token>", "word", b"token tokens accesstoken authtoken refreshtoken bearer jwt csrf"),
+    (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
+    (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken"),
+    (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
+    (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
+    (b"<key>", "word", b"auth_key account_key client_key consumer_key service_key"),
+    (b"<key>", "word", b"storage_key shared_key app_key license_key licence_key deploy_key"),
+    (b"<key>", "word", b"ssh_key hmac_key aes_key venue_key broker_key exchange_key user_key"),
+    (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),
+    (b"<key>", "word", b"application_key integration_key write_key read_key server_key"),
+    (b"<key>", "word", b"key_id keyid key_pair keypair access_id accesskeyid mbx_apikey"),
+    (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
+    (b"<account>", "word", b"account_id account_no account_number account_num acct account"),
+    (b"<account>", "word", b"acct_id acct_no accountid customer_id customer_no client_number"),
+    (
+        b"<account>",
+        "word",
+        b"sub_account subaccount subaccount_id sub_account_id routing_number",
+    ),
+    (b"<account>", "word", b"sort_code bic bank_account portfolio_uuid portfolio_id"),
+    (b"<account>", "digits", b"uid user_id userid member_id trade_uid"),
+    (b"<account>", "random", b"client_id app_id application_id tenant_id project_id"),
+    (b"<wallet>", "word", b"withdrawal_address deposit_address wallet wallet_address xpub"),
+    (b"<wallet>", "word", b"address_tag to_address from_address btc_address eth_address"),
+    (b"<iban>", "word", b"iban"),
+    (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
+    (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
+    (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein"),
+    (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
+    (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
+    (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
+    (b"<phone>", "digits", b"phone telephone tel mobile fax cell phone_number msisdn gsm"),
+    (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp"),
+    (b"<email>", "word", b"email e_mail mail email_address"),
+    (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
+    (b"<name>", "none", b"firstname lastname fullname surname given_name family_name"),
+    (b"<name>", "none", b"beneficiary beneficiary_name cardholder card_holder owner_name"),
+    (b"<name>", "none", b"middle_name maiden_name mothers_maiden_name real_name legal_name"),
+    (b"<birth>", "digits", b"dob birth_date date_of_birth birthday birthdate"),
+    (
+        b"<address>",
+        "none",
+        b"street street_address home_address postal_address mailing_address",
+    ),
+    (
+        b"<address>",
+        "none",
+        b"address_line1 address_line2 residential_address zip_code postcode",
+    ),
+)
+"""kind, doubt, and the words that a name holds side by side"""
+_OF_WORDS: Final = {
+    tuple(phrase.split(b"_")): Field(kind, doubt)
+    for kind, doubt, phrases in _KINDS
+    for phrase in phrases.split()
+}
+_LONGEST: Final = max(map(len, _OF_WORDS))
+_ANY_KEY: Final = Field(b"<key>", "random")
+_HARMLESS_NAMES: Final = frozenset(
+    (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
+)
+
+
+@lru_cache(maxsize=4_096)
+def field_of(name: bytes) -> Field | None:
+    """Return what stands in a field of this name, in any case and style; None for anything."""
+    words = tuple(word.lower() for word in _WORDS.findall(name))
+    whole = _OF_WORDS.get(words)
+    if whole is not None:
+        return whole
+    if not words or words[-1] in _HARMLESS_ENDS or b"_".join(words) in _HARMLESS_NAMES:
+        return None
+    for size in range(min(_LONGEST, len(words)), 0, -1):
+        for start in range(len(words) - size, -1, -1):
+            found = _OF_WORDS.get(words[start : start + size])
+            if found is not None and _is_meant(found, words, start + size):
+                return found
+    if words[-1] in {b"key", b"keys"} and not _HARMLESS_KEYS & set(words):
+        return _ANY_KEY
+    return None
+
+
+@lru_cache(maxsize=4_096)
+def is_telling(name: str) -> bool:
+    """True when a field of this name may hold something secret, whatever its value looks like."""
+    return field_of(name.encode("utf-8", "replace")) is not None
+
+
+def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:
+    # "account_currency" and "card_type" are not the account and the card themselves; of a
+    # secret no part is told.
+    if field.kind in {b"<password>", b"<secret>", b"<key>", b"<token>", b"<signature>"}:
+        return True
+    return end == len(words) or words[end:] in {(b"value",), (b"no",), (b"number",), (b"id",)}
+
+
+def is_left_alone(value: bytes, doubt: Doubt) -> bool:
+    """True when ``value`` cannot be what its field's name announces."""
+    plain = value.strip(b" \t\r\n\"'\\")
+    if not plain or _FLAG.fullmatch(plain) is not None:
+        return True
+    match doubt:
+        case "none":
+            return False
+        case "word":
+            return _is_word(plain)
+        case "digits":
+            return sum(plain.count(digit) for digit in _DIGITS) < min(_MIN_DIGITS, 3 + len(plain))
+        case "random":
+            return len(plain) < _MIN_SHORT_ID or _is_word(plain) or not _could_be_key(plain)
+
+
+_DIGITS: Final = tuple(b"%d" % digit for digit in range(10))
+_FLAG: Final = re2.compile(
+    rb"(?i:true|false|none|null|nil|undefined|yes|no|on|off|n/a|unset|empty|missing|required"
+    rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3})"
+)
+_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
+
+
+def _is_word(value: bytes) -> bool:
+    return len(value) <= _MAX_WORD_CHARS and _WORD.fullmatch(value) is not None
+
+
+def _could_be_key(value: bytes) -> bool:
+    """True for letters and digits in one piece, and for a hash, but not for an order id of ours."""
+    if value[:1] == b"k" and is_operational(value):
+        return False
+    has_digit = any(digit in value for digit in _DIGITS)
+    return is_random(value) or (has_digit and _KEYLIKE.fullmatch(value) is not None)
+
+
+_KEYLIKE: Final = re2.compile(rb"[A-Za-z0-9+/_=-]{14,}")

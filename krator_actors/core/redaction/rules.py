@@ -1,0 +1,286 @@
+"""The patterns: what may be a secret or personal, by its form. RE2 only, so always linear.
+
+Every pattern works on bytes of which one is one character, so that no input is invalid. A branch
+consumes what it has looked at, because a branch that is given up after looking far ahead makes a
+storm of its beginnings quadratic, even in RE2.
+"""
+
+# ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import re2
+
+from krator_actors.core.redaction.checks import (
+    is_card,
+    is_public_address,
+    is_random,
+)
+
+_MAX_DFA_BYTES = 32 << 20
+_PHONE_DIGITS = range(9, 16)
+
+
+def compiled(pattern: bytes, *, any_case: bool = False) -> Any:
+    """Return an RE2 of bytes that says nothing on standard error."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    options.max_mem = _MAX_DFA_BYTES
+    options.case_sensitive = not any_case
+    return re2.compile(pattern, options=options)
+
+
+class Rule(NamedTuple):
+    """One form: group 1 is kept, group 2 is what ``check`` must agree to and is replaced."""
+
+    kind: bytes
+    pattern: Any
+    check: Callable[[bytes], bool] | None = None
+
+
+# An escape in front of a value (\n, %3D) is no letter of it.
+_START = rb"(\b|\\[nrtf]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|_)"
+
+
+def _rule(
+    kind: bytes,
+    *forms: bytes,
+    check: Callable[[bytes], bool] | None = None,
+    start: bytes = _START,
+    any_case: bool = False,
+) -> Rule:
+    pattern = start + rb"(" + rb"|".join(forms) + rb")"
+    return Rule(kind, compiled(pattern, any_case=any_case), check)
+
+
+PEM: Final = compiled(
+    rb"-----BEGIN[ A-Z0-9]{0,40}(?:PRIVATE KEY|SECRET|CERTIFICATE|PRIVATE)[ A-Z]{0,20}(?:-----)?"
+    rb"(?:[A-Za-z0-9+/=\s\\:,.\"']|-[A-Za-z0-9])*(?:-{2,5}END[A-Z ]*-{0,5})?"
+)
+
+_SCHEMES = rb"(?:[A-Za-z][A-Za-z0-9+.-]*)"
+USER_INFO: Final = (
+    # the password up to the last @ before the path; then one that holds a slash; then a token alone
+    compiled(rb"(://[^\s/?#\"'<>@:\\]*(?::|%3A))([^\s/?#\"'<>\\]+)@"),
+    compiled(rb"(://[^\s/?#\"'<>@:\\]*:)([^\s\"'<>@\\]+)@"),
+    compiled(rb"(://)([^\s/?#\"'<>@:\\]{12,})@"),
+)
+
+_VALUE_WORD = (
+    rb"pass|pwd|psw|secret|token|key|sign|sig|auth|cred|cookie|session|sess|sid|jwt|bearer|otp|pin|"
+    rb"cvv|cvc|csc|2fa|mfa|mnemonic|phrase|seed_words|webhook|hmac|sas|csrf|xsrf|pat|wif|xprv|xpub|"
+    rb"account|acct|uid|user[-_]?id|customer|member|client|app|tenant|project|sort[-_]?code|bic|"
+    rb"portfolio|routing|wallet|address|"
+    rb"iban|card|pan|ssn|sin|social|itin|nino|tax|national|vat|ein|passport|licen[cs]e|dl|nhs|"
+    rb"phone|tel|mobile|fax|cell|msisdn|gsm|whatsapp|contact|mail|name|holder|beneficiary|dob|birth|"
+    rb"street|zip|postcode|contrasena|motdepasse|code|sso"
+)
+_NAME = rb"(?:[A-Za-z0-9_.$-]*(?i:" + _VALUE_WORD + rb")[A-Za-z0-9_.$\[\]-]*)"
+_CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
+_EQUALS = (
+    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
+    rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
+)
+_SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
+_WRAP = rb"(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
+_QUOTED = (
+    rb"\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)"
+    rb"|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$)"
+    rb"|`[^`\n]*(?:`|\n|$)"
+    rb"|\\\"(?:[^\"\\\n]|\\\\+[^\\\n]|\\[^\"\\\n]|\\\\+\")*(?:\\\"|\n|\\?$)"
+    rb"|\\'(?:[^'\\\n]|\\\\+[^\\\n]|\\[^'\\\n])*(?:\\'|\n|\\?$)"
+    rb"|&quot;[^&\n]*(?:&quot;)?"
+)
+_DEEP = rb"\\{3}\"(?:[^\"\\\n]|\\{1,2}[^\"\\\n]|\\{4,}[^\"\n]?)*(?:\\{3}\"|\n|\\{0,3}$|\\{0,2}\"|\\{4,}\")"
+_LIST = rb"\[(?:[^\]\"'\n]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$))*(?:\]|\n|$)"
+_BARE = rb"[^\s\"'`]+"
+
+ASSIGNED: Final = compiled(
+    rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
+    rb"(" + _WRAP + rb"(?:" + _DEEP + rb"|" + _QUOTED + rb")|" + _LIST + rb"|" + _BARE + rb")"
+)
+"""name, what stands between, value with its quotes"""
+
+XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</")
+"""name, rest of the tag, content; a placeholder of ours has no closing tag"""
+
+PAIR: Final = compiled(
+    rb"([\"'])("
+    + _NAME
+    + rb")(\\*[\"']\s*,?\s*\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*)("
+    + _QUOTED
+    + rb")"
+)
+"""a quote, a name as a value, what stands between, the named value with its quotes"""
+
+PERSON: Final = compiled(
+    rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
+    rb"([A-Z\x80-\xff][A-Za-z\x80-\xff'.-]*(?: [A-Z\x80-\xff][A-Za-z\x80-\xff'.-]*){1,4})"
+)
+"""name, what stands between, two to five words that begin with a capital"""
+
+FLAG: Final = compiled(
+    rb"((?:^|[\s\"'(\[,])--?" + _NAME + rb")((?:\s|\\?[\"'],)\s*)"
+    rb"(\"[^\"\n]*(?:\"|\n|$)|'[^'\n]*(?:'|\n|$)|[^\s\"'`=:-][^\s\"'`]*)"
+)
+
+HEADER: Final = compiled(
+    rb"\b((?:proxy-|x-)?authorization|(?:set-)?cookie)(\\*[\"']?\s*[:=,]\s*(?:b?\\*[\"'])?)"
+    rb"((?:[A-Za-z0-9-]{3,20}\s+)?[^\s\"'\\]+(?:[;,]\s+[^\s\"'\\=]+=[^\s\"'\\]*)*)",
+    any_case=True,
+)
+
+SCHEME: Final = compiled(
+    rb"\b(bearer|basic|digest|negotiate|apikey|api-key|api key|access key|secret key|passphrase|"
+    rb"password|secret|token|signature|listenkey|listen key|key|hmac)s?"
+    rb"(\s+|\s*[:=#(<\[]+\s*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
+    any_case=True,
+)
+"""a word of secrets and then, with no more than a blank between, what may be one"""
+
+_PREFIXED = (
+    rb"(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA|APKA|A3T[A-Z0-9])[A-Z0-9]{12,}",
+    rb"gh[opusr]_[A-Za-z0-9_]{16,}|github_pat_[A-Za-z0-9_]{20,}",
+    rb"gl(?:pat|dt|ptt|rt|cbt|ft|imt|agent|oas|soat|rtr|ffct)-[A-Za-z0-9_.=-]{12,}|GR1348941[\w-]{10,}",
+    rb"xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9.-]{8,}|xapp-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
+    rb"(?:sk|rk|pk|ak|tk|mk|live|test|prod)_(?:live|test|prod|sandbox)_[A-Za-z0-9_-]{8,}",
+    rb"(?:live|test)_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{16,}|cs_(?:live|test)_\w{16,}",
+    rb"sk-[A-Za-z0-9_-]{16,}|(?:pplx|xai|gsk|nvapi|r8|hf|api_org|fw|tgp_v1|csk|key)[-_][A-Za-z0-9_-]{16,}",
+    rb"AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_.-]{10,}|GOCSPX-[A-Za-z0-9_-]{16,}|1//[A-Za-z0-9_-]{20,}",
+    rb"AQVN[A-Za-z0-9_-]{20,}|t1\.[A-Z0-9a-z_-]+=*\.[A-Za-z0-9_=-]{20,}|YC[A-Za-z0-9_-]{30,}",
+    rb"EAA[A-Za-z0-9]{16,}|EAAA[A-Za-z0-9_-]{20,}|sq0[a-z]{3}-[A-Za-z0-9_-]{16,}|sandbox-sq0\w{3}-[\w-]{16,}",
+    rb"shp(?:at|ss|ca|pa|ua)_[A-Fa-f0-9]{16,}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_-]{20,}",
+    rb"do[oprt]_v1_[a-f0-9]{32,}|dapi[a-h0-9]{16,}(?:-[0-9])?|dckr_(?:pat|oat)_[A-Za-z0-9_-]{16,}",
+    rb"gl(?:sa|c)_[A-Za-z0-9_+/=]{16,}|lin_(?:api|oauth)_[A-Za-z0-9]{16,}|(?:ntn|secret)_[A-Za-z0-9]{20,}",
+    rb"NR(?:AK|II|JS|RA|IQ|AA)-?[A-Za-z0-9_-]{16,}|PMAK-[A-Fa-f0-9-]{20,}|pul-[a-f0-9]{20,}|rubygems_[a-f0-9]{20,}",
+    rb"access_token\$(?:production|sandbox)\$[a-z0-9]+\$[a-f0-9]+|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{16,}",
+    rb"dt0[a-z][0-9]{2}\.[A-Z0-9]{16,}\.[A-Z0-9]{16,}|figd_[A-Za-z0-9_-]{16,}|fio-u-[A-Za-z0-9_=-]{16,}",
+    rb"FLW(?:SECK|PUBK)(?:_TEST)?-?[A-Za-z0-9-]{12,}|ico-[a-zA-Z0-9]{20,}|pat[A-Za-z0-9]{14}\.[a-f0-9]{32,}",
+    rb"(?:pub)?key-[a-f0-9]{24,}|x(?:keysib|smtpsib)-[a-f0-9]{20,}-?[A-Za-z0-9]*|AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+    rb"hv[sbr]\.[A-Za-z0-9_-]{20,}|[sbr]\.[A-Za-z0-9]{24}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{30,}",
+    rb"AT(?:ATT|CTT|BB)[A-Za-z0-9_=-]{16,}|BBDC-[A-Za-z0-9+/=]{16,}|CLOJARS_[a-z0-9]{20,}|CFPAT-[A-Za-z0-9_-]{16,}",
+    rb"duffel_(?:test|live)_[\w=-]{16,}|EZ[AT]K[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9+/=_-]{16,}|sgp_[A-Za-z0-9_]{16,}",
+    rb"ph[cxs]_[A-Za-z0-9]{20,}|shippo_(?:live|test)_[a-f0-9]{16,}|(?:SK|AC)[0-9a-f]{32}|LTAI[A-Za-z0-9]{12,}|AKID[A-Za-z0-9]{13,}",
+    rb"[0-9]{8,10}:[A-Za-z0-9_-]{34,36}|ops_eyJ[A-Za-z0-9+/=_-]{20,}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-?){4,6}",
+    rb"sl\.[A-Za-z0-9_=-]{30,}|pscale_(?:tkn|pw|oauth)_[\w=.-]{16,}|rdme_[a-z0-9]{30,}|tk-us-[\w-]{20,}",
+    rb"sb(?:p|_secret|_publishable)_[A-Za-z0-9_-]{16,}|oy2[a-z0-9]{20,}|p8e-[a-z0-9]{20,}|HRKU-[A-Za-z0-9_-]{20,}",
+    rb"v1\.0-[a-f0-9]{20,}-[a-f0-9]{20,}|mlsn\.[a-f0-9]{20,}|tfp_[A-Za-z0-9]{20,}|sm_[a-f0-9]{30,}",
+    rb"SG\.[A-Za-z0-9_=.-]{16,}|AAAA[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{30,}|[MNO][A-Za-z\d_-]{22,28}\.[\w-]{6}\.[\w-]{25,}",
+    rb"organizations/[A-Za-z0-9-]{8,}/apiKeys/[A-Za-z0-9-]{8,}|[a-z0-9]{4}AAAA[a-z0-9]{8,}",
+    rb"(?:PK|AK|CK|SK)[A-Z0-9]{16,24}|[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}|AccountKey=[A-Za-z0-9+/=]{20,}",
+    rb"[a-z]{2,12}[-_](?:pat|sk|pk|rk|tok|token|secret|key|api|live|test|prod)[-_][A-Za-z0-9]{20,}",
+    rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
+    rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2id?|scrypt|pbkdf2[a-z0-9-]*|[156y])\$[A-Za-z0-9./+=,$-]{16,}",
+    rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
+)
+_URLS = (
+    rb"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9_/+-]+",
+    rb"(?:discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks)/[0-9]+/[A-Za-z0-9_-]+",
+    rb"[a-z0-9.-]*webhook\.office\.com/webhookb2/[A-Za-z0-9@/_-]+",
+    rb"api\.telegram\.org/bot[A-Za-z0-9:_-]+|outlook\.office\.com/webhook/[A-Za-z0-9@/_-]+",
+    rb"(?:ws|stream|userstream|fstream|dstream)[a-z0-9.:-]*/(?:ws|stream)/[A-Za-z0-9]{40,}",
+)
+_WALLETS = (
+    rb"(?:bc1|tb1|ltc1)[a-z0-9]{25,87}|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[a-fA-F0-9]{40}|0x[a-fA-F0-9]{64}",
+    rb"[xyzt](?:prv|pub)[A-Za-z0-9]{80,}|addr1[a-z0-9]{30,}|cosmos1[a-z0-9]{38}|[5KL][1-9A-HJ-NP-Za-km-z]{50,51}",
+    rb"(?:T|r|D|L|M|X)[1-9A-HJ-NP-Za-km-z]{32,34}|bitcoincash:[a-z0-9]{40,}|4[0-9AB][1-9A-HJ-NP-Za-km-z]{93}",
+)
+
+
+def _has_digit_and_letter_mix(text: bytes) -> bool:
+    return text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"} or is_random(text)
+
+
+def _has_digit(text: bytes) -> bool:
+    return any(48 <= char < 58 for char in text)  # noqa: PLR2004 - ASCII 0 to 9
+
+
+def _is_phone(text: bytes) -> bool:
+    number = text.lower().partition(b"x")[0].partition(b"e")[0]
+    return len(number) - len(number.translate(None, b"0123456789")) in _PHONE_DIGITS
+
+
+def _is_mail(text: bytes) -> bool:
+    return not text.endswith((b".service", b".socket", b".timer", b".slice", b".scope", b".mount"))
+
+
+TOKENS: Final[tuple[Rule, ...]] = (
+    _rule(
+        b"<jwt>",
+        rb"ey[JK][A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_=-]*){0,4}",
+        rb"Z[XY][a-zA-Z0-9_+/-]{1}K[A-Za-z0-9+/_-]{30,}={0,2}",
+    ),
+    _rule(b"<url>", *_URLS),
+    _rule(b"<key>", *_PREFIXED),
+    _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
+    _rule(b"<account>", rb"PA[0-9A-Z]{8,12}\b", rb"[DF]?[UI][0-9]{7,8}\b", check=_has_digit),
+    _rule(
+        b"<email>",
+        rb"[A-Za-z0-9.!#$&'*+/=?^_{|}~\x80-\xff-]+(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
+        rb"(?:[A-Za-z0-9\x80-\xff-]+(?:\.| dot |\[dot\]|\(dot\)))+(?:[A-Za-z\x80-\xff]{2,}|xn--[a-z0-9-]+)",
+        check=_is_mail,
+        start=b"()",
+    ),
+)
+
+_GAP = rb"[ .\x2d]"
+NUMBERS: Final[tuple[Rule, ...]] = (
+    _rule(b"<card>", rb"[0-9](?:[ -]?[0-9]){11,18}\b", check=is_card),
+    _rule(b"<ssn>", rb"[0-9]{3}([- ])[0-9]{2}[- ][0-9]{4}\b"),
+    _rule(b"<ssn>", rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b"),
+    _rule(b"<ssn>", rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b"),
+    _rule(
+        b"<phone>",
+        rb"(?:\+|\(\+|%2[Bb])[0-9]{1,3}\)?(?:[ ./()\x2d]{0,3}[0-9]){6,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
+        start=rb"(^|[^0-9A-Za-z.+]|\\[nrt])",
+    ),
+    _rule(
+        b"<phone>",
+        # (555) 123-4567, 555-123-4567 x12, 001-555-123-4567, 1-800-555-0199
+        rb"(?:(?:001|1)[ .\x2d])?(?:\([0-9]{2,5}\) ?|[0-9]{3}[ .\x2d])[0-9]{3}[ .\x2d][0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
+        rb"(?:\([0-9]{3}\)|[0-9]{3}[.\x2d])[0-9]{3}[.\x2d]?[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
+        rb"[0-9]{10}(?:x|ext\.?)[0-9]{1,6}\b",
+        # a national number begins with 0 and has a gap: 030 1234567, 0171/1234567, 06 12 34 56 78
+        rb"\(?(?:0|00)[1-9][0-9]{0,4}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,6}){0,3}\b",
+        rb"0[0-9](?:[ .\x2d][0-9]{2}){4}\b|07[0-9]{9}\b|0[0-9]{3} [0-9]{3} [0-9]{3,4}\b",
+        rb"\([0-9]{2,5}\) ?[0-9]{3,5}[ \x2d]?[0-9]{3,5}\b|[0-9]{5} [0-9]{5}\b",
+        start=rb"(^|[^0-9A-Za-z.,:/_+-]|[A-Za-z\"'\]]:|\\[nrt]|%3[DdAa])",
+        check=_is_phone,
+    ),
+    _rule(
+        b"<ip>",
+        rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
+        check=is_public_address,
+        start=rb"(^|[^0-9A-Za-z.v_-]|\\[nrt])",
+    ),
+    _rule(
+        b"<ip>",
+        rb"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|(?:[0-9A-Fa-f]{1,4}:){1,7}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?",
+        check=is_public_address,
+        start=rb"(^|[^0-9A-Za-z.:v_-]|[A-Za-z_]:|\\[nrt])",
+    ),
+    _rule(
+        b"<mac>",
+        rb"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b|(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}\b",
+    ),
+)
+
+IBAN: Final = compiled(
+    _START
+    + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:[ .\x2d][A-Z0-9]{4}){2,7}(?:[ .\x2d][A-Z0-9]{1,4}\b)?))"
+)
+
+CONTEXT: Final = compiled(
+    rb"\b(passport|driver'?s?[ _-]licen[cs]e|driving[ _-]licen[cs]e|licen[cs]e|\bDL|ssn|social security|"
+    rb"national id|tax id|phone|mobile|cell|tel|telephone|fax|call(?:ed)?|text(?:ed)?|dial|whatsapp|reach (?:me|us|him|her)|"
+    rb"account|acct|a/c|routing|aba|sort code|card|uid|pin|otp|cvv|date of birth|dob|born(?: on)?|"
+    rb"itin|ein|nhs|bank|medicare|member|customer|client|patient|voter)\b"
+    rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in)\b\.?){1,8})"
+    rb"([A-Za-z]{0,4}[-]?[0-9][A-Za-z0-9*]*(?:[ ./\x2d][0-9][A-Za-z0-9]*){0,6})",
+    any_case=True,
+)
+
+CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{16,}={0,2}")
