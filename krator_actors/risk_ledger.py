@@ -32,7 +32,7 @@ SNAPSHOT_EVENTS = 1_000
 SNAPSHOT_SECS = 1.0
 """... but not sooner after the last one, because it takes as long as thousands of events."""
 
-_SNAPSHOT_VERSION = 4
+_SNAPSHOT_VERSION = 5
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from krator_actors.core.duplicates import Duplicates
 from krator_actors.core.limits import RiskLimits, SymbolLimits
 from krator_actors.core.market import Market
 from krator_actors.core.positions import Portfolio
@@ -30,6 +31,7 @@ class Case:
     """
 
     __slots__ = (
+        "duplicates",
         "equity",
         "exposure",
         "held",
@@ -57,6 +59,7 @@ class Case:
         symbol_limits: SymbolLimits,
         portfolio: Portfolio,
         reservations: Reservations,
+        duplicates: Duplicates,
         only_reductions: DenialReason | None,
         now_ns: int,
         utc_ns: int,
@@ -67,6 +70,7 @@ class Case:
         self.symbol_limits = symbol_limits
         self.portfolio = portfolio
         self.reservations = reservations
+        self.duplicates = duplicates
         self.only_reductions = only_reductions
         self.now_ns = now_ns
         self.utc_ns = utc_ns
@@ -191,7 +195,8 @@ def _collar(
 def _min_notional(case: Case) -> Denial | None:
     assert case.market.instrument is not None
     lowest = case.market.instrument.min_notional
-    if case.notional >= lowest:
+    # Without a quote nobody knows what a market order is worth; only a reduction comes so far.
+    if case.notional >= lowest or not case.price:
         return None
     detail = f"notional {case.notional} below {lowest}"
     return Denial(_R.MIN_NOTIONAL, detail, case.notional, lowest)
@@ -285,7 +290,7 @@ def _self_match(case: Case) -> Denial | None:
 
 
 def _duplicate_order(case: Case) -> Denial | None:
-    sent_ns = case.reservations.sent_ns(case.order)
+    sent_ns = case.duplicates.approved_ns(case.order)
     if sent_ns is None:
         return None
     age_ns, limit_ns = case.now_ns - sent_ns, case.symbol_limits.duplicate_ns

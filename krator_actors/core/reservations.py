@@ -36,19 +36,14 @@ from krator_actors.messages.orders import (
     ReconciliationDifference,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
+from krator_actors.model import OrderSide, OrderStatus, OrderType
 
 GIVEN_UP_LIMIT = 1_000
 """So many denied and rejected orders are remembered, should the venue work one after all."""
 
-SENT_LIMIT = 10_000
-"""So many different approved orders are remembered, to know the same one again."""
-
 _ZERO = Decimal(0)
 _ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
 """What an order without a limit price would trade at, at worst."""
-
-_Likeness = tuple[str | OrderSide | OrderType | TimeInForce | Decimal | int | None, ...]
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -92,6 +87,14 @@ class Reservation(msgspec.Struct, kw_only=True):
         )
 
 
+class ReservationsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that Reservations know; what a snapshot holds."""
+
+    open_orders: tuple[Reservation, ...]
+    given_up: tuple[Reservation, ...]
+    """denied and rejected orders, should the venue work one after all"""
+
+
 class Exposure(msgspec.Struct, kw_only=True):
     """Sums over the open orders of one symbol."""
 
@@ -129,8 +132,6 @@ class Reservations:
         self._exposures: dict[str, Exposure] = {}
         # Denied and rejected orders by id, the latest last.
         self._given_up: dict[str, Reservation] = {}
-        # When an order that looked so was approved last, by the monotonic clock.
-        self._sent: dict[_Likeness, int] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -148,10 +149,6 @@ class Reservations:
             exposure = self._exposures[symbol] = Exposure()
         return exposure
 
-    def sent_ns(self, order: SubmitOrder) -> int | None:
-        """Return when an order that looks the same was approved; None: not that we remember."""
-        return self._sent.get(_likeness(order))
-
     def reserve(
         self,
         order: SubmitOrder,
@@ -159,14 +156,8 @@ class Reservations:
         reference_price: Decimal,
         approval: int,
         generation: int,
-        now_ns: int,
     ) -> None:
-        """Count an order, approved at ``now_ns``, from now on. Its id must not be open."""
-        likeness = _likeness(order)
-        self._sent.pop(likeness, None)
-        self._sent[likeness] = now_ns
-        if len(self._sent) > SENT_LIMIT:
-            del self._sent[next(iter(self._sent))]
+        """Count an order from now on. Its id must not be open."""
         reservation = _of_order(order, reference_price)
         reservation.approval = approval
         reservation.generation = generation
@@ -233,14 +224,20 @@ class Reservations:
         """Return the approvals up to number ``approval`` that the order actor never began."""
         return [r for r in self._open.values() if not r.is_begun and r.approval <= approval]
 
-    def state(self) -> tuple[Reservation, ...]:
+    def state(self) -> ReservationsState:
         """Return what ``restore`` needs; it shares nothing that is changed later."""
-        return tuple(msgspec.structs.replace(reservation) for reservation in self._open.values())
+        copy = msgspec.structs.replace
+        return ReservationsState(
+            open_orders=tuple(copy(reservation) for reservation in self._open.values()),
+            given_up=tuple(copy(reservation) for reservation in self._given_up.values()),
+        )
 
-    def restore(self, state: tuple[Reservation, ...]) -> None:
+    def restore(self, state: ReservationsState) -> None:
         """Count what ``state`` says. Only when nothing is counted yet."""
-        for reservation in state:
+        for reservation in state.open_orders:
             self._insert(msgspec.structs.replace(reservation))
+        for reservation in state.given_up:
+            self._given_up[reservation.client_order_id] = msgspec.structs.replace(reservation)
 
     def _begin(self, client_order_id: str, build: Callable[[], Reservation]) -> None:
         reservation = self._open.get(client_order_id)
@@ -325,22 +322,6 @@ class Reservations:
 
 def _worst_price(reservation: Reservation) -> Decimal:
     return _ANY_PRICE[reservation.side] if reservation.price is None else reservation.price
-
-
-def _likeness(order: SubmitOrder) -> _Likeness:
-    return (
-        order.strategy,
-        order.symbol,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.price,
-        order.stop_price,
-        order.time_in_force,
-        order.expires_ns,
-        order.post_only,
-        order.reduce_only,
-    )
 
 
 def _advance(reservation: Reservation, event: OrderEvent) -> None:

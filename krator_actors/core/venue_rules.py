@@ -92,6 +92,8 @@ def _market_quantity(order: SubmitOrder, instrument: Instrument) -> str | None:
 def _notional(order: SubmitOrder, instrument: Instrument, average_price: Decimal) -> str | None:
     at_market = not order.order_type.has_price
     price = order.price or order.stop_price or average_price
+    if not price:
+        return None  # at market before the first quote: nobody knows what it is worth
     notional = order.quantity * price
     most = instrument.max_notional
     if notional < instrument.min_notional and (

@@ -445,6 +445,13 @@ def test_without_data_or_room_only_reductions_pass(fault: str) -> None:
     assert desk.reason(order(side=SELL, quantity="1.001")) != "APPROVED"
 
 
+def test_position_is_sold_at_market_before_the_first_quote() -> None:
+    desk = Desk(balances={"USDT": "100000", "BTC": "1"}, quoted=(ETH,))
+
+    assert desk.reason(order(side=SELL, quantity="1")) == "APPROVED"
+    assert desk.reason(order(side=SELL, quantity="1.001")) == "STALE_PRICE"
+
+
 # -- a person lets a control pass ------------------------------------------------------------------
 
 

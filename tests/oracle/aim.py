@@ -46,11 +46,14 @@ class Aim:
               **fields: Any) -> SubmitOrder:  # fmt: skip
         self.count += 1
         allowed = [s for s, may in self.pair.world.permissions.items() if symbol in may]
+        time_in_force = self.rng.choice(list(TimeInForce))
         given: dict[str, Any] = {
             "client_order_id": f"k{self.count}",
             "strategy": self.rng.choice(allowed or list(self.pair.world.permissions)),
             "order_type": OrderType.MARKET if price is None else OrderType.LIMIT,
-            "time_in_force": self.rng.choice(list(TimeInForce)),
+            "time_in_force": time_in_force,
+            "expires_ns": 1 if time_in_force is TimeInForce.GTD else None,
+            "reduce_only": self.rng.random() < 0.03,
         }
         return SubmitOrder(
             symbol=symbol, side=side, quantity=quantity, price=price, cause="bar:1",
@@ -85,6 +88,10 @@ class Aim:
         if rng.random() < 0.3:
             return self.order(symbol, side, quantity, None)
         off = D(rng.randint(-1, 18)) / 10_000
+        if rng.random() < 0.1:
+            stop = self.on_tick(symbol, mid * (1 + side.sign * off))
+            price, kind = rng.choice(((None, OrderType.STOP_MARKET), (stop, OrderType.STOP_LIMIT)))
+            return self.order(symbol, side, quantity, price, stop_price=stop, order_type=kind)
         return self.order(symbol, side, quantity, self.on_tick(symbol, mid * (1 - side.sign * off)))
 
     def malformed(self, symbol: str) -> SubmitOrder:
@@ -92,7 +99,7 @@ class Aim:
         rng, order = self.rng, self.plain(symbol)
         rules = self.pair.world.instruments[symbol]
         side, quantity, price = order.side, order.quantity, order.price
-        match rng.randrange(7):
+        match rng.randrange(9):
             case 0:
                 quantity = rng.choice(BAD_QUANTITIES)
             case 1:
@@ -106,6 +113,21 @@ class Aim:
                 return self.order(symbol, side, quantity, price, order_type=wrong)
             case 5:
                 return self.order(symbol, side, quantity, price, strategy="strategy:nobody")
+            case 6:
+                terms: dict[str, Any] = rng.choice(
+                    (
+                        {"expires_ns": 1, "time_in_force": TimeInForce.GTC},
+                        {"post_only": True},
+                        {"stop_price": rng.choice(BAD_PRICES)},
+                        {"stop_price": price or rules.tick_size or D(1)},
+                        {"order_type": OrderType.STOP_LIMIT},
+                    )
+                )
+                return self.order(symbol, side, quantity, price, **terms)
+            case 7:
+                stop = rng.choice(BAD_PRICES)
+                kind = OrderType.STOP_MARKET
+                return self.order(symbol, side, quantity, None, stop_price=stop, order_type=kind)
             case _:
                 world = self.pair.world
                 other = rng.choice((world.unlimited, world.stranger))

@@ -15,7 +15,9 @@ class Market:
     def __init__(self, limits: Mapping[str, Any] | None) -> None:
         self.limits = limits
         self.is_fresh = False
-        # Of the last quote with two sides: bid, ask, when.
+        # Bid and ask of the last good quote, whatever came after it.
+        self.touch: tuple[Decimal, Decimal] | None = None
+        # The same and when it came; None after a quote that is not good.
         self.quote: tuple[Decimal, Decimal, int] | None = None
         self.mark: Decimal | None = None
         self.last: Decimal | None = None
@@ -40,13 +42,14 @@ class Market:
         if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
             self.quote = None
             return ""
+        if self.limits is None:
+            return ""
+        self.touch = (bid, ask)
         self.quote = (bid, ask, now)
         if bid >= ask:
             return ""
         mid = (bid + ask) / 2
         self.mark = mid
-        if self.limits is None:
-            return ""
         before, self.before = self.before, mid
         slot = (now + offset) // (int(self.limits["price_window_secs"] * SEC) // 20)
         self.mids[slot] = mid
@@ -80,7 +83,7 @@ class Market:
 
     @property
     def mid(self) -> Decimal | None:
-        return None if self.quote is None else (self.quote[0] + self.quote[1]) / 2
+        return None if self.touch is None else (self.touch[0] + self.touch[1]) / 2
 
     @property
     def traded(self) -> Decimal:

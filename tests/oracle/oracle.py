@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from krator_actors.messages.orders import OrderExternal, OrderFilled, SubmitOrder
-from krator_actors.model import Instrument, OrderSide
+from krator_actors.model import Instrument, OrderSide, OrderType
 from tests.oracle.market import Market
 from tests.oracle.states import States
 
@@ -30,6 +30,9 @@ class Tracked:
     price: Decimal | None
     quantity: Decimal
     reservation: Decimal
+    order_type: OrderType = OrderType.LIMIT
+    is_in_book: bool = True
+    """False: a stop order that has not triggered"""
     filled: Decimal = Decimal(0)
     ended: str = ""
     """how; empty while it is open"""
@@ -57,7 +60,11 @@ def key_of(order: SubmitOrder) -> tuple[object, ...]:
         order.order_type,
         order.quantity,
         order.price,
+        order.stop_price,
         order.time_in_force,
+        order.expires_ns,
+        order.post_only,
+        order.reduce_only,
     )
 
 
@@ -155,7 +162,13 @@ class Oracle:
         self.know(order.client_order_id)
         order_id = order.client_order_id
         self.tracked[order_id] = self.open[order_id] = Tracked(
-            order.symbol, order.side, order.price, order.quantity, price
+            order.symbol,
+            order.side,
+            order.price,
+            order.quantity,
+            price,
+            order.order_type,
+            is_in_book=not order.order_type.has_stop,
         )
         self.forget_sent(now)
         self.sent.append(Sent(now, order.strategy, order.symbol, key_of(order)))
@@ -192,6 +205,13 @@ class Oracle:
             order.ended = ""
             self.open[order_id] = order
 
+    def updated(self, order_id: str, quantity: Decimal) -> None:
+        order = self.tracked[order_id]
+        if not order.ended:
+            order.quantity = quantity
+            if order.remaining <= 0:
+                self.ended(order_id, "FILLED")
+
     def filled(self, fill: OrderFilled, quote_currency: str) -> None:
         base = fill.symbol.partition("-")[0]
         sign = 1 if fill.side is BUY else -1
@@ -205,6 +225,7 @@ class Oracle:
         self.old_marks[fill.symbol] = fill.last_price
         order = self.tracked[fill.client_order_id]
         order.filled += fill.last_quantity
+        order.is_in_book = True
         self.accepted(fill.client_order_id)
         if order.remaining <= 0:
             self.ended(fill.client_order_id, "FILLED")

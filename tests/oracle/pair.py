@@ -9,6 +9,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+import msgspec
+
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEngine, RiskEvent, RiskState
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
@@ -16,6 +18,7 @@ from krator_actors.messages.market import Instruments, MarketStatus, QuoteTick, 
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
+    ModifyOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -24,6 +27,8 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderRejected,
+    OrderTriggered,
+    OrderUpdated,
     SubmitOrder,
 )
 from krator_actors.messages.risk import (
@@ -227,6 +232,10 @@ class Pair:
                 self.oracle.accepted(event.client_order_id)
             case OrderFilled():
                 self.oracle.filled(event, QUOTE)
+            case OrderUpdated():
+                self.oracle.updated(event.client_order_id, event.quantity)
+            case OrderTriggered():
+                self.oracle.tracked[event.client_order_id].is_in_book = True
             case OrderRejected():
                 self.oracle.ended(event.client_order_id, "REJECTED")
             case OrderDenied():
@@ -237,7 +246,7 @@ class Pair:
                 pass
         self.look()
 
-    def cancel(self, cancel: CancelOrder) -> None:
+    def cancel(self, cancel: CancelOrder | ModifyOrder) -> None:
         self.engine.on_message(cancel, self.now + self.offset)
         self.oracle.cancel(cancel.requester, cancel.symbol, self.now)
 
@@ -279,6 +288,7 @@ class Pair:
 
     def take_snapshot(self) -> None:
         state = self.engine.state(now_ns=self.now + self.offset, utc_ns=self.utc)
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RiskState)
         self.snapshot = Snapshot(state, self.now, self.oracle.marks())
         self.risk_log, self.order_log = [], []
 
@@ -297,6 +307,9 @@ class Pair:
             self.engine.absorb(happened)
             if isinstance(happened, OrderFilled):
                 marks[happened.symbol] = happened.last_price
+            if isinstance(happened, OrderExternal) and happened.price is None:
+                order = self.oracle.tracked[happened.client_order_id]
+                order.reservation = marks.get(happened.symbol, Decimal(0))
         self.oracle.restarted(self.snapshot.at, marks)
         self.generation += 1
 

@@ -10,6 +10,7 @@ from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import OrderSide, OrderType, TradingState
 from tests.oracle.market import Market
 from tests.oracle.oracle import Oracle, key_of
+from tests.oracle.venue_rules import is_refused_by_venue
 
 SEC = 1_000_000_000
 BUY = OrderSide.BUY
@@ -53,12 +54,12 @@ def judge(oracle: Oracle, order: SubmitOrder, now: int, utc: int) -> No | None:
 
 def price_of(oracle: Oracle, order: SubmitOrder) -> Decimal | None:
     """Return ``P``; None: a market order without a quote."""
-    if order.price is not None:
-        return order.price
-    quote = oracle.markets[order.symbol].quote
-    if quote is None:
+    if order.price is not None or order.stop_price is not None:
+        return order.stop_price if order.price is None else order.price
+    touch = oracle.markets[order.symbol].touch
+    if touch is None:
         return None
-    return quote[1] if order.side is BUY else quote[0]
+    return touch[1] if order.side is BUY else touch[0]
 
 
 def questions(oracle: Oracle, order: SubmitOrder, now: int, utc: int) -> Iterator[No]:
@@ -130,9 +131,11 @@ def form(oracle: Oracle, order: SubmitOrder) -> Iterator[No]:
         yield No("QUANTITY_INVALID", quantity, rules.max_quantity)
     elif rules.lot_size != 0 and quantity % rules.lot_size != 0:
         yield No("LOT_SIZE", quantity, rules.lot_size)
-    if (order.order_type is OrderType.LIMIT) != (price is not None):
+    if order.order_type is (OrderType.LIMIT if price is None else OrderType.MARKET):
         yield No("PRICE_INVALID")
-    if price is not None:
+    for price in (order.price, order.stop_price):
+        if price is None:
+            continue
         if not price.is_finite() or price <= 0 or price >= Decimal("1e16"):
             yield No("PRICE_INVALID")
         elif rules.tick_size != 0 and price % rules.tick_size != 0:
@@ -154,7 +157,7 @@ def prices(
             yield No("CROSSED_MARKET", market.quote[0], market.quote[1])
     assert market.quote is not None
     assert market.mid is not None
-    price = order.price
+    price = order.stop_price if order.price is None else order.price
     if price is None:
         price = market.quote[1] if order.side is BUY else market.quote[0]
     yield from collar("PRICE_COLLAR", price, market.mid, limits["price_collar_fraction"])
@@ -241,6 +244,11 @@ def others(oracle: Oracle, order: SubmitOrder, now: int, limits: Any) -> Iterato
     if same and now - max(same) < int(limits["duplicate_secs"] * SEC):
         age = Decimal(now - max(same)) / SEC
         yield No("DUPLICATE_ORDER", age, Decimal(str(limits["duplicate_secs"])))
+    reducible = oracle.reducible(order.symbol, order.side)
+    if order.reduce_only and order.quantity > reducible:
+        yield No("REDUCE_ONLY", order.quantity, reducible)
+    if is_refused_by_venue(oracle, order, ours):
+        yield No("VENUE_RULE")
     recent = [s for s in oracle.sent if now - s.at < SEC]
     for what, sent in (("ORDER", [s for s in recent if s.key is not None]), ("MESSAGE", recent)):
         word = f"{what.lower()}s_per_sec"
@@ -254,7 +262,7 @@ def others(oracle: Oracle, order: SubmitOrder, now: int, limits: Any) -> Iterato
 
 
 def self_match(ours: list[Any], order: SubmitOrder) -> Iterator[No]:
-    against = [o.price for o in ours if o.side is not order.side]
+    against = [o.price for o in ours if o.side is not order.side and o.is_in_book]
     if not against:
         return
     if order.side is BUY:

@@ -48,6 +48,8 @@ REASONS = (
     "MAX_OPEN_ORDERS",
     "SELF_MATCH",
     "DUPLICATE_ORDER",
+    "REDUCE_ONLY",
+    "VENUE_RULE",
     "ORDER_RATE",
     "MESSAGE_RATE",
 )

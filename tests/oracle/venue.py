@@ -8,6 +8,7 @@ from typing import Any
 
 from krator_actors.messages.orders import (
     CancelOrder,
+    ModifyOrder,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -17,7 +18,9 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderType
@@ -64,7 +67,7 @@ class Venue:
         rng, order = self.rng, self.pair.oracle.open[order_id]
         self.begin(order_id)
         who: dict[str, Any] = {"client_order_id": order_id, "symbol": order.symbol, "ts_event": 1}
-        match rng.randrange(12):
+        match rng.randrange(13):
             case 0:
                 self.pair.happened(OrderSubmitted(**who))
             case 1:
@@ -85,10 +88,23 @@ class Venue:
             case 7 | 8:
                 part = order.remaining * rng.choice((D("0.5"), D("0.25")))
                 self.fill(order_id, round(part, 8) or order.remaining)
+            case 10:
+                self.modify(order_id, order.filled + round(order.remaining / 2, 8))
+            case 11 if self.all[order_id].order_type.has_stop:
+                self.pair.happened(OrderTriggered(**who))
             case 9:
                 self.fill(order_id, order.remaining * rng.choice((1, 1, 2)))
             case _:
                 self.fill(order_id, order.remaining)
+
+    def modify(self, order_id: str, quantity: Decimal) -> None:
+        symbol = self.all[order_id].symbol
+        self.pair.cancel(
+            ModifyOrder(client_order_id=order_id, symbol=symbol, quantity=quantity, requester="ada")
+        )
+        self.pair.happened(
+            OrderUpdated(client_order_id=order_id, symbol=symbol, quantity=quantity, ts_event=1)
+        )
 
     def deny(self, order_id: str) -> None:
         order = self.all[order_id]
@@ -102,7 +118,7 @@ class Venue:
     def fill(self, order_id: str, quantity: Decimal) -> None:
         order, rng = self.all[order_id], self.rng
         mid = self.pair.oracle.mark(order.symbol) or D(100)
-        price = order.price or round(mid, 10)
+        price = order.price or order.stop_price or round(mid, 10)
         self.trades += 1
         base = order.symbol.partition("-")[0]
         currency = rng.choice(("USDT", "USDT", base, "BNB", "ELSE"))

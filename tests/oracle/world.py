@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from krator_actors.model import Instrument
+from krator_actors.model import Instrument, OrderType, PriceBand
 
 D = Decimal
 SEC = 1_000_000_000
@@ -119,6 +119,27 @@ class World:
                 held = (worth / self.mids[symbol]).quantize(D("1e-8"))
                 self.balances[symbol.partition("-")[0]] = held
 
+    def venue_rules(self, rng: Random, mid: Decimal, lot: Decimal) -> dict[str, Any]:
+        """Return a few of the rules that few venues have."""
+        rules = {
+            "max_notional": D(4_000),
+            "min_price": mid * D("0.99"),
+            "max_price": mid * D("1.01"),
+            "price_band": PriceBand(
+                buy_down=D("0.99"), buy_up=D("1.002"), sell_down=D("0.998"), sell_up=D("1.01")
+            ),
+            "market_lot_size": lot * 2,
+            "market_min_quantity": lot * 3,
+            "market_max_quantity": lot * 500,
+            "max_open_orders": 2,
+            "max_stop_orders": 1,
+            "max_position": lot * 2_000,
+            "order_types": frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT}),
+            "is_min_notional_for_market": False,
+            "is_max_notional_for_market": True,
+        }
+        return {key: rules[key] for key in rules if rng.random() < 0.06}
+
     def instrument(self, rng: Random, symbol: str) -> Instrument:
         mid, is_free = self.mids[symbol], rng.random() < 0.3
         base = symbol.partition("-")[0]
@@ -134,4 +155,5 @@ class World:
             min_quantity=lot,
             max_quantity=lot * 100_000,
             min_notional=D(rng.choice((5, 10))),
+            **self.venue_rules(rng, mid, lot),
         )
