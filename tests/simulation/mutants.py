@@ -106,8 +106,8 @@ def counts_a_fill_twice(patch: pytest.MonkeyPatch) -> None:
 def forgets_reservations_on_restart(patch: pytest.MonkeyPatch) -> None:
     recover = RiskLedger._recover
 
-    def forgetful(self: RiskLedger, path: Any) -> int:
-        watermark = recover(self, path)
+    def forgetful(self: RiskLedger) -> int:
+        watermark = recover(self)
         self.engine.reservations = Reservations()
         return watermark
 
@@ -127,8 +127,8 @@ def keeps_reservations_for_ever(patch: pytest.MonkeyPatch) -> None:
 def forgets_a_halt_on_restart(patch: pytest.MonkeyPatch) -> None:
     recover = RiskLedger._recover
 
-    def forgetful(self: RiskLedger, path: Any) -> int:
-        watermark = recover(self, path)
+    def forgetful(self: RiskLedger) -> int:
+        watermark = recover(self)
         self.engine.latches.states._latched.clear()
         return watermark
 
