@@ -13,7 +13,7 @@ from tests.simulation.day import simulate
 from tests.simulation.mutants import MUTANTS, Plant
 
 ROOT = Path(__file__).parent.parent.parent
-DAYS = 250
+DAYS = 200
 MUTANT_DAYS = 300
 
 
