@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+ORDERS ?= 1000000
+SEED ?= 1
+SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench soak fuzz conformance check format lock clean
+.PHONY: help setup run test bench soak chaos simulate fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -37,9 +40,17 @@ endif
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
-SEED ?= 1
 soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
 	@exec $(BIN)/python -m tests.soak --secs $(or $(SECONDS),600) --seed $(SEED)
+
+chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
+	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(SEED)
+
+simulate: $(STAMP) ## simulate days of the order and risk actors; SEEDS=2000 from SEED=1
+	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) --seed $(SEED)
+
+oracle: $(STAMP) ## put ORDERS=1000000 orders from SEED=1 to risk and to plain arithmetic; JSON to KRATOR_ORACLE_OUT
+	@exec $(BIN)/python -m tests.oracle --orders $(ORDERS) --seed $(SEED)
 
 fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
 	@exec $(BIN)/python tests/fuzz/codecs.py $(or $(SECONDS),60)

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start,
-kill --flatten is not flat, doctor found a failure · 6 the running system, or the venue, did not
-answer in time · 7 the system ran and failed more often than its budget allows.
+kill --flatten is not flat, doctor found a failure, close a difference · 6 the running system, or
+the venue, did not answer in time · 7 the system ran and failed more often than its budget allows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
     ("report", "orders, fills, positions, profit and loss, from the journal"),
+    ("close", "a day's report as text, JSON and HTML; journal, venue and positions compared"),
     ("portfolio", "equity, exposure, positions and open orders of the running system"),
     ("stop", "stop the running system and wait until it has gone"),
     ("halt", "let only cancels pass, until a person resumes it"),
@@ -81,6 +82,12 @@ def _run(options: argparse.Namespace) -> int:
     return run.main(options)
 
 
+def _record(options: argparse.Namespace) -> int:
+    from krator_actors import record  # noqa: PLC0415 - as in _run
+
+    return record.main(options)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from krator_actors import doctor  # noqa: PLC0415 - as in _run
 
@@ -109,6 +116,15 @@ def parser() -> argparse.ArgumentParser:
     run = words.add_parser("run", help="run the whole system until Ctrl-C", allow_abbrev=False)
     _add_place(run)
     _add_run(run)
+    text = "record a venue's streams of the configured symbols, to be replayed"
+    record = words.add_parser("record", help=text, description=text, allow_abbrev=False)
+    _add_place(record)
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the files")
+    record.add_argument("--url", metavar="URL", help="of the venue, instead of venue.url")
+    record.add_argument(
+        "--for", dest="run_secs", type=_positive, metavar="SECS", help="stop after so long"
+    )
+    record.set_defaults(command=_record)
     words.add_parser("exchange", help="run the simulated venue alone (krator exchange --help)")
     for name, text in _REMOTE:
         word = words.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -169,9 +185,9 @@ def _add_audit(words: Any) -> None:
 
 
 def _add_journal(words: Any) -> None:
-    text = "back the whole journal up into a file, or put a backup in its place"
+    text = "read the journal's events, back it up into a file, or put a backup in its place"
     journal = words.add_parser("journal", help=text, description=text, allow_abbrev=False)
-    verbs = journal.add_subparsers(title="commands", metavar="backup|restore", required=True)
+    verbs = journal.add_subparsers(title="commands", metavar="events|backup|restore", required=True)
     for verb, text in (
         ("backup", "write the whole journal into a file, sealed when there is a data key"),
         ("restore", "verify a backup and put it in the journal's place; no system may run"),
@@ -182,6 +198,13 @@ def _add_journal(words: Any) -> None:
         _add_place(word)
         _add_json(word)
         word.set_defaults(command=_remote(f"journal {verb}"))
+    text = "one line an event, in the journal's order; --json: an object with seq, writer, body"
+    events = verbs.add_parser("events", help=text, description=text, allow_abbrev=False)
+    events.add_argument("--after", type=int, default=0, metavar="SEQ", help="behind this one")
+    events.add_argument("--limit", type=int, default=0, metavar="N", help="at most; 0: all")
+    _add_place(events)
+    _add_json(events)
+    events.set_defaults(command=_remote("journal events"))
 
 
 def _add_anchors(word: argparse.ArgumentParser) -> None:
@@ -191,6 +214,9 @@ def _add_anchors(word: argparse.ArgumentParser) -> None:
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--replay", type=Path, metavar="DIR", help="trade on a recorded session")
+    run.add_argument(
+        "--lockstep", action="store_true", help="replay by no clock: same recording, same decisions"
+    )
     run.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="times its pace")
     run.add_argument(
         "--for", dest="run_secs", type=_positive, metavar="SECS", help="stop after so long"
@@ -219,6 +245,8 @@ def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
         word.add_argument("--flatten", action="store_true", help="also sell all holdings at market")
         word.add_argument("--live", action="store_true", help="at a real venue")
         word.add_argument("--yes", action="store_true", help="do not ask before --flatten")
+    if name == "close":
+        word.add_argument("day", nargs="?", metavar="DATE", help="YYYY-MM-DD; default: yesterday")
     if name == "restart":
         word.add_argument("name", metavar="NAME", help="as krator status shows it")
 

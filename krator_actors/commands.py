@@ -14,7 +14,9 @@ from krator_actors import (
     admin,
     audit_commands,
     emergency_commands,
+    gateway_address,
     place,
+    record_commands,
     report_text,
     tree_text,
 )
@@ -72,6 +74,8 @@ def main(name: str, options: argparse.Namespace) -> int:
                 return _restart(runtime, options)
             case "audit order" | "audit verify" | "journal backup" | "journal restore":
                 return audit_commands.main(name, options, config, data_dir)
+            case "close" | "journal events":
+                return record_commands.main(name, options, config, data_dir)
             case "kill":
                 return emergency_commands.main(options, config, data_dir, runtime)
             case _:
@@ -107,12 +111,19 @@ def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
     node = status(runtime)
     trading = act_commands.trading(data_dir, runtime)
     services = ask_services(runtime)
+    gateway = gateway_address.url(runtime)
     if options.json:
-        more = {"services": services, "trading": msgspec.to_builtins(trading)}
+        more = {
+            "services": services,
+            "trading": msgspec.to_builtins(trading),
+            "gateway": gateway,
+        }
         print_json(msgspec.to_builtins(node) | more)
         return EXIT_OK
     tree_text.print_tree(node)
     tree_text.print_services(services)
+    if gateway is not None:
+        say(f"gateway: {gateway} (/metrics /health /ready /status)")
     if any(each.alarms for each in node.all_nodes()):
         say("")
         tree_text.print_alarms(node)

@@ -36,6 +36,8 @@ from krator_actors.messages.orders import SubmitOrder
 from krator_actors.messages.risk import Halt, TradingStateChanged
 from krator_actors.model import Instrument, OrderStatus
 from krator_actors.venue_desk import Canceled, Outcome, VenueDesk, VenueSilentError
+from krator_actors.venue_errors import VenueError
+from krator_actors.venue_login import KeyRefusedError, check_key
 from supervisors.client import Client
 from supervisors.messages import ActorError
 
@@ -149,6 +151,20 @@ def _last_generation(path: Path) -> int:
     """Return the generation of a log's last record; 0 when there is none."""
     record = last_record(path)
     return record.generation if record else 0
+
+
+async def key_warning(config: Config, url: str) -> str:
+    """Return what is wrong with the API key, empty for nothing.
+
+    Asked last and only told, because a dangerous key is no reason to leave orders at work.
+    """
+    try:
+        await check_key(config.venue, url)
+    except KeyRefusedError as error:
+        return str(error)
+    except VenueError as error:
+        return f"nobody knows whether the API key may withdraw: {error}"
+    return ""
 
 
 async def cancel_all(config: Config, url: str) -> Canceled:

@@ -72,12 +72,14 @@ def _kill(options: argparse.Namespace, config: Config, data_dir: Path, runtime: 
             print_json({"trading": halted.state, "canceled": msgspec.structs.asdict(canceled)})
         else:
             say(_canceled(canceled))
+        _warn_of_key(config, url)
         return EXIT_OK
     done = asyncio.run(emergency.flatten(config, url, data_dir, by=by, reason=reason))
     if options.json:
         print_json({"trading": halted.state, **msgspec.to_builtins(done, enc_hook=str)})
     else:
         _print_flattened(done)
+    _warn_of_key(config, url)
     return EXIT_OK if done.is_flat else EXIT_FAILED
 
 
@@ -98,6 +100,12 @@ def _tell_halt(halted: Halted, *, is_json: bool) -> None:
         warn(f"{text} ({halted.error})")
     elif not is_json:
         say(text)
+
+
+def _warn_of_key(config: Config, url: str) -> None:
+    warning = asyncio.run(emergency.key_warning(config, url))
+    if warning:
+        warn(warning)
 
 
 def _canceled(canceled: Canceled) -> str:

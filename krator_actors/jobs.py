@@ -133,8 +133,13 @@ class JobsActor(Actor):
         ).error("a job failed and will be tried again")
 
     async def _close(self, job: DueJob) -> dict[str, Any]:
-        path = await close_day(self.config.data_dir, self._dsn, day_before(job.due_ns))
-        return {"report": str(path)}
+        day = day_before(job.due_ns)
+        report, path = await close_day(self.config.data_dir, self._dsn, day)
+        if report.differences:
+            self._logger.bind(
+                event_type="day_differs", day=str(day), differences=len(report.differences)
+            ).error("journal, venue and positions do not agree; see the day's report")
+        return {"report": str(path), "differences": len(report.differences)}
 
     async def _retain(self, _job: DueJob) -> dict[str, Any]:
         stopped = threading.Event()

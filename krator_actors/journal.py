@@ -44,6 +44,7 @@ from supervisors.breaker import (
     CircuitBreaker,
 )
 from supervisors.messages import Message
+from supervisors.times import Times
 
 _POLL_SECS = 0.05
 _DRAIN_SECS = 3.0
@@ -91,6 +92,7 @@ class JournalActor(Actor):
         self._dsn = self.config.dsn or embedded_dsn(self.runtime)
         self._follower = LogFollower(self.config.data_dir, limit=self.config.batch_limit)
         self._grew = asyncio.Event()
+        self._times = Times()
         # None while PostgreSQL does not answer.
         self._store: JournalStore | None = None
         self._seq = 0
@@ -202,6 +204,9 @@ class JournalActor(Actor):
         if batch:
             self._seq = await self._store.append(batch, ts_written=utc_ns())
             self._follower.committed(batch)
+            now_ns = utc_ns()
+            for _, record in batch:
+                self._times.add((now_ns - record.ts_ns) // 1_000)
         return len(batch)
 
     def _log_start(self) -> None:
@@ -217,7 +222,7 @@ class JournalActor(Actor):
             with LocalLog.open(
                 path, writer=self.name, generation=self.generation, durability="process"
             ) as log:
-                log.append(event, ts_ns=utc_ns())
+                log.release(log.append(event, ts_ns=utc_ns()))
         except (LogError, OSError) as error:
             # What the others wrote must get into the database all the same.
             logger.bind(event_type="start_not_logged", reason=str(error)).error(
@@ -311,5 +316,6 @@ class JournalActor(Actor):
             breaker=self._breaker.state.value,
             seq=self._seq,
             lag_records=self._follower.lag(),
+            times=self._times.take(),
             watermarks=self._follower.watermarks(),
         )

@@ -15,7 +15,16 @@ NANOS_PER_SEC = 1_000_000_000
 NANOS_PER_MILLI = 1_000_000
 
 
-class OrderSide(enum.Enum):
+class Choice(enum.Enum):
+    """An Enum whose members are hashed as objects, because Enum's own hash is a Python function.
+
+    They are keys wherever orders are counted.
+    """
+
+    __hash__ = object.__hash__
+
+
+class OrderSide(Choice):
     """Which way an order trades."""
 
     BUY = "BUY"
@@ -27,22 +36,40 @@ class OrderSide(enum.Enum):
         return 1 if self is OrderSide.BUY else -1
 
 
-class OrderType(enum.Enum):
+class OrderType(Choice):
     """How an order is priced."""
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    """A market order from the moment at which the last price reaches its stop price."""
+    STOP_LIMIT = "STOP_LIMIT"
+    """A limit order from that moment on."""
+
+    @property
+    def has_price(self) -> bool:
+        """True when it has a limit price."""
+        return self is OrderType.LIMIT or self is OrderType.STOP_LIMIT
+
+    @property
+    def has_stop(self) -> bool:
+        """True when it waits for its stop price."""
+        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
 
 
-class TimeInForce(enum.Enum):
+class TimeInForce(Choice):
     """How long an order works."""
 
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
+    GTD = "GTD"
+    """Until ``SubmitOrder.expires_ns``; Krator cancels it then."""
+    DAY = "DAY"
+    """Until the end of the UTC day on which it was initialized; Krator cancels it then."""
 
 
-class OrderStatus(enum.Enum):
+class OrderStatus(Choice):
     """Where an order is in its life. The transitions are the table in ``core.orders``."""
 
     INITIALIZED = "INITIALIZED"
@@ -55,6 +82,9 @@ class OrderStatus(enum.Enum):
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     """The venue's: it did not take it. Final."""
+    TRIGGERED = "TRIGGERED"
+    """A stop order whose stop price was reached: it works like any other now."""
+    PENDING_UPDATE = "PENDING_UPDATE"
     PENDING_CANCEL = "PENDING_CANCEL"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
@@ -83,7 +113,7 @@ _FINAL = frozenset(
 )
 
 
-class TradingState(enum.Enum):
+class TradingState(Choice):
     """What risk lets through."""
 
     ACTIVE = "ACTIVE"
@@ -93,8 +123,20 @@ class TradingState(enum.Enum):
     """Cancels only."""
 
 
+class PriceBand(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a price may be from the venue's average price, as factors of it, for each side."""
+
+    buy_down: Decimal
+    buy_up: Decimal
+    sell_down: Decimal
+    sell_up: Decimal
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be traded and in which steps, from the venue's ``exchangeInfo``."""
+    """What can be traded and in which steps, from the venue's ``exchangeInfo``.
+
+    None, and 0 for a step, mean that the venue has no such rule.
+    """
 
     symbol: str
     """``BTC-USDT.SIM``"""
@@ -107,6 +149,22 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     min_quantity: Decimal
     max_quantity: Decimal
     min_notional: Decimal
+    max_notional: Decimal | None = None
+    is_min_notional_for_market: bool = True
+    """whether ``min_notional`` holds for market orders as well"""
+    is_max_notional_for_market: bool = False
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    price_band: PriceBand | None = None
+    market_lot_size: Decimal = Decimal(0)
+    market_min_quantity: Decimal = Decimal(0)
+    market_max_quantity: Decimal | None = None
+    max_open_orders: int | None = None
+    max_stop_orders: int | None = None
+    """open stop and take-profit orders, of the open ones"""
+    max_position: Decimal | None = None
+    """of the base asset, open buy orders included"""
+    order_types: frozenset[OrderType] | None = None
 
 
 def symbol_of(base: str, quote: str, venue: str) -> str:

@@ -14,18 +14,27 @@ from krator_actors.adapters.local_log import Durability
 from krator_actors.clock import utc_ns
 from krator_actors.config import VenueConfig
 from krator_actors.core import order_rules as rules
+from krator_actors.core.orders import Order
 from krator_actors.messages.handshake import (
     OrderActorStarted,
-    OrdersSynced,
+    OrdersAbsorbed,
     SyncOrders,
     VenueStatus,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
-from krator_actors.model import OrderStatus
+from krator_actors.messages.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderEventTold,
+    PlaceOrder,
+    SubmitOrder,
+)
+from krator_actors.order_doubts import judged
+from krator_actors.order_holding import HeldOrders, HoldingDue
 from krator_actors.order_ledger import OrderGoneError, OrderLedger
-from krator_actors.order_sender import CancelFailed, OrderSender, PlaceFailed
-from krator_actors.order_sync import Retelling, TellOn
+from krator_actors.order_sender import CancelFailed, ModifyFailed, OrderSender, PlaceFailed
+from krator_actors.order_sync import Retelling, TellOn, removed
 from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
     BalancesSeen,
@@ -33,13 +42,12 @@ from krator_actors.reconciliation import (
     Reconciled,
     ReconcileFailed,
     Reconciliation,
+    StillThere,
     VenueSaid,
 )
-from krator_actors.venue_login import trading_client
+from krator_actors.venue_login import key_is_safe, trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
-
-_WORKING = frozenset({OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED})
 
 
 class OrderActorConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +76,19 @@ class OrderActor(Actor):
     inbox: ClassVar[object] = (
         PlaceOrder
         | CancelOrder
+        | CancelAllOrders
+        | ModifyOrder
         | SyncOrders
+        | OrdersAbsorbed
         | TellOn
         | ConnectionChanged
         | PlaceFailed
         | CancelFailed
+        | ModifyFailed
+        | HoldingDue
         | VenueSaid
         | NoSuchOrder
+        | StillThere
         | BalancesSeen
         | Reconciled
         | ReconcileFailed
@@ -124,12 +138,20 @@ class OrderActor(Actor):
             found=self.tell_self,
             clock_refused=self._reconciliation.forget_clock,
         )
+        self._held = HeldOrders(
+            self._client,
+            self._ledger,
+            tell_self=self.tell_self,
+            place=self._place_held,
+            cancel=self._request_cancel,
+        )
         doubts = rules.doubts_at_start(self._table.open_orders, now_ns=utc_ns())
         await self._publish([self._ledger.record(event) for event in doubts])
         await self.tell("risk", OrderActorStarted(venue=venue.name, generation=self.generation))
-        self.start_task(self._client.run(), name="venue session")
+        self.start_task(self._keep_session(), name="venue session")
         self.start_task(self._reconciliation.run(), name="reconciliation")
         self.start_task(self._ledger.keep_snapshots(), name="snapshots")
+        self.start_task(self._held.run(), name="held orders")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Handle one message. An order that did not come from risk is not sent."""
@@ -142,8 +164,18 @@ class OrderActor(Actor):
                 await self._place(message)
             case CancelOrder():
                 await self._cancel(message)
+            case CancelAllOrders():
+                for order in self._table.open_orders:
+                    if rules.is_meant(order, message):
+                        await self._request_cancel(order, message.requester)
+            case ModifyOrder() if sender == "risk" and self._can_send:
+                await self._modify(message)
+            case ModifyOrder():
+                logger.bind(event_type="modify_refused", sender=sender).error("nothing is sent")
             case SyncOrders():
                 await self._sync(message)
+            case OrdersAbsorbed(number=number):
+                self._ledger.absorbed(number)
             case TellOn():
                 if self._retelling is not None and self._retelling.is_called_by(message):
                     await self._tell_again(self._retelling)
@@ -151,12 +183,15 @@ class OrderActor(Actor):
                 await self._connection_changed(message)
             case VenueSaid():
                 await self._hear(message)
-            case PlaceFailed():
-                await self._place_failed(message)
+            case PlaceFailed() | ModifyFailed():
+                await self._publish(judged(self._ledger, message))
+                self._reconciliation.wake()
             case CancelFailed():
                 self._cancel_failed(message)
-            case NoSuchOrder():
-                await self._no_such_order(message)
+            case HoldingDue():
+                await self._held.look(can_send=self._can_send)
+            case NoSuchOrder() | StillThere():
+                await self._publish(judged(self._ledger, message))
             case BalancesSeen(balances=balances, ts_event=asked_ns):
                 await self._publish(self._ledger.weigh(balances, asked_ns=asked_ns))
                 if self._ledger.balances.is_suspicious:
@@ -170,6 +205,11 @@ class OrderActor(Actor):
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
         return None
+
+    async def _keep_session(self) -> None:
+        venue = self.config.venue
+        if await key_is_safe(venue, self.config.url, on_connection=self._on_connection):
+            await self._client.run()
 
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""
@@ -189,6 +229,8 @@ class OrderActor(Actor):
             risk_generation=self._risk_generation,
             dry_run=self._dry_run,
             unreachable=None if self._status.reachable else self._status.reason,
+            old=self._table.orders.get(message.order.replaces),
+            now_ns=utc_ns(),
         )
         if obstacle is None:
             await self._publish(await self._sender.place(message))
@@ -214,13 +256,37 @@ class OrderActor(Actor):
                 event_type="cancel_ignored", order_id=message.client_order_id, dry_run=self._dry_run
             ).warning("there is nothing to cancel")
             return
-        await self._publish(self._sender.cancel(order))
+        await self._request_cancel(order, message.requester)
+
+    async def _request_cancel(self, order: Order, requester: str) -> None:
+        await self._publish(self._sender.cancel(order, requester))
+
+    async def _modify(self, message: ModifyOrder) -> None:
+        order = self._table.orders.get(message.client_order_id)
+        if order is None or not rules.can_be_reduced(order, message.quantity):
+            logger.bind(event_type="modify_ignored", order_id=message.client_order_id).warning(
+                "there is nothing to make smaller"
+            )
+            return
+        await self._publish(self._sender.reduce(order, message.quantity))
+
+    @property
+    def _can_send(self) -> bool:
+        return self._status.reachable and not self._dry_run
+
+    async def _place_held(self, order: SubmitOrder) -> None:
+        placed = PlaceOrder(order=order, risk_generation=self._risk_generation)
+        await self._publish(await self._sender.place(placed))
 
     async def _sync(self, message: SyncOrders) -> None:
         if message.risk_generation < self._risk_generation:
             return
         # From here on, what an older risk has approved and we have not begun is denied.
         self._risk_generation = message.risk_generation
+        if not self._ledger.can_tell_after(message.watermark):
+            self._retelling = None
+            await self.tell("risk", removed(self._ledger, message, self.config.venue.name))
+            return
         self._retelling = Retelling(self._ledger, message)
         await self._tell_again(self._retelling)
 
@@ -231,14 +297,7 @@ class OrderActor(Actor):
             self.tell_self(retelling.goes_on())
             return
         self._retelling = None
-        synced = OrdersSynced(
-            venue=self.config.venue.name,
-            risk_generation=retelling.sync.risk_generation,
-            number=self._ledger.last_number,
-            open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
-            sync_id=retelling.sync.sync_id,
-        )
-        await self.tell("risk", synced)
+        await self.tell("risk", retelling.end(self.config.venue.name))
         await self.tell("risk", self._status)
 
     # -- what the venue says ---------------------------------------------------------------------
@@ -250,10 +309,12 @@ class OrderActor(Actor):
         if heard.wanted and said.report is not None:
             self._reconciliation.want(said.report.symbol, said.report.venue_order_id)
         order = heard.order
-        if order is not None and order.cancel_requested and order.status in _WORKING:
+        if order is not None and order.cancel_requested and order.status in rules.WORKING:
             # It was asked for while nobody knew what there was to cancel.
             self._sender.send_cancel(order)
         await self._publish(heard.told)
+        if heard.told and self._table.brackets():
+            self.tell_self(HoldingDue())  # what was bought now must not wait to be protected
 
     async def _is_heard_whole(self, said: VenueSaid) -> bool:
         """Return whether all that we ever knew of the order is in the table again."""
@@ -269,28 +330,6 @@ class OrderActor(Actor):
             _log_gone(client_order_id or venue_order_id, error)
             return False
         return True
-
-    async def _no_such_order(self, message: NoSuchOrder) -> None:
-        order = self._table.orders.get(message.client_order_id)
-        if order is None:
-            return  # it has ended meanwhile, long ago
-        if rules.never_arrived(order, asked_at_ms=message.asked_at_ms):
-            rejected = rules.rejected(order, "NEVER_ARRIVED", utc_ns())
-            await self._publish([self._ledger.record(rejected)])
-        else:
-            await self._publish(self._ledger.vanished(order))
-
-    async def _place_failed(self, message: PlaceFailed) -> None:
-        order = self._table.orders.get(message.client_order_id)
-        if order is None or not order.is_unanswered:
-            return  # the user stream was faster and knows better
-        if message.refused:
-            rejected = rules.rejected(order, message.reason, utc_ns())
-            await self._publish([self._ledger.record(rejected)])
-        elif order.status is not OrderStatus.UNKNOWN:
-            unknown = rules.unknown(order, message.reason, utc_ns())
-            await self._publish([self._ledger.record(unknown)])
-            self._reconciliation.wake()
 
     def _cancel_failed(self, message: CancelFailed) -> None:
         logger.bind(

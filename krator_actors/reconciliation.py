@@ -57,6 +57,14 @@ class NoSuchOrder(Message, frozen=True, kw_only=True):
     """venue clock, certainly not later than the moment of its answer"""
 
 
+class StillThere(Message, frozen=True, kw_only=True):
+    """All that the venue has of an order that is being changed has been said before this."""
+
+    client_order_id: str
+    asked_at_ms: int
+    """venue clock, certainly not later than the moment of its answer"""
+
+
 class BalancesSeen(Message, frozen=True, kw_only=True):
     """The account as the venue has it."""
 
@@ -76,7 +84,7 @@ class ReconcileFailed(Message, frozen=True, kw_only=True):
     reason: str
 
 
-Finding = VenueSaid | NoSuchOrder | BalancesSeen | Reconciled | ReconcileFailed
+Finding = VenueSaid | NoSuchOrder | StillThere | BalancesSeen | Reconciled | ReconcileFailed
 
 
 class Reconciliation:
@@ -234,17 +242,17 @@ class Reconciliation:
         return asked_at
 
     def _in_doubt(self) -> bool:
-        unknown = any(o.status is OrderStatus.UNKNOWN for o in self._table.open_orders)
-        return unknown or bool(self._wanted)
+        doubtful = any(order.is_doubtful for order in self._table.open_orders)
+        return doubtful or bool(self._wanted)
 
     async def _what_is_in_doubt(self) -> None:
-        unknown = [o for o in self._table.open_orders if o.status is OrderStatus.UNKNOWN]
+        doubtful = [o for o in self._table.open_orders if o.is_doubtful]
         # Who has waited longest first, so that many do not keep one from being asked for.
-        unknown.sort(key=lambda order: self._asked_ns.get(order.client_order_id, 0))
+        doubtful.sort(key=lambda order: self._asked_ns.get(order.client_order_id, 0))
         self._asked_ns = {
-            o.client_order_id: self._asked_ns.get(o.client_order_id, 0) for o in unknown
+            o.client_order_id: self._asked_ns.get(o.client_order_id, 0) for o in doubtful
         }
-        for order in unknown[:_QUESTIONS]:
+        for order in doubtful[:_QUESTIONS]:
             self._asked_ns[order.client_order_id] = monotonic_ns()
             await self._ask_for(order)
         for wanted in tuple(self._wanted):
@@ -264,6 +272,8 @@ class Reconciliation:
         )
         if not found:
             self._found(NoSuchOrder(client_order_id=order.client_order_id, asked_at_ms=asked_at_ms))
+        elif order.status is OrderStatus.PENDING_UPDATE:
+            self._found(StillThere(client_order_id=order.client_order_id, asked_at_ms=asked_at_ms))
 
     async def _ask(self, symbol: str, venue_order_id: str, *, client_order_id: str = "") -> bool:
         report = await self._client.order_status(

@@ -19,6 +19,8 @@ from krator_actors.core.risk import RiskEngine
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersAbsorbed,
+    OrdersRemoved,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
@@ -31,7 +33,14 @@ from krator_actors.messages.market import (
     TradeSummary,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import CancelOrder, OrderEventTold, PlaceOrder, SubmitOrder
+from krator_actors.messages.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderEventTold,
+    PlaceOrder,
+    SubmitOrder,
+)
 from krator_actors.messages.risk import (
     Halt,
     OrderApproved,
@@ -43,7 +52,7 @@ from krator_actors.messages.risk import (
 from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.risk_acts import RiskActs
-from krator_actors.risk_ledger import RiskLedger
+from krator_actors.risk_ledger import SNAPSHOT_SECS, RiskLedger
 from krator_actors.risk_limits import limits_of
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message
@@ -60,8 +69,8 @@ _ASK_AGAIN_SECS = 0.2
 class OrderLogLostError(Exception):
     """The order actor's log is shorter than what risk had read of it.
 
-    What risk knew came from a log that is gone; its snapshot is deleted, so that the restart
-    begins from the log that there is.
+    What risk knew came from a log that is gone; a snapshot that knows too much is deleted, so that
+    the restart begins from what both logs have.
     """
 
 
@@ -91,6 +100,8 @@ class RiskActor(Actor):
     inbox: ClassVar[Any] = (
         SubmitOrder
         | CancelOrder
+        | CancelAllOrders
+        | ModifyOrder
         | OrderEventTold
         | QuoteTick
         | TradeSummary
@@ -98,6 +109,7 @@ class RiskActor(Actor):
         | Instruments
         | OrderActorStarted
         | OrdersSynced
+        | OrdersRemoved
         | VenueStatus
         | Halt
         | Reduce
@@ -135,6 +147,7 @@ class RiskActor(Actor):
         self._progress_ns = 0
         await self._sync()
         self.start_task(self._keep_asking_feed(), name="feed")
+        self.start_task(self._keep_snapshots(), name="snapshots")
         self.every(_HOUSEKEEPING_SECS, Housekeeping())
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -149,6 +162,10 @@ class RiskActor(Actor):
                 await self._on_order_event(message)
             case CancelOrder():
                 await self._cancel(message)
+            case CancelAllOrders() | ModifyOrder():
+                # Both can only lower exposure: nobody has to approve them.
+                self._engine.on_message(message, clock.monotonic_ns())
+                await self.tell(self._order_actor, message)
             case TradeSummary():
                 self._engine.on_trade_summary(message, clock.monotonic_ns())
             case MarketStatus():
@@ -163,6 +180,8 @@ class RiskActor(Actor):
                 await self._sync()
             case OrdersSynced():
                 await self._on_synced(message)
+            case OrdersRemoved():
+                self._on_removed(message)
             case Halt() | Reduce() | Resume() | OverrideControl():
                 return await self._act(message)
             case PortfolioRequest():
@@ -176,7 +195,6 @@ class RiskActor(Actor):
                 await self._keep_house()
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
-        self._ledger.snapshot_if_due(self._handshake.watermark)
         return None
 
     def describe_state(self) -> Mapping[str, Any]:
@@ -265,10 +283,21 @@ class RiskActor(Actor):
             case Answer.FOREIGN:
                 pass
             case Answer.LOG_SHRANK:
-                self._ledger.forget_snapshot()
+                self._ledger.forget_beyond(synced.number)
                 raise OrderLogLostError(
                     f"{self._order_actor} has {synced.number} records; risk knew more of them"
                 )
+
+    def _on_removed(self, removed: OrdersRemoved) -> None:
+        if removed.risk_generation == self.generation:
+            self._ledger.is_complete = False
+            self._engine.waits_for = "its snapshot, which is lost"
+            self._logger.bind(
+                event_type="positions_lost", first_number=removed.first_number
+            ).critical(
+                "risk's snapshot is lost, and the order log begins later; nothing is traded until "
+                "risk.snapshot is put back from a backup and risk is restarted"
+            )
 
     async def _on_recovered(self, synced: OrdersSynced) -> None:
         was_recovered = self._engine.is_recovered
@@ -282,6 +311,9 @@ class RiskActor(Actor):
         for denied in lost:
             if self._ledger.record(denied):
                 await self.tell(denied.strategy, denied)
+            else:
+                # Asked again until it can be written, because it stays reserved till then.
+                self._sync_later()
         if not was_recovered or lost:
             self._logger.bind(
                 event_type="orders_synced",
@@ -319,7 +351,7 @@ class RiskActor(Actor):
             await self._cancel(cancel)
 
     async def _cancel(self, cancel: CancelOrder) -> None:
-        self._engine.on_cancel(cancel, clock.monotonic_ns())
+        self._engine.on_message(cancel, clock.monotonic_ns())
         await self.tell(self._order_actor, cancel)
 
     async def _after_logging(self) -> None:
@@ -339,6 +371,12 @@ class RiskActor(Actor):
         silence_ns = clock.monotonic_ns() - self._progress_ns
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:
             await self._sync()
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            number = await self._ledger.next_snapshot(lambda: self._handshake.watermark)
+            await self.tell(self._order_actor, OrdersAbsorbed(number=number))
+            await asyncio.sleep(SNAPSHOT_SECS)
 
     async def _keep_asking_feed(self) -> None:
         feed = f"feed:{self.config.venue}"

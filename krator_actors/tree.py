@@ -18,6 +18,7 @@ from krator_actors.adapters.tls import (
 )
 from krator_actors.config import Config, ConfigError
 from krator_actors.feed import FeedConfig
+from krator_actors.gateway import GatewayConfig
 from krator_actors.jobs import JobsConfig
 from krator_actors.journal import JournalConfig
 from krator_actors.order import OrderActorConfig
@@ -83,8 +84,12 @@ def external_redis(config: Config) -> str | None:
     return url
 
 
-def build(config: Config, *, venue_url: str) -> SupervisorSpec:
-    """Return the whole tree. ``venue_url`` is the venue's HTTP base; empty for a real venue."""
+def build(config: Config, *, venue_url: str, lockstep: bool = False) -> SupervisorSpec:
+    """Return the whole tree.
+
+    ``venue_url`` is the venue's HTTP base; empty for a real venue. ``lockstep``: it is a replay
+    that waits until each frame has been handled.
+    """
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
     root = SupervisorSpec(
@@ -96,8 +101,8 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             journal,
             _execution(config, venue_url),
             _strategies(config),
-            _market(config, venue_url),
-            _operations(config),
+            _market(config, venue_url, lockstep=lockstep),
+            _operations(config, venue_url),
         ),
     )
     limited = _with_memory_limit(root, config.supervision.max_rss_bytes)
@@ -229,7 +234,7 @@ def _strategies(config: Config) -> SupervisorSpec:
     )
 
 
-def _market(config: Config, venue_url: str) -> SupervisorSpec:
+def _market(config: Config, venue_url: str, *, lockstep: bool) -> SupervisorSpec:
     routes = {
         symbol: (
             *(s.actor_name for s in config.strategies if s.symbol == symbol),
@@ -240,14 +245,20 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
     feed = ChildSpec(
         name=f"feed:{config.venue.name}",
         actor="krator_actors.feed:FeedActor",
-        config=FeedConfig(venue=config.venue, url=venue_url, symbols=config.symbols, routes=routes),
+        config=FeedConfig(
+            venue=config.venue,
+            url=venue_url,
+            symbols=config.symbols,
+            routes=routes,
+            lockstep=lockstep,
+        ),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
     )
     return SupervisorSpec(name="market", children=(_on_hot_path(feed, 0, config),))
 
 
-def _operations(config: Config) -> SupervisorSpec:
+def _operations(config: Config, venue_url: str) -> SupervisorSpec:
     rca = ChildSpec(
         name="rca",
         actor="krator_actors.rca:RcaActor",
@@ -259,7 +270,14 @@ def _operations(config: Config) -> SupervisorSpec:
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
         name="operations",
-        children=(rca, *redis, _publisher(config, url), _jobs(config), *_recorder(config)),
+        children=(
+            rca,
+            *redis,
+            _publisher(config, url),
+            _jobs(config),
+            *_recorder(config),
+            _gateway(config, venue_url),
+        ),
     )
 
 
@@ -329,6 +347,25 @@ def _jobs(config: Config) -> ChildSpec:
         ),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
+    )
+
+
+def _gateway(config: Config, venue_url: str) -> ChildSpec:
+    return ChildSpec(
+        name="gateway",
+        actor="krator_actors.gateway:GatewayActor",
+        config=GatewayConfig(
+            data_dir=config.system.data_dir,
+            port=config.gateway.port,
+            interval_secs=config.gateway.interval_secs,
+            venue=config.venue,
+            venue_url=venue_url,
+            risk=config.risk,
+            symbols=config.symbols,
+            observed=("risk", *(strategy.actor_name for strategy in config.strategies)),
+        ),
+        beat_secs=config.supervision.beat_secs,
+        budget=_infrastructure_budget(config),
     )
 
 

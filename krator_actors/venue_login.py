@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from loguru import logger
 
 from krator_actors.adapters.binance_reports import BinanceReports, Execution
+from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.binance_trading import BinanceTrading
+from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy
 from krator_actors.adapters.trading import TradingClient
 from krator_actors.config import ConfigError, VenueConfig
+from krator_actors.model import NANOS_PER_MILLI
+from krator_actors.venue_errors import VenueError, VenueUnavailableError
+
+
+class KeyRefusedError(Exception):
+    """The API key may do more than a trading system should be able to lose."""
+
 
 _BINANCE_URL = "wss://ws-api.binance.com:443/ws-api/v3"
 _BINANCE_REST = "https://api.binance.com"
@@ -61,7 +74,7 @@ def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ
     """
     simulated = venue.kind == "sim"
     api_key = environ.get(venue.api_key_env) or (_SIM_KEY if simulated else "")
-    secret = environ.get(venue.api_secret_env) or (_SIM_SECRET if simulated else "")
+    secret = _secret(environ.get(venue.api_secret_env) or (_SIM_SECRET if simulated else ""))
     if not api_key or not secret:
         raise ConfigError(
             f"set {venue.api_key_env} and {venue.api_secret_env}: {venue.name} tells nobody else "
@@ -71,6 +84,67 @@ def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ
         return BinanceTrading(api_key=api_key, secret=secret, recv_window_ms=venue.recv_window_ms)
     except ValueError as error:
         raise ConfigError(f"{venue.api_secret_env} is no key: {type(error).__name__}") from None
+
+
+def _secret(named: str) -> str:
+    """Return the secret itself; a path is the file of an Ed25519 private key."""
+    if not named.startswith("/"):
+        return named
+    try:
+        return Path(named).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the key's file cannot be read: {type(error).__name__}") from None
+
+
+async def check_key(venue: VenueConfig, url: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Ask the venue what our API key may do; raises KeyRefusedError when it may withdraw.
+
+    Asked of Binance only: the simulated venue's key opens nothing. Raises VenueUnavailableError
+    when it could not be asked, and VenueRefusedError when the venue does not tell: then nobody
+    knows what the key may do.
+    """
+    if venue.kind != "binance":
+        return
+    client = RestClient(rest_url(venue, url), timeout_secs=venue.request_timeout_secs)
+    public, requests = BinanceRest(()), trading_requests(venue, environ)
+    try:
+        timestamp_ms = public.read_time(await client.get(public.time_path())) // NANOS_PER_MILLI
+        request = requests.key_permissions(timestamp_ms=timestamp_ms)
+        body = await client.get(request.path, request.headers)
+        may_withdraw = BinanceReports(()).read_key_permissions(body)
+    except ValueError as error:
+        raise VenueUnavailableError(f"unreadable answer: {error}") from None
+    finally:
+        await client.close()
+    if may_withdraw:
+        raise KeyRefusedError(
+            f"the key in {venue.api_key_env} may withdraw from {venue.name}: make one that may "
+            "only read and trade"
+        )
+
+
+async def key_is_safe(
+    venue: VenueConfig, url: str, *, on_connection: Callable[[bool, str], None]
+) -> bool:
+    """Ask as ``check_key`` does until the venue answers; False when the key may withdraw.
+
+    ``on_connection`` hears each time why there is no connection.
+    """
+    while True:
+        try:
+            await check_key(venue, url)
+        except KeyRefusedError as error:
+            logger.bind(event_type="key_refused", reason=str(error)).error("the key is refused")
+            on_connection(False, f"KEY_CAN_WITHDRAW: {error}")
+            return False
+        except VenueError as error:
+            logger.bind(event_type="key_not_checked", reason=str(error)).warning(
+                "the venue has not said what the key may do"
+            )
+            on_connection(False, f"KEY_NOT_CHECKED: {error}")
+            await asyncio.sleep(venue.reconnect_max_secs)
+        else:
+            return True
 
 
 def trading_client(

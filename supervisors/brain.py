@@ -320,7 +320,7 @@ class Brain:
         answer = await actor.receive(message, origin.sender)
         self._in_work = None
         self._counters.handled += 1
-        self.observer.note(type(message), origin.sender, began)
+        self.observer.note(message, origin.sender, began)
         if kind == ASK:
             origin.answer(seq, answer)
         else:
@@ -348,7 +348,7 @@ class Brain:
             self._in_work = (type(message).__name__, began := time.monotonic())
             await actor.receive(message, self._name)
             self._counters.handled += 1
-            self.observer.note(type(message), self._name, began)
+            self.observer.note(message, self._name, began)
         self._in_work = None
 
     def _beat(self) -> None:

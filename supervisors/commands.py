@@ -21,7 +21,7 @@ FamilyVerb = Literal[
 ]
 """What Erlang's supervisors are asked: the name is the supervisor's."""
 
-ActorVerb = Literal["state", "suspend", "resume", "trace"]
+ActorVerb = Literal["state", "times", "suspend", "resume", "trace"]
 """What a running worker answers itself, beside its inbox: see ``inquiry.Inquiries``."""
 
 Verb = Literal["status", "restart", "kill", "reset-budget"] | ActorVerb | FamilyVerb

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from supervisors.observation import MAX_TRACE_SECS, Handled, Insight
+from supervisors.observation import MAX_TRACE_SECS, Handled, Insight, MessageTimes
 from supervisors.sockets import socket_name
 from supervisors.status import NodeState
 from supervisors.system import ask_root, status
@@ -56,6 +56,14 @@ def actor_state(runtime: Path, name: str) -> Insight:
     An actor whose loop does not turn is described without its own words: ``state_error`` says so.
     """
     return msgspec.convert(ask_root(runtime, "state", name).result, Insight)
+
+
+def times(runtime: Path, name: str) -> dict[str, MessageTimes]:
+    """Return how long the actor's handlers took, and how old its messages were, by their class.
+
+    The actor's loop is given no work by this, so it may be asked every few seconds.
+    """
+    return msgspec.convert(ask_root(runtime, "times", name).result, dict[str, MessageTimes])
 
 
 def suspend(runtime: Path, name: str) -> bool:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
+from supervisors.times import Times, TimesTaken
+
 RECENT_MESSAGES: Final = 10
 MAX_TRACE_MESSAGES: Final = 1000
 MAX_TRACE_SECS: Final = 60.0
 
-_BUCKETS: Final = 48
-"""Powers of two of a microsecond: the last one is some years."""
 _MAX_DEPTH: Final = 4
 _MAX_ITEMS: Final = 50
 _MAX_CHARS: Final = 200
@@ -57,7 +57,7 @@ class Handled(msgspec.Struct, frozen=True):
 
 
 class ClassStatistics(msgspec.Struct, frozen=True):
-    """The handlers' times for one message class, from a histogram of powers of two."""
+    """The handlers' times for one message class."""
 
     message: str
     handled: int
@@ -65,6 +65,15 @@ class ClassStatistics(msgspec.Struct, frozen=True):
     """half of the handlers took at most this; so with p99 and max, each an upper bound"""
     p99_secs: float
     max_secs: float
+
+
+class MessageTimes(msgspec.Struct, frozen=True):
+    """Of one message class, since the actor began."""
+
+    handling: TimesTaken
+    """how long its handlers took"""
+    age: TimesTaken | None = None
+    """from ``ts_init`` to the beginning of its handler; None: the class has no such field"""
 
 
 class Insight(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,21 +103,28 @@ class Observer:
 
     def __init__(self) -> None:
         self._recent: deque[_Note] = deque(maxlen=RECENT_MESSAGES)
-        self._times: dict[type, list[int]] = {}
+        self._times: dict[type, Times] = {}
+        # Only of classes that say when an instance was made: ``ts_init``, UTC nanoseconds.
+        self._ages: dict[type, Times] = {}
         self._traces: list[Trace] = []
 
-    def note(self, message: type, sender: str, began: float) -> None:
+    def note(self, message: Any, sender: str, began: float) -> None:
         """Take down that a handler, begun at that monotonic time, has returned now."""
         ended = time.monotonic()
-        self._recent.append((message, sender, began, ended))
+        kind = type(message)
+        took_us = int((ended - began) * 1e6)
+        self._recent.append((kind, sender, began, ended))
         try:
-            times = self._times[message]
+            times = self._times[kind]
         except KeyError:
-            times = self._times[message] = [0] * _BUCKETS
-        times[int((ended - began) * 1e6).bit_length()] += 1
+            times = self._begin(kind)
+        times.add(took_us)
+        ages = self._ages.get(kind)
+        if ages is not None:
+            ages.add((time.time_ns() - message.ts_init) // 1000 - took_us)
         if self._traces:
             for trace in tuple(self._traces):
-                trace.add((message, sender, began, ended))
+                trace.add((kind, sender, began, ended))
 
     def recent(self) -> tuple[Handled, ...]:
         """Return the last messages, the newest first."""
@@ -117,8 +133,16 @@ class Observer:
 
     def classes(self) -> tuple[ClassStatistics, ...]:
         """Return the times by message class, the most frequent first."""
-        found = [_summary(kind.__name__, list(times)) for kind, times in list(self._times.items())]
+        found = [_summary(kind.__name__, times.take()) for kind, times in list(self._times.items())]
         return tuple(sorted(found, key=lambda each: -each.handled))
+
+    def times(self) -> dict[str, MessageTimes]:
+        """Return all that is counted, by the name of the message's class."""
+        ages = dict(self._ages)
+        return {
+            kind.__name__: MessageTimes(times.take(), ages[kind].take() if kind in ages else None)
+            for kind, times in list(self._times.items())
+        }
 
     def start_trace(self, limit: int, done: Callable[[tuple[Handled, ...]], object]) -> Trace:
         """Call ``done`` once with the next ``limit`` messages, or fewer when it is ended before.
@@ -128,6 +152,13 @@ class Observer:
         trace = Trace(limit, done, self._traces)
         self._traces.append(trace)
         return trace
+
+    def _begin(self, kind: type) -> Times:
+        # The ages first: who reads from another thread finds no class without them.
+        if "ts_init" in getattr(kind, "__struct_fields__", ()):
+            self._ages[kind] = Times()
+        times = self._times[kind] = Times()
+        return times
 
 
 class Trace:
@@ -192,17 +223,7 @@ def _handled(note: _Note, now: float) -> Handled:
     return Handled(message.__name__, sender, now - began, ended - began)
 
 
-def _summary(name: str, times: list[int]) -> ClassStatistics:
-    total = sum(times)
-    edges = (_edge(times, math_rank) for math_rank in (total * 0.5, total * 0.99, total))
-    return ClassStatistics(name, total, *edges)
-
-
-def _edge(times: list[int], rank: float) -> float:
-    """Return the upper edge of the bucket that holds the message of that rank."""
-    seen = 0
-    for bucket, count in enumerate(times):
-        seen += count
-        if seen >= rank:
-            return float(2**bucket) / 1e6
-    return 0.0
+def _summary(name: str, taken: TimesTaken) -> ClassStatistics:
+    return ClassStatistics(
+        name, taken.count, *(taken.at_most_secs(share) for share in (0.5, 0.99, 1))
+    )

@@ -10,15 +10,12 @@ from typing import Any, get_args
 
 import pytest
 
-from krator_actors.config import (
-    Config,
-    ConfigError,
+from krator_actors.config import Config, ConfigError, VenueConfig, load
+from krator_actors.strategy_config import (
     EmaCrossConfig,
     MeanReversionConfig,
     SmaCrossConfig,
     StrategyConfig,
-    VenueConfig,
-    load,
 )
 
 CONF = Path(__file__).parent.parent / "conf" / "krator.toml"
@@ -203,7 +200,7 @@ def test_strategy_of_another_venue_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('[[strategies]]\nsymbol = "BTC-USDT.KRAKEN"\n')
 
-    with pytest.raises(ConfigError, match="not at the configured venue SIM"):
+    with pytest.raises(ConfigError, match="is not at SIM"):
         load(path)
 
 

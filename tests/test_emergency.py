@@ -63,6 +63,20 @@ def clock_url() -> Iterator[str]:
             thread.join()
 
 
+@pytest.fixture
+def exchange_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "krator_actors.exchange", "--data-dir", str(tmp_path / "x")]
+    command += ["--symbols", "BTCUSDT", *getattr(request, "param", ())]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["url"]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def options(**changes: object) -> argparse.Namespace:
     given = {
         "by": "ada",
@@ -79,6 +93,38 @@ def test_real_venue_is_reached_only_when_meant_twice(tmp_path: Path) -> None:
     assert emergency.venue_address(REAL, tmp_path, live=True) == ""
     with pytest.raises(ConfigError, match="--live"):
         emergency.venue_address(REAL, tmp_path, live=False)
+
+
+@pytest.mark.parametrize("exchange_url", [["--withdrawals"]], indirect=True)
+def test_kill_is_carried_out_with_a_key_that_may_withdraw_and_says_so(
+    exchange_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KRATOR_VENUE_API_KEY", "krator-sim")
+    monkeypatch.setenv("KRATOR_VENUE_API_SECRET", "krator-sim-secret")
+    venue = VenueConfig(name="BINANCE", kind="binance", url=exchange_url)
+    config = REAL.model_copy(update={"venue": venue})
+
+    code = emergency_commands.main(options(live=True), config, tmp_path, tmp_path / "runtime")
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert "canceled 0 open orders" in told.out
+    assert "KRATOR_VENUE_API_KEY may withdraw from BINANCE" in told.err
+
+
+async def test_key_that_nobody_could_ask_about_is_said_to_be_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KRATOR_VENUE_API_KEY", "krator-sim")
+    monkeypatch.setenv("KRATOR_VENUE_API_SECRET", "krator-sim-secret")
+
+    warning = await emergency.key_warning(REAL, "http://127.0.0.1:9")
+
+    assert "nobody knows whether" in warning
+    assert await emergency.key_warning(Config(), "http://127.0.0.1:9") == ""
 
 
 def test_simulated_venue_that_never_ran_is_silent(tmp_path: Path) -> None:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
 from krator_actors.adapters.embedded_redis import EmbeddedRedis, embedded_redis_url
+from krator_actors.adapters.postgres import JournalStore
 from krator_actors.adapters.redis_store import RedisStore
 from krator_actors.core.backlog import LogName, Waiting
 from krator_actors.core.log_frames import RawRecord
 from krator_actors.core.publication import entry_of
+from krator_actors.messages.orders import OrderSubmitted
 
 PAGE = (Path(__file__).parent.parent / "docs" / "REDIS.md").read_text()
 LOG = LogName("risk", 1)
+BTC = "BTC-USDT.SIM"
 
 
 class EnoughError(Exception):
     """Ends a consumer that would read for ever."""
 
 
-def example() -> Any:
-    """Return the page's ``consume``."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+def example(name: str = "consume") -> Any:
+    """Return what the page's Python defines by that name."""
     namespace: dict[str, Any] = {"__name__": "example"}
-    exec(compile(code, "docs/REDIS.md", "exec"), namespace)
-    return namespace["consume"]
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(compile(code, "docs/REDIS.md", "exec"), namespace)
+    return namespace[name]
 
 
 def entry(number: int) -> dict[str, str | bytes | int]:
@@ -86,3 +92,46 @@ def test_page_names_every_field_of_an_entry() -> None:
     rows = set(re.findall(r"`(\w+)`", PAGE))
 
     assert entry(1).keys() <= rows
+
+
+async def test_reader_that_fell_behind_the_stream_catches_up_from_the_journal(
+    client: Any, short_dir: Path, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRATOR_POSTGRES_DSN", postgres_dsn)
+    events = [OrderSubmitted(client_order_id=f"o-{n}", symbol=BTC, ts_event=n) for n in range(30)]
+    records = [
+        RawRecord(n, 1, n, type(e).__name__, msgspec.msgpack.encode(e))
+        for n, e in enumerate(events, 1)
+    ]
+    store = await JournalStore.connect(postgres_dsn, generation=1, now_ns=1)
+    await store.append([("risk", record) for record in records], ts_written=1)
+    await store.close()
+    redis = await RedisStore.connect(embedded_redis_url(short_dir / "run"), timeout_secs=10)
+    entries = [entry_of(Waiting(LOG, record)) for record in records]
+    await redis.publish(entries[:5], {LOG: 5}, max_length=1_000)
+    seen: list[tuple[str, int, Any]] = []
+    command = [sys.executable, "-m", "krator_actors.cli", "journal", "events"]
+
+    def handle(writer: str, number: int, body: Any) -> None:
+        seen.append((writer, number, body))
+        if number in {5, 30}:
+            raise EnoughError
+
+    gapless = example("Gapless")(handle, [*command, "--data-dir", str(short_dir / "data")])
+    await asyncio.to_thread(_until_enough, client, gapless)
+    gapless.done["risk"] = 5  # it had handled the fifth when it died
+    await redis.publish(entries[5:], {LOG: 30}, max_length=1_000)
+    await redis.close()
+    client.xtrim("krator:events", maxlen=3, approximate=False)
+    await asyncio.to_thread(_until_enough, client, gapless)
+
+    assert [number for _, number, _ in seen] == list(range(1, 31))
+    bodies = [
+        msgspec.json.decode(made["body"]) for made in entries if isinstance(made["body"], bytes)
+    ]
+    assert [body for _, _, body in seen] == bodies
+
+
+def _until_enough(client: Any, handle: Any) -> None:
+    with pytest.raises(EnoughError):
+        example()(client, handle)

@@ -12,6 +12,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from krator_actors.adapters.binance_errors import error_of
+from krator_actors.adapters.binance_limits import RateLimit
+from krator_actors.adapters.binance_shapes import (
+    AccountShape,
+    AmendmentShape,
+    BookTickerShape,
+    EventShape,
+    ExecutionShape,
+    FailureShape,
+    FrameShape,
+    KeyPermissionsShape,
+    OrderShape,
+    ReplacementShape,
+    TimeShape,
+    TradeShape,
+)
 from krator_actors.core.venue_reports import FillReport, OrderReport
 from krator_actors.model import NANOS_PER_MILLI, OrderSide, OrderStatus, OrderType
 from krator_actors.venue_errors import VenueError
@@ -38,6 +53,22 @@ class Answer(msgspec.Struct, frozen=True):
 
     id: str
     result: msgspec.Raw | VenueError
+    rate_limits: tuple[RateLimit, ...] = ()
+    code: int = 0
+    """the error's code, 0 for a result"""
+    data: dict[str, Any] | None = None
+    """what the error says beside its text"""
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """What became of a cancel-replace. At least one of the two was done."""
+
+    canceled: OrderReport
+    """the old order"""
+    placed: tuple[OrderReport, tuple[FillReport, ...]] | None
+    """the new order and its fills; None when it was refused"""
+    refusal: str
+    """why; empty when it was placed"""
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -51,97 +82,6 @@ class StreamEnded(msgspec.Struct, frozen=True):
     """The venue has ended the user stream of this connection: subscribe again."""
 
 
-class _Failure(msgspec.Struct):
-    code: int = 0
-    msg: str = ""
-    data: dict[str, Any] | None = None
-
-
-class _Frame(msgspec.Struct):
-    id: str | int | None = None
-    status: int | None = None
-    result: msgspec.Raw = msgspec.Raw()
-    error: _Failure | None = None
-    event: msgspec.Raw = msgspec.Raw()
-
-
-class _Event(msgspec.Struct):
-    e: str
-
-
-class _Fill(msgspec.Struct, rename="camel"):
-    trade_id: int
-    price: Decimal
-    qty: Decimal
-    commission: Decimal
-    commission_asset: str | None = None
-
-
-class _Order(msgspec.Struct, rename="camel"):
-    symbol: str
-    order_id: int
-    client_order_id: str
-    price: Decimal
-    orig_qty: Decimal
-    executed_qty: Decimal
-    status: str
-    type: str
-    side: OrderSide
-    orig_client_order_id: str = ""
-    transact_time: int = 0
-    update_time: int = 0
-    time: int = 0
-    fills: tuple[_Fill, ...] = ()
-
-
-class _Trade(msgspec.Struct, rename="camel"):
-    symbol: str
-    id: int
-    order_id: int
-    price: Decimal
-    qty: Decimal
-    commission: Decimal
-    time: int
-    is_buyer: bool
-    commission_asset: str | None = None
-
-
-class _Balance(msgspec.Struct):
-    asset: str
-    free: Decimal
-    locked: Decimal
-
-
-class _Account(msgspec.Struct):
-    balances: tuple[_Balance, ...]
-
-
-class _Time(msgspec.Struct, rename="camel"):
-    server_time: int
-
-
-class _Execution(msgspec.Struct):
-    symbol: str = msgspec.field(name="s")
-    client_order_id: str = msgspec.field(name="c")
-    side: OrderSide = msgspec.field(name="S")
-    type: str = msgspec.field(name="o")
-    quantity: Decimal = msgspec.field(name="q")
-    price: Decimal = msgspec.field(name="p")
-    execution: str = msgspec.field(name="x")
-    status: str = msgspec.field(name="X")
-    reason: str = msgspec.field(name="r")
-    order_id: int = msgspec.field(name="i")
-    last_quantity: Decimal = msgspec.field(name="l")
-    filled: Decimal = msgspec.field(name="z")
-    last_price: Decimal = msgspec.field(name="L")
-    fee: Decimal = msgspec.field(name="n")
-    fee_currency: str | None = msgspec.field(name="N")
-    time: int = msgspec.field(name="T")
-    trade_id: int = msgspec.field(name="t")
-    # the id of the order that is canceled; ``c`` is then the id of the cancel request
-    canceled_id: str = msgspec.field(name="C", default="")
-
-
 _Shape = TypeVar("_Shape")
 
 
@@ -149,7 +89,9 @@ def _decode(data: str | bytes | msgspec.Raw, shape: type[_Shape]) -> _Shape:
     try:
         return msgspec.json.decode(data, type=shape)
     except msgspec.DecodeError as error:
-        raise MalformedFrameError(f"not a {shape.__name__.strip('_')}: {error}") from error
+        raise MalformedFrameError(
+            f"not a {shape.__name__.removesuffix('Shape')}: {error}"
+        ) from error
 
 
 def venue_symbol_of(symbol: str) -> str:
@@ -174,18 +116,19 @@ class BinanceReports:
 
         Raises MalformedFrameError.
         """
-        frame = _decode(text, _Frame)
+        frame = _decode(text, FrameShape)
         if frame.status is not None:
+            name, limits = str(frame.id), frame.rate_limits
             if frame.error is None and bytes(frame.result):
-                return Answer(str(frame.id), frame.result)
-            failure = frame.error or _Failure()
+                return Answer(name, frame.result, limits)
+            failure = frame.error or FailureShape()
             error = error_of(frame.status, failure.code, failure.msg, failure.data or {})
-            return Answer(str(frame.id), error)
+            return Answer(name, error, limits, failure.code, failure.data)
         if not bytes(frame.event):
             raise MalformedFrameError("neither an answer nor an event")
-        match _decode(frame.event, _Event).e:
+        match _decode(frame.event, EventShape).e:
             case "executionReport":
-                return self._execution(_decode(frame.event, _Execution))
+                return self._execution(_decode(frame.event, ExecutionShape))
             case "eventStreamTerminated":
                 return StreamEnded()
             case _:
@@ -193,11 +136,11 @@ class BinanceReports:
 
     def read_time(self, result: msgspec.Raw) -> int:
         """Return the venue's clock in Unix milliseconds."""
-        return _decode(result, _Time).server_time
+        return _decode(result, TimeShape).server_time
 
     def read_order(self, result: msgspec.Raw) -> tuple[OrderReport, tuple[FillReport, ...]]:
         """Read the answer to place, cancel or status; fills are in the first one only."""
-        order = _decode(result, _Order)
+        order = _decode(result, OrderShape)
         report = self._report(order)
         return report, tuple(
             FillReport(
@@ -214,9 +157,44 @@ class BinanceReports:
             for fill in order.fills
         )
 
+    def read_replaced(self, result: msgspec.Raw) -> Replaced:
+        """Read the answer to ``replace``, and the data of one that was half done."""
+        outcome = _decode(result, ReplacementShape)
+        canceled, _ = self.read_order(outcome.cancel_response)
+        if outcome.new_order_result == "SUCCESS":
+            return Replaced(canceled, self.read_order(outcome.new_order_response), "")
+        failure = _decode(outcome.new_order_response, FailureShape)
+        return Replaced(canceled, None, f"{failure.msg} (code {failure.code})")
+
+    def read_amended(self, result: msgspec.Raw) -> OrderReport:
+        """Read the answer to ``amend``."""
+        amendment = _decode(result, AmendmentShape)
+        order = amendment.amended_order
+        return OrderReport(
+            client_order_id=order.client_order_id,
+            venue_order_id=str(order.order_id),
+            symbol=self._symbol(order.symbol),
+            side=order.side,
+            order_type=_order_type(order.type),
+            quantity=_finite(order.qty),
+            price=_finite(order.price) or None,
+            status=_status(order.status),
+            filled=_finite(order.executed_qty),
+            ts_event=_nanos(amendment.transact_time),
+        )
+
+    def read_best_prices(self, result: msgspec.Raw) -> tuple[Decimal, Decimal]:
+        """Return the best bid and offer; 0 where there is none."""
+        best = _decode(result, BookTickerShape)
+        return _finite(best.bid_price), _finite(best.ask_price)
+
+    def read_key_permissions(self, body: bytes) -> bool:
+        """Return whether the API key may withdraw, from REST's ``apiRestrictions``."""
+        return _decode(body, KeyPermissionsShape).enable_withdrawals
+
     def read_open_orders(self, result: msgspec.Raw) -> tuple[OrderReport, ...]:
         """Read the answer to ``open_orders``."""
-        return tuple(self._report(order) for order in _decode(result, tuple[_Order, ...]))
+        return tuple(self._report(order) for order in _decode(result, tuple[OrderShape, ...]))
 
     def read_trades(self, result: msgspec.Raw) -> tuple[FillReport, ...]:
         """Read the answer to ``trades``, oldest first."""
@@ -232,14 +210,14 @@ class BinanceReports:
                 fee_currency=trade.commission_asset or "",
                 ts_event=_nanos(trade.time),
             )
-            for trade in _decode(result, tuple[_Trade, ...])
+            for trade in _decode(result, tuple[TradeShape, ...])
         )
 
     def read_balances(self, result: msgspec.Raw) -> dict[str, Decimal]:
         """Read the answer to ``account``: asset to free plus locked, without empty ones."""
         totals = {
             balance.asset: _finite(balance.free) + _finite(balance.locked)
-            for balance in _decode(result, _Account).balances
+            for balance in _decode(result, AccountShape).balances
         }
         return {asset: total for asset, total in totals.items() if total}
 
@@ -249,7 +227,7 @@ class BinanceReports:
         except KeyError:
             raise MalformedFrameError(f"symbol {venue_symbol} was not asked for") from None
 
-    def _report(self, order: _Order) -> OrderReport:
+    def _report(self, order: OrderShape) -> OrderReport:
         return OrderReport(
             client_order_id=order.orig_client_order_id or order.client_order_id,
             venue_order_id=str(order.order_id),
@@ -260,10 +238,11 @@ class BinanceReports:
             price=_finite(order.price) or None,
             status=_status(order.status),
             filled=_finite(order.executed_qty),
+            is_triggered=_is_stop(order.type) and (order.is_working or order.working_time > 0),
             ts_event=_nanos(order.transact_time or order.update_time or order.time),
         )
 
-    def _execution(self, event: _Execution) -> Execution | None:
+    def _execution(self, event: ExecutionShape) -> Execution | None:
         symbol = self._symbols.get(event.symbol)
         if symbol is None:
             return None
@@ -278,6 +257,7 @@ class BinanceReports:
             price=_finite(event.price) or None,
             status=_status(event.status),
             filled=_finite(event.filled),
+            is_triggered=_is_stop(event.type) and event.working_time > 0,
             reason="" if event.reason == "NONE" else event.reason,
             ts_event=_nanos(event.time),
         )
@@ -316,6 +296,12 @@ def _status(status: str) -> OrderStatus:
         raise MalformedFrameError(f"order status {status!r} is not documented") from None
 
 
+def _is_stop(name: str) -> bool:
+    return name.startswith(("STOP_LOSS", "TAKE_PROFIT"))
+
+
 def _order_type(name: str) -> OrderType:
-    # Somebody else's stop and maker orders are, once they work, one of our two.
+    # Somebody else's take-profit order waits for a price as a stop order does, from the other side.
+    if _is_stop(name):
+        return OrderType.STOP_LIMIT if name.endswith("LIMIT") else OrderType.STOP_MARKET
     return OrderType.LIMIT if "LIMIT" in name else OrderType.MARKET

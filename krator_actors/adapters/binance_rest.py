@@ -13,12 +13,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from krator_actors.adapters.binance_instruments import read_instruments
 from krator_actors.adapters.binance_values import (
     Id,
     Millis,
     Number,
-    not_negative,
-    positive,
     venue_symbol,
 )
 from krator_actors.adapters.market_values import (
@@ -32,7 +31,12 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.bar_merge import merge_finished
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, BookSnapshot, TradeTick
-from krator_actors.model import NANOS_PER_MILLI, NANOS_PER_SEC, Instrument, OrderSide
+from krator_actors.model import (
+    NANOS_PER_MILLI,
+    NANOS_PER_SEC,
+    Instrument,
+    OrderSide,
+)
 from krator_actors.ports import MalformedFrameError
 
 _INTERVALS = {
@@ -99,28 +103,6 @@ class AggregateTrade(
     is_buyer_maker: bool
 
 
-class _Filter(msgspec.Struct, rename="camel"):
-    filter_type: str
-    tick_size: Number = "0"
-    step_size: Number = "0"
-    min_qty: Number = "0"
-    max_qty: Number = "0"
-    min_notional: Number = "0"
-    notional: Number = "0"
-    """what USD-M calls it"""
-
-
-class _Listing(msgspec.Struct, rename="camel"):
-    symbol: str
-    base_asset: str
-    quote_asset: str
-    filters: list[_Filter]
-
-
-class _ExchangeInfo(msgspec.Struct):
-    symbols: list[_Listing]
-
-
 class _Kline(msgspec.Struct, array_like=True):
     open_ms: Millis
     open: Decimal
@@ -162,12 +144,7 @@ class BinanceRest:
 
     def read_instruments(self, body: bytes) -> tuple[Instrument, ...]:
         """Read ``exchangeInfo``; configured symbols only, in their order."""
-        listings = {listing.symbol: listing for listing in read_body(body, _ExchangeInfo).symbols}
-        return tuple(
-            _instrument(listings[theirs], ours)
-            for theirs, ours in self._symbols.items()
-            if theirs in listings
-        )
+        return read_instruments(body, self._symbols)
 
     def bars_path(self, symbol: str, spec: BarSpec, count: int, now_ns: int) -> str:  # noqa: ARG002 - the last ones
         """Path and query of ``klines``, in the longest interval that divides the period.
@@ -245,26 +222,6 @@ class BinanceRest:
         if not secs:
             raise ValueError(f"the venue has no bars that {spec} could be made of")
         return secs
-
-
-def _instrument(listing: _Listing, ours: str) -> Instrument:
-    filters = {item.filter_type: item for item in listing.filters}
-    price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
-    # NOTIONAL replaced MIN_NOTIONAL in 2023; a symbol has one of them.
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL")
-    if price is None or lot is None or notional is None:
-        raise MalformedFrameError("BAD_SHAPE", f"{ours}: a filter is missing")
-    return Instrument(
-        symbol=ours,
-        venue_symbol=listing.symbol,
-        base=listing.base_asset,
-        quote=listing.quote_asset,
-        tick_size=positive(price.tick_size),
-        lot_size=positive(lot.step_size),
-        min_quantity=positive(lot.min_qty),
-        max_quantity=positive(lot.max_qty),
-        min_notional=max(not_negative(notional.min_notional), not_negative(notional.notional)),
-    )
 
 
 def _bar(kline: _Kline, symbol: str, spec: BarSpec) -> Bar:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from krator_actors.adapters.binance_reports import venue_symbol_of
 from krator_actors.messages.orders import SubmitOrder
-from krator_actors.model import OrderType
+from krator_actors.model import OrderType, TimeInForce
 
 MAX_TRADES = 1_000
 """Binance's largest page of ``myTrades``"""
@@ -31,6 +32,14 @@ class Request(msgspec.Struct, frozen=True):
 
     method: str
     params: dict[str, str | int]
+
+
+class SignedPath(msgspec.Struct, frozen=True):
+    """One signed REST request."""
+
+    path: str
+    """with its query and the signature"""
+    headers: dict[str, str]
 
 
 class BinanceTrading:
@@ -58,20 +67,41 @@ class BinanceTrading:
 
     def place(self, order: SubmitOrder, *, timestamp_ms: int) -> Request:
         """Place ``order``; the venue refuses it after ``timestamp_ms`` + recvWindow."""
-        params: dict[str, str | int] = {
-            "symbol": venue_symbol_of(order.symbol),
-            "side": order.side.value,
-            "type": order.order_type.value,
-            "quantity": _plain(order.quantity),
-            "newClientOrderId": order.client_order_id,
-            "newOrderRespType": "FULL",
-        }
-        if order.order_type is OrderType.LIMIT:
-            if order.price is None:
-                raise ValueError(f"limit order {order.client_order_id} has no price")
-            params["price"] = _plain(order.price)
-            params["timeInForce"] = order.time_in_force.value
-        return self._signed("order.place", params, timestamp_ms)
+        return self._signed("order.place", _order_params(order), timestamp_ms)
+
+    def replace(
+        self, order: SubmitOrder, *, venue_order_id: str, client_order_id: str, timestamp_ms: int
+    ) -> Request:
+        """Take one order off and, only if that is done, place ``order``."""
+        params = _order_params(order)
+        params["cancelReplaceMode"] = "STOP_ON_FAILURE"
+        if venue_order_id:
+            params["cancelOrderId"] = int(venue_order_id)
+        else:
+            params["cancelOrigClientOrderId"] = client_order_id
+        return self._signed("order.cancelReplace", params, timestamp_ms)
+
+    def amend(
+        self,
+        symbol: str,
+        *,
+        venue_order_id: str,
+        client_order_id: str,
+        quantity: Decimal,
+        timestamp_ms: int,
+    ) -> Request:
+        """Make an order smaller in its place; it keeps its client order id."""
+        params = _which(symbol, venue_order_id, client_order_id)
+        params |= {"newQty": _plain(quantity), "newClientOrderId": client_order_id}
+        return self._signed("order.amend.keepPriority", params, timestamp_ms)
+
+    def best_prices(self, symbol: str) -> Request:
+        """Ask for the best bid and offer."""
+        return Request("ticker.book", {"symbol": venue_symbol_of(symbol)})
+
+    def key_permissions(self, *, timestamp_ms: int) -> SignedPath:
+        """Return the REST request that tells what the API key may do."""
+        return self._signed_path("/sapi/v1/account/apiRestrictions", {}, timestamp_ms)
 
     def cancel(
         self, symbol: str, *, venue_order_id: str, client_order_id: str, timestamp_ms: int
@@ -122,6 +152,14 @@ class BinanceTrading:
             frame["params"] = request.params
         return msgspec.json.encode(frame)
 
+    def _signed_path(
+        self, path: str, params: Mapping[str, str | int], timestamp_ms: int
+    ) -> SignedPath:
+        # REST signs the percent-encoded text, the WebSocket API the plain one.
+        query = urlencode({**params, "recvWindow": self._recv_window_ms, "timestamp": timestamp_ms})
+        signature = quote(self._sign(query.encode()), safe="")
+        return SignedPath(f"{path}?{query}&signature={signature}", {"X-MBX-APIKEY": self._api_key})
+
     def _signed(self, method: str, params: dict[str, str | int], timestamp_ms: int) -> Request:
         params |= {
             "recvWindow": self._recv_window_ms,
@@ -131,6 +169,34 @@ class BinanceTrading:
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         params["signature"] = self._sign(payload.encode())
         return Request(method, params)
+
+
+_STOP_TYPES = {OrderType.STOP_MARKET: "STOP_LOSS", OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT"}
+_HELD_BY_US = frozenset({TimeInForce.GTD, TimeInForce.DAY})
+
+
+def _order_params(order: SubmitOrder) -> dict[str, str | int]:
+    kind = _STOP_TYPES.get(order.order_type, order.order_type.value)
+    params: dict[str, str | int] = {
+        "symbol": venue_symbol_of(order.symbol),
+        "side": order.side.value,
+        "type": "LIMIT_MAKER" if order.post_only else kind,
+        "quantity": _plain(order.quantity),
+        "newClientOrderId": order.client_order_id,
+        "newOrderRespType": "FULL",
+    }
+    if order.order_type.has_stop:
+        if order.stop_price is None:
+            raise ValueError(f"stop order {order.client_order_id} has no stop price")
+        params["stopPrice"] = _plain(order.stop_price)
+    if order.order_type.has_price:
+        if order.price is None:
+            raise ValueError(f"limit order {order.client_order_id} has no price")
+        params["price"] = _plain(order.price)
+        if not order.post_only:
+            held = order.time_in_force in _HELD_BY_US
+            params["timeInForce"] = "GTC" if held else order.time_in_force.value
+    return params
 
 
 def _which(symbol: str, venue_order_id: str, client_order_id: str) -> dict[str, str | int]:

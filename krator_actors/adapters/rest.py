@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aiohttp
 import msgspec
 
@@ -27,18 +29,25 @@ class RestClient:
     Args:
         base_url: ``https://host`` without a path; certificates are verified.
         timeout_secs: for a whole request, from the name lookup to the last byte.
+        headers: what every request carries; may hold keys.
         max_body_bytes: a longer answer is given up.
     """
 
     def __init__(
-        self, base_url: str, *, timeout_secs: float, max_body_bytes: int = 32 * 1024 * 1024
+        self,
+        base_url: str,
+        *,
+        timeout_secs: float,
+        headers: Mapping[str, str] | None = None,
+        max_body_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout_secs = timeout_secs
+        self._headers = dict(headers or {})
         self._max_body_bytes = max_body_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a successful answer.
 
         Raises VenueRefusedError (asking again is of no use) or VenueUnavailableError (later, and
@@ -47,12 +56,12 @@ class RestClient:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_secs)
+                timeout=aiohttp.ClientTimeout(total=self._timeout_secs), headers=self._headers
             )
         url = self._base_url + path
         try:
             # No redirects, because a venue's API has none and a captive portal has.
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 body = await self._read(response)
         except TimeoutError:
             raise VenueUnavailableError(f"no answer within {self._timeout_secs:g} s") from None

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from loguru import logger
 
-from krator_actors.adapters.binance_errors import NO_SUCH_ORDER
+from krator_actors.adapters.binance_errors import NO_SUCH_ORDER, REPLACE_HALF_DONE, TOO_MANY_ORDERS
+from krator_actors.adapters.binance_limits import BinanceLimits
 from krator_actors.adapters.binance_reports import (
     Answer,
     BinanceReports,
     Execution,
     MalformedFrameError,
+    Replaced,
     StreamEnded,
 )
 from krator_actors.adapters.binance_trading import BinanceTrading, Request
@@ -36,6 +38,15 @@ from krator_actors.venue_errors import (
 
 _Result = TypeVar("_Result")
 
+
+class Named(Protocol):
+    """An order, by what the venue finds it with."""
+
+    symbol: str
+    venue_order_id: str
+    client_order_id: str
+
+
 OrderAnswer = tuple[OrderReport, tuple[FillReport, ...]]
 
 
@@ -48,7 +59,8 @@ class _Pending(msgspec.Struct, Generic[_Result]):
 class TradingClient:
     """Requests and answers over one kept connection. Of one event loop; not thread-safe.
 
-    A request either raises VenueUnavailableError at once (nothing was sent), or returns a future
+    A request either raises VenueUnavailableError at once (nothing was sent: not connected, or the
+    venue's limits leave room for cancels only), or returns a future
     of its answer. The future fails with VenueRefusedError or VenueUnavailableError (it did not
     happen) or with OutcomeUnknownError (no answer within ``request_timeout_secs``, the connection
     was lost, the venue does not know either: query, never resend).
@@ -72,6 +84,8 @@ class TradingClient:
         reconnect: ReconnectPolicy,
     ) -> None:
         self._requests = requests
+        # what the venue lets us send; a request that it would refuse is not sent
+        self._limits = BinanceLimits()
         self._reports = reports
         self._on_execution = on_execution
         self._on_connection = on_connection
@@ -147,6 +161,36 @@ class TradingClient:
         )
         return self._send(request, self._reports.read_order)
 
+    def replace(
+        self, order: SubmitOrder, *, old: Named, timestamp_ms: int
+    ) -> asyncio.Future[Replaced]:
+        """Take ``old`` off and place ``order``, which is not placed when that fails."""
+        request = self._requests.replace(
+            order,
+            venue_order_id=old.venue_order_id,
+            client_order_id=old.client_order_id,
+            timestamp_ms=timestamp_ms,
+        )
+        return self._send(request, self._reports.read_replaced)
+
+    def amend(
+        self, order: Named, quantity: Decimal, *, timestamp_ms: int
+    ) -> asyncio.Future[OrderReport]:
+        """Ask the venue to make an order smaller, in its place."""
+        request = self._requests.amend(
+            order.symbol,
+            venue_order_id=order.venue_order_id,
+            client_order_id=order.client_order_id,
+            quantity=quantity,
+            timestamp_ms=timestamp_ms,
+        )
+        return self._send(request, self._reports.read_amended)
+
+    async def best_prices(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Return the best bid and offer, 0 where there is none."""
+        request = self._requests.best_prices(symbol)
+        return await self._send(request, self._reports.read_best_prices)
+
     async def order_status(
         self, symbol: str, *, venue_order_id: str, client_order_id: str
     ) -> OrderReport | None:
@@ -188,6 +232,12 @@ class TradingClient:
         self, request: Request, read: Callable[[msgspec.Raw], _Result]
     ) -> asyncio.Future[_Result]:
         loop = asyncio.get_running_loop()
+        wait_secs = self._limits.wait_secs(request.method, self._limits_ms())
+        if wait_secs:
+            raise VenueUnavailableError(
+                f"{request.method} waits {wait_secs:.1f} s for the venue's limits",
+                retry_after_secs=wait_secs,
+            )
         self._last_id += 1
         request_id = str(self._last_id)
         self._session.send(self._requests.encode(request_id, request))
@@ -196,7 +246,7 @@ class TradingClient:
         self._pending[request_id] = _Pending(future, read, deadline)
         return future
 
-    def _received(self, text: str) -> None:
+    def _received(self, text: bytes) -> None:
         try:
             frame = self._reports.decode(text)
         except MalformedFrameError as error:
@@ -213,20 +263,38 @@ class TradingClient:
             case None:
                 pass
 
+    def _limits_ms(self) -> int:
+        return monotonic_ns() // NANOS_PER_MILLI if self._clock is None else self.now_ms()
+
     def _answered(self, answer: Answer) -> None:
+        self._learn(answer)
         pending = self._pending.pop(answer.id, None)
         if pending is None:
             return  # after its deadline: whoever waited has begun to query
         pending.deadline.cancel()
         if pending.future.done():
             return
-        if isinstance(answer.result, VenueError):
-            pending.future.set_exception(answer.result)
+        result = answer.result
+        if answer.code == REPLACE_HALF_DONE and answer.data is not None:
+            result = msgspec.Raw(msgspec.json.encode(answer.data))
+        if isinstance(result, VenueError):
+            pending.future.set_exception(result)
             return
         try:
-            pending.future.set_result(pending.read(answer.result))
+            pending.future.set_result(pending.read(result))
         except MalformedFrameError as error:
             pending.future.set_exception(OutcomeUnknownError(f"unreadable answer: {error}"))
+
+    def _learn(self, answer: Answer) -> None:
+        now_ms = self._limits_ms()
+        self._limits.learn(answer.rate_limits, now_ms)
+        error = answer.result
+        if isinstance(error, VenueUnavailableError) and error.retry_after_secs:
+            self._limits.refused(
+                secs=error.retry_after_secs,
+                now_ms=now_ms,
+                orders_only=answer.code == TOO_MANY_ORDERS,
+            )
 
     def _time_out(self, request_id: str) -> None:
         pending = self._pending.pop(request_id)

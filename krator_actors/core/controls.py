@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from krator_actors.core.duplicates import Duplicates
 from krator_actors.core.limits import RiskLimits, SymbolLimits
 from krator_actors.core.market import Market
 from krator_actors.core.positions import Portfolio
 from krator_actors.core.reservations import Reservations
 from krator_actors.core.rules import Denial, DenialReason, check_instrument
 from krator_actors.core.trading_hours import is_open
+from krator_actors.core.venue_rules import broken_rule
 from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 
@@ -29,6 +31,7 @@ class Case:
     """
 
     __slots__ = (
+        "duplicates",
         "equity",
         "exposure",
         "held",
@@ -56,6 +59,7 @@ class Case:
         symbol_limits: SymbolLimits,
         portfolio: Portfolio,
         reservations: Reservations,
+        duplicates: Duplicates,
         only_reductions: DenialReason | None,
         now_ns: int,
         utc_ns: int,
@@ -66,6 +70,7 @@ class Case:
         self.symbol_limits = symbol_limits
         self.portfolio = portfolio
         self.reservations = reservations
+        self.duplicates = duplicates
         self.only_reductions = only_reductions
         self.now_ns = now_ns
         self.utc_ns = utc_ns
@@ -190,7 +195,8 @@ def _collar(
 def _min_notional(case: Case) -> Denial | None:
     assert case.market.instrument is not None
     lowest = case.market.instrument.min_notional
-    if case.notional >= lowest:
+    # Without a quote nobody knows what a market order is worth; only a reduction comes so far.
+    if case.notional >= lowest or not case.price:
         return None
     detail = f"notional {case.notional} below {lowest}"
     return Denial(_R.MIN_NOTIONAL, detail, case.notional, lowest)
@@ -284,7 +290,7 @@ def _self_match(case: Case) -> Denial | None:
 
 
 def _duplicate_order(case: Case) -> Denial | None:
-    sent_ns = case.reservations.sent_ns(case.order)
+    sent_ns = case.duplicates.approved_ns(case.order)
     if sent_ns is None:
         return None
     age_ns, limit_ns = case.now_ns - sent_ns, case.symbol_limits.duplicate_ns
@@ -293,6 +299,32 @@ def _duplicate_order(case: Case) -> Denial | None:
     age, limit = _secs(age_ns), _secs(limit_ns)
     detail = f"the same order was approved {age:.3f} s ago, less than {limit} s"
     return Denial(_R.DUPLICATE_ORDER, detail, age, limit)
+
+
+def _reduce_only(case: Case) -> Denial | None:
+    if not case.order.reduce_only or case.reduces:
+        return None
+    quantity, room = case.order.quantity, case.room
+    detail = f"quantity {quantity} exceeds the {room} that would reduce"
+    return Denial(_R.REDUCE_ONLY, detail, quantity, room)
+
+
+def _venue_rule(case: Case) -> Denial | None:
+    order, instrument = case.order, case.market.instrument
+    assert instrument is not None
+    stops = 0
+    if order.order_type.has_stop and instrument.max_stop_orders is not None:
+        symbols = case.reservations.open_orders(order.symbol)
+        stops = sum(one.order_type.has_stop for one in symbols)
+    broken = broken_rule(
+        order,
+        instrument,
+        average_price=case.market.mid,
+        open_orders=case.exposure.orders,
+        stop_orders=stops,
+        position=case.held + case.exposure.buy_quantity,
+    )
+    return None if broken is None else Denial(_R.VENUE_RULE, broken)
 
 
 BEFORE: tuple[Control, ...] = (_restricted_symbol, _trading_hours, _form)
@@ -315,6 +347,8 @@ CONTROLS: tuple[Control, ...] = (
     _max_open_orders,
     _self_match,
     _duplicate_order,
+    _reduce_only,
+    _venue_rule,
 )
 """Asked in this order after ``Case.measure``; the first no that is not overridden stands."""
 

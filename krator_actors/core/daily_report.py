@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
+from krator_actors.core.day_account import (
+    DayAccount,
+    EquityPoint,
+    ReportedIncident,
+    ReportedState,
+    StageTimes,
+)
+from krator_actors.core.day_differences import DayDifference, DayDifferences
+from krator_actors.core.performance import max_drawdown
 from krator_actors.core.report import (
     ReportedFill,
     ReportedOrder,
@@ -16,10 +25,21 @@ from krator_actors.core.report import (
     Totals,
 )
 from krator_actors.core.schedule import DAY_SECS
+from krator_actors.messages.operations import SystemStarted
+from krator_actors.messages.risk import EquityPeaked, OrderApproved
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.messages import Message
 
 _EPOCH = dt.date(1970, 1, 1)
+
+
+class SymbolProfit(msgspec.Struct, frozen=True, kw_only=True):
+    """What one symbol brought on the day, in the quote currency."""
+
+    symbol: str
+    realized_pnl: Decimal
+    """fees not included"""
+    fees: Decimal
 
 
 class DayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,11 +50,27 @@ class DayReport(msgspec.Struct, frozen=True, kw_only=True):
     """of the day: counts, and how much the sums of money changed"""
     totals_at_end: Totals
     """of everything up to the end of the day"""
+    differences: list[DayDifference]
+    """between journal, venue and positions; empty: everything adds up"""
     orders: list[ReportedOrder]
     """that had an event on the day, as they were at its end"""
     fills: list[ReportedFill]
     positions: list[ReportedPosition]
     """at the end of the day"""
+    profits: list[SymbolProfit]
+    equity: list[EquityPoint]
+    max_drawdown: float
+    """share of the day's highest equity before it that was lost at the worst moment"""
+    orders_by_hour: list[int]
+    limits_used: dict[str, Decimal]
+    """the largest share of each limit that was used; 1 is all of it"""
+    states: list[ReportedState]
+    incidents: list[ReportedIncident]
+    starts: int
+    """how often the system was started"""
+    availability: float | None
+    """see ``DayAccount.availability``"""
+    stages: list[StageTimes]
 
 
 class DayFold:
@@ -47,31 +83,75 @@ class DayFold:
         # Two of them, because the sums of a day are what changed between its ends.
         self._before = ReportFold()
         self._until_end = ReportFold()
+        self._differences = DayDifferences()
+        self._account = DayAccount(self._begin_ns)
+        self._has_begun = False
         # Client order ids.
         self._touched: set[str] = set()
 
-    def take(self, event: Message, ts_logged: int) -> None:
-        """Take the next event; later days are passed over."""
+    def take(self, event: Message, ts_logged: int, *, writer: str, number: int) -> None:
+        """Take the next event, record ``number`` of its writer; later days are passed over."""
         if ts_logged >= self._end_ns:
             return
+        if ts_logged >= self._begin_ns and not self._has_begun:
+            self._has_begun = True
+            self._differences.begin_day()
+        self._differences.take(event, writer, number)
+        if isinstance(event, SystemStarted):
+            self._account.configured(event)
         self._until_end.take(event)
         if ts_logged < self._begin_ns:
             self._before.take(event)
-        else:
-            self._touched.add(_order_of(event))
+            if isinstance(event, EquityPeaked):
+                self._account.peaked(event)
+            return
+        self._touched.add(_order_of(event))
+        held = None
+        if isinstance(event, OrderApproved):
+            held = self._until_end.held(event.order.symbol)
+        self._account.take(event, ts_logged, held)
 
     def report(self) -> DayReport:
         """Return the day."""
         before, until_end = self._before.report({}), self._until_end.report({})
         known = {(fill.symbol, fill.trade_id) for fill in before.fills}
+        account = self._account
         return DayReport(
             day=self._day,
             totals=_difference(until_end.totals, before.totals),
             totals_at_end=until_end.totals,
+            differences=self._differences.differences(until_end.orders),
             orders=[o for o in until_end.orders if o.client_order_id in self._touched],
             fills=[f for f in until_end.fills if (f.symbol, f.trade_id) not in known],
             positions=until_end.positions,
+            profits=_profits(before.positions, until_end.positions),
+            equity=account.equity,
+            max_drawdown=max_drawdown([float(point.equity) for point in account.equity]),
+            orders_by_hour=account.orders_by_hour,
+            limits_used=dict(sorted(account.limits_used.items())),
+            states=account.states,
+            incidents=list(account.incidents.values()),
+            starts=account.starts,
+            availability=account.availability(),
+            stages=account.stages(),
         )
+
+
+def _profits(
+    before: Iterable[ReportedPosition], end: Iterable[ReportedPosition]
+) -> list[SymbolProfit]:
+    known = {position.symbol: position for position in before}
+    found = []
+    for position in end:
+        old = known.get(position.symbol)
+        found.append(
+            SymbolProfit(
+                symbol=position.symbol,
+                realized_pnl=position.realized_pnl - (old.realized_pnl if old else 0),
+                fees=position.fees - (old.fees if old else 0),
+            )
+        )
+    return found
 
 
 def day_of(ts_ns: int) -> dt.date:
@@ -84,50 +164,6 @@ def day_before(ts_ns: int) -> dt.date:
     return day_of(ts_ns) - dt.timedelta(days=1)
 
 
-def day_text(report: DayReport) -> str:
-    """Return the day for a person: totals, positions, fills, orders that were not filled."""
-    lines = [f"Krator, {report.day:%Y-%m-%d} (UTC)", ""]
-    lines += _table(
-        [("", "of the day", "since the beginning")]
-        + [
-            (name.replace("_", " "), _cell(getattr(report.totals, name)), _cell(value))
-            for name, value in msgspec.structs.asdict(report.totals_at_end).items()
-        ]
-    )
-    sections: tuple[tuple[str, tuple[str, ...], list[tuple[object, ...]]], ...] = (
-        (
-            "positions at the end",
-            ("symbol", "quantity", "average price", "realized", "fees"),
-            [
-                (p.symbol, p.quantity, p.average_price, p.realized_pnl, p.fees)
-                for p in report.positions
-            ],
-        ),
-        (
-            "fills",
-            ("symbol", "side", "quantity", "price", "fee", "order"),
-            [
-                (f.symbol, f.side.value, f.quantity, f.price, f"{f.fee} {f.fee_currency}",
-                 f.client_order_id)
-                for f in report.fills
-            ],
-        ),
-        (
-            "orders",
-            ("symbol", "status", "filled", "order", "reason"),
-            [
-                (o.symbol, o.status.value, o.filled_quantity, o.client_order_id, o.reason)
-                for o in report.orders
-            ],
-        ),
-    )  # fmt: skip
-    for title, header, rows in sections:
-        lines += ["", f"{title}: {len(rows)}"]
-        if rows:
-            lines += _table([header, *(tuple(map(_cell, row)) for row in rows)])
-    return "\n".join(lines) + "\n"
-
-
 def _order_of(event: Message) -> str:
     order = getattr(event, "order", event)
     return str(getattr(order, "client_order_id", ""))
@@ -137,15 +173,3 @@ def _difference(end: Totals, begin: Totals) -> Totals:
     return Totals(
         **{name: getattr(end, name) - getattr(begin, name) for name in msgspec.structs.asdict(end)}
     )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _cell(value: object) -> str:
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)

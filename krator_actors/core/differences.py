@@ -31,9 +31,7 @@ def overcounted(order: Order, report: OrderReport, now_ns: int) -> Reconciliatio
 
     Only its end tells, because an earlier report may be overtaken by the fills after it.
     """
-    # An external order was taken over with less than its whole quantity, see external_of.
-    before = _ZERO if order.strategy else report.quantity - order.quantity
-    venue = report.filled - before
+    venue = report.filled - order.filled_before
     if report.status.is_open or venue >= order.filled:
         return None
     return ReconciliationDifference(

@@ -49,3 +49,8 @@ class RiskLimits(msgspec.Struct, frozen=True, kw_only=True):
     permissions: dict[str, frozenset[str]]
     """strategy to the symbols that it may trade"""
     symbols: dict[str, SymbolLimits]
+
+    @property
+    def longest_duplicate_ns(self) -> int:
+        """The longest time in which the same order of any symbol is a duplicate."""
+        return max((limits.duplicate_ns for limits in self.symbols.values()), default=0)

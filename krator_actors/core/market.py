@@ -95,9 +95,10 @@ class Market:
         )
 
     def reference_price(self, order: SubmitOrder) -> Decimal:
-        """Return what a unit of ``order`` costs: its limit, or the touch it would trade against."""
-        if order.price is not None:
-            return order.price
+        """Return what a unit of ``order`` costs: its limit, its stop, or the touch it meets."""
+        price = order.stop_price if order.price is None else order.price
+        if price is not None:
+            return price
         return self.ask if order.side is OrderSide.BUY else self.bid
 
     def _gap(self, mid: Decimal) -> Denial | None:

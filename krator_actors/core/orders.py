@@ -1,153 +1,38 @@
-"""The life of an order as a table of (status, step) to status, and the fold of an order log.
+"""Every order of one account, as the fold of an order log.
 
-What the venue says is turned into events in ``core.venue_reports``.
+The table of what may follow what is ``core.order_life``; what the venue says is turned into events
+in ``core.venue_reports``.
 """
 
 from __future__ import annotations
 
-import enum
 from decimal import Decimal
 
 import msgspec
 
+from krator_actors.core.order_life import OrderTransitionError, Step, next_status, step_of
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
-    OrderCanceled,
-    OrderDenied,
     OrderEvent,
-    OrderExpired,
     OrderExternal,
     OrderFilled,
     OrderInitialized,
     OrderPendingCancel,
-    OrderRejected,
-    OrderSubmitted,
-    OrderUnknown,
+    OrderPendingUpdate,
+    OrderTriggered,
+    OrderUpdated,
     ReconciliationDifference,
+    SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 
+BRACKET_CAUSE = "bracket:"
+"""``SubmitOrder.cause`` of a bracket's leg: this, and the client order id of its entry."""
+
 _ZERO = Decimal(0)
-
-
-class OrderTransitionError(ValueError):
-    """The table has no row for this event in this status: a defect, not an accident."""
-
-
-class Step(enum.Enum):
-    """What can happen to an order. A fill is two: with and without something left to trade."""
-
-    INITIALIZED = "INITIALIZED"
-    EXTERNAL = "EXTERNAL"
-    DENIED = "DENIED"
-    SUBMITTED = "SUBMITTED"
-    UNKNOWN = "UNKNOWN"
-    ACCEPTED = "ACCEPTED"
-    REJECTED = "REJECTED"
-    PENDING_CANCEL = "PENDING_CANCEL"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-    PARTIAL_FILL = "PARTIAL_FILL"
-    LAST_FILL = "LAST_FILL"
-
-
-class Row(msgspec.Struct, frozen=True):
-    """Where a step leads; ``note`` says why a row exists that a textbook would not have."""
-
-    status: OrderStatus
-    note: str = ""
-
-
-_S = OrderStatus
-_E = Step
-_UNSENT = "the process was killed between sending and logging that it sent"
-_LATE_ACCEPT = "the acceptance was overtaken by what followed it"
-_AFTER_END = "the venue traded before it took the order off, and said so later"
-_OVERFILL = "overfill: the position is what was traded, not what was asked for"
-_RISEN = "we had given it up, and the venue works it all the same"
-
-TABLE: dict[tuple[OrderStatus | None, Step], Row] = {
-    (None, _E.INITIALIZED): Row(_S.INITIALIZED),
-    (None, _E.EXTERNAL): Row(_S.ACCEPTED, "the venue had it before we knew of it"),
-    # logged, not known to be sent
-    (_S.INITIALIZED, _E.DENIED): Row(_S.DENIED),
-    (_S.INITIALIZED, _E.SUBMITTED): Row(_S.SUBMITTED),
-    (_S.INITIALIZED, _E.UNKNOWN): Row(_S.UNKNOWN, _UNSENT),
-    (_S.INITIALIZED, _E.ACCEPTED): Row(_S.ACCEPTED, _UNSENT),
-    (_S.INITIALIZED, _E.REJECTED): Row(_S.REJECTED, _UNSENT),
-    (_S.INITIALIZED, _E.CANCELED): Row(_S.CANCELED, _UNSENT),
-    (_S.INITIALIZED, _E.EXPIRED): Row(_S.EXPIRED, _UNSENT),
-    (_S.INITIALIZED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _UNSENT),
-    (_S.INITIALIZED, _E.LAST_FILL): Row(_S.FILLED, _UNSENT),
-    # sent, not answered yet
-    (_S.SUBMITTED, _E.UNKNOWN): Row(_S.UNKNOWN),
-    (_S.SUBMITTED, _E.ACCEPTED): Row(_S.ACCEPTED),
-    (_S.SUBMITTED, _E.REJECTED): Row(_S.REJECTED),
-    (_S.SUBMITTED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.SUBMITTED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.SUBMITTED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.SUBMITTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, "the fill overtook the acceptance"),
-    (_S.SUBMITTED, _E.LAST_FILL): Row(_S.FILLED, "the fill overtook the acceptance"),
-    # sent, and we do not know
-    (_S.UNKNOWN, _E.ACCEPTED): Row(_S.ACCEPTED),
-    (_S.UNKNOWN, _E.REJECTED): Row(_S.REJECTED),
-    (_S.UNKNOWN, _E.PENDING_CANCEL): Row(_S.UNKNOWN, "nobody knows yet what there is to cancel"),
-    (_S.UNKNOWN, _E.CANCELED): Row(_S.CANCELED),
-    (_S.UNKNOWN, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.UNKNOWN, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.UNKNOWN, _E.LAST_FILL): Row(_S.FILLED),
-    # the venue works it
-    (_S.ACCEPTED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.ACCEPTED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.ACCEPTED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.ACCEPTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.ACCEPTED, _E.LAST_FILL): Row(_S.FILLED),
-    # traded in part
-    (_S.PARTIALLY_FILLED, _E.ACCEPTED): Row(_S.PARTIALLY_FILLED, _LATE_ACCEPT),
-    (_S.PARTIALLY_FILLED, _E.PENDING_CANCEL): Row(_S.PENDING_CANCEL),
-    (_S.PARTIALLY_FILLED, _E.CANCELED): Row(_S.CANCELED),
-    (_S.PARTIALLY_FILLED, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.PARTIALLY_FILLED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED),
-    (_S.PARTIALLY_FILLED, _E.LAST_FILL): Row(_S.FILLED),
-    # we asked for its end
-    (_S.PENDING_CANCEL, _E.UNKNOWN): Row(_S.UNKNOWN, "the answer to the order itself was lost"),
-    (_S.PENDING_CANCEL, _E.ACCEPTED): Row(_S.PENDING_CANCEL, _LATE_ACCEPT),
-    (_S.PENDING_CANCEL, _E.REJECTED): Row(_S.REJECTED, "the cancel was sent before the answer"),
-    (_S.PENDING_CANCEL, _E.CANCELED): Row(_S.CANCELED),
-    (_S.PENDING_CANCEL, _E.EXPIRED): Row(_S.EXPIRED),
-    (_S.PENDING_CANCEL, _E.PARTIAL_FILL): Row(_S.PENDING_CANCEL),
-    (_S.PENDING_CANCEL, _E.LAST_FILL): Row(_S.FILLED),
-    # over, but for what the venue says late
-    (_S.FILLED, _E.ACCEPTED): Row(_S.FILLED, _LATE_ACCEPT),
-    (_S.FILLED, _E.PARTIAL_FILL): Row(_S.FILLED, _OVERFILL),
-    (_S.FILLED, _E.LAST_FILL): Row(_S.FILLED, _OVERFILL),
-    (_S.CANCELED, _E.PARTIAL_FILL): Row(_S.CANCELED, _AFTER_END),
-    (_S.CANCELED, _E.LAST_FILL): Row(_S.FILLED, _AFTER_END),
-    (_S.EXPIRED, _E.PARTIAL_FILL): Row(_S.EXPIRED, _AFTER_END),
-    (_S.EXPIRED, _E.LAST_FILL): Row(_S.FILLED, _AFTER_END),
-    # given up
-    (_S.REJECTED, _E.ACCEPTED): Row(_S.ACCEPTED, _RISEN),
-    (_S.REJECTED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _RISEN),
-    (_S.REJECTED, _E.LAST_FILL): Row(_S.FILLED, _RISEN),
-    (_S.DENIED, _E.ACCEPTED): Row(_S.ACCEPTED, _RISEN),
-    (_S.DENIED, _E.PARTIAL_FILL): Row(_S.PARTIALLY_FILLED, _RISEN),
-    (_S.DENIED, _E.LAST_FILL): Row(_S.FILLED, _RISEN),
-}
-"""(status, step) to what follows. A row that is missing is an error."""
-
-
-def next_status(status: OrderStatus | None, step: Step) -> OrderStatus:
-    """Return the status after ``step``; OrderTransitionError naming both when there is no row."""
-    row = TABLE.get((status, step))
-    if row is None:
-        before = "NONE" if status is None else status.value
-        raise OrderTransitionError(f"no row for {step.value} in status {before}")
-    return row.status
-
-
-_UNANSWERED = frozenset({_S.INITIALIZED, _S.SUBMITTED, _S.UNKNOWN})
+_UNANSWERED = frozenset({OrderStatus.INITIALIZED, OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -167,9 +52,22 @@ class Order(msgspec.Struct, kw_only=True):
     venue_order_id: str = ""
     """empty until the venue has told"""
     filled: Decimal = _ZERO
+    base_fee: Decimal = _ZERO
+    """what of the bought quantity went as a fee: it cannot be sold again"""
+    filled_before: Decimal = _ZERO
+    """external orders: what had traded when they were taken over; not in ``quantity``"""
+    is_triggered: bool = False
     cancel_requested: bool = False
     first_number: int
     """log record of its first event"""
+    cancel_requester: str = ""
+    """whose wish the cancel was; empty when nobody asked for one"""
+    update_valid_until_ms: int = 0
+    """``OrderPendingUpdate.request_valid_until_ms`` of the latest change; 0: there was none"""
+    submitted: SubmitOrder | None = None
+    """what was asked for; None for an external order"""
+    initialized_ns: int = 0
+    """UTC ns at which it was logged"""
     number: int
     """log record of ``last_event``"""
     last_event: OrderEvent
@@ -179,6 +77,16 @@ class Order(msgspec.Struct, kw_only=True):
         """True while the venue has not said anything about it that we know of."""
         pending = self.status is OrderStatus.PENDING_CANCEL and not self.venue_order_id
         return pending or self.status in _UNANSWERED
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True while an answer is missing that only the venue can give: ask for the order."""
+        return self.status in {OrderStatus.UNKNOWN, OrderStatus.PENDING_UPDATE}
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still trade."""
+        return max(self.quantity - self.filled, _ZERO)
 
     def to_open_order(self) -> OpenOrder:
         """Return what risk is told of it."""
@@ -206,6 +114,10 @@ class OrderTable:
         # symbol to (trade id, venue order id) in the order in which they were logged. A trade id
         # alone is not enough because two of our orders may trade with each other.
         self._fills: dict[str, dict[tuple[str, str], None]] = {}
+        # entry's client order id to its bracket's legs, oldest first
+        self._brackets: dict[str, list[Order]] = {}
+        # entries for whose brackets there is nothing to do until one of their orders changes
+        self._left: set[str] = set()
         # the first and the latest AccountReport; None before the opening one
         self.opening: AccountReport | None = None
         self.account: AccountReport | None = None
@@ -214,6 +126,18 @@ class OrderTable:
     def open_orders(self) -> tuple[Order, ...]:
         """Orders that may still change a position, oldest first."""
         return tuple(self._open.values())
+
+    def brackets(self) -> list[tuple[Order, tuple[Order, ...]]]:
+        """Return every entry whose bracket was not left, with all its legs, oldest first."""
+        return [
+            (self.orders[entry], tuple(legs))
+            for entry, legs in self._brackets.items()
+            if entry not in self._left
+        ]
+
+    def leave_bracket(self, entry: Order) -> None:
+        """Return this entry no more, until it or a leg of it changes."""
+        self._left.add(entry.client_order_id)
 
     def knows_fill(self, symbol: str, trade_id: str, venue_order_id: str) -> bool:
         """True when this side of this trade has been applied."""
@@ -253,14 +177,14 @@ class OrderTable:
             case ReconciliationDifference():
                 return None
             case OrderInitialized():
-                return self._insert(_own_order(event, number))
+                own = self._insert(_own_order(event, number))
+                self._keep_bracket(own, event.order)
+                return own
             case OrderExternal():
                 return self._insert(_external_order(event, number))
             case OrderFilled():
                 if self.knows_fill(event.symbol, event.trade_id, event.venue_order_id):
                     return self.orders[event.client_order_id]
-                fills = self._fills.setdefault(event.symbol, {})
-                fills[event.trade_id, event.venue_order_id] = None
             case _:
                 pass
         order = self.orders.get(event.client_order_id)
@@ -269,6 +193,10 @@ class OrderTable:
                 f"order {event.client_order_id}: {type(event).__name__} before it was initialized"
             )
         _advance(order, event, number)
+        self._left.discard(_entry_of(order))
+        if isinstance(event, OrderFilled):
+            fills = self._fills.setdefault(event.symbol, {})
+            fills[event.trade_id, event.venue_order_id] = None
         self._index(order)
         return order
 
@@ -282,6 +210,15 @@ class OrderTable:
         self._index(order)
         return order
 
+    def _keep_bracket(self, order: Order, submitted: SubmitOrder) -> None:
+        if submitted.bracket is not None:
+            self._brackets[order.client_order_id] = []
+        elif submitted.cause.startswith(BRACKET_CAUSE):
+            # Without a bracket of this name, it only calls itself a leg.
+            legs = self._brackets.get(_entry_of(order))
+            if legs is not None:
+                legs.append(order)
+
     def _index(self, order: Order) -> None:
         if order.venue_order_id:
             self._by_venue_id[order.symbol, order.venue_order_id] = order
@@ -289,6 +226,13 @@ class OrderTable:
             self._open[order.client_order_id] = order
         else:
             self._open.pop(order.client_order_id, None)
+
+
+def _entry_of(order: Order) -> str:
+    """Return the entry of the bracket that ``order`` may belong to: its own id if it is no leg."""
+    cause = "" if order.submitted is None else order.submitted.cause
+    is_leg = cause.startswith(BRACKET_CAUSE)
+    return cause.removeprefix(BRACKET_CAUSE) if is_leg else order.client_order_id
 
 
 def _own_order(event: OrderInitialized, number: int) -> Order:
@@ -304,6 +248,8 @@ def _own_order(event: OrderInitialized, number: int) -> Order:
         status=next_status(None, Step.INITIALIZED),
         valid_until_ms=event.request_valid_until_ms,
         first_number=number,
+        submitted=order,
+        initialized_ns=event.ts_event,
         number=number,
         last_event=event,
     )
@@ -321,38 +267,41 @@ def _external_order(event: OrderExternal, number: int) -> Order:
         status=next_status(None, Step.EXTERNAL),
         venue_order_id=event.venue_order_id,
         first_number=number,
+        filled_before=event.filled_before,
+        initialized_ns=event.ts_event,
         number=number,
         last_event=event,
     )
 
 
-_STEPS: dict[type[OrderEvent], Step] = {
-    OrderDenied: Step.DENIED,
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderCanceled: Step.CANCELED,
-    OrderExpired: Step.EXPIRED,
-}
-
-
 def _advance(order: Order, event: OrderEvent, number: int) -> None:
-    filled = order.filled
-    if isinstance(event, OrderFilled):
-        filled += event.last_quantity
-        step = Step.LAST_FILL if filled >= order.quantity else Step.PARTIAL_FILL
-    else:
-        step = _STEPS[type(event)]
+    step = step_of(event, filled=order.filled, quantity=order.quantity)
     try:
         order.status = next_status(order.status, step)
     except OrderTransitionError as error:
         raise OrderTransitionError(f"order {order.client_order_id}: {error}") from None
-    order.filled = filled
     order.number = number
     order.last_event = event
-    if isinstance(event, OrderAccepted | OrderFilled):
-        order.venue_order_id = event.venue_order_id
-    elif isinstance(event, OrderPendingCancel):
-        order.cancel_requested = True
+    match event:
+        case OrderAccepted():
+            order.venue_order_id = event.venue_order_id
+        case OrderFilled():
+            order.venue_order_id = event.venue_order_id
+            order.filled += event.last_quantity
+            if event.side is OrderSide.BUY and event.fee_currency == _base_of(order.symbol):
+                order.base_fee += event.fee
+        case OrderTriggered():
+            order.is_triggered = True
+        case OrderPendingUpdate():
+            order.update_valid_until_ms = event.request_valid_until_ms
+        case OrderUpdated():
+            order.quantity = event.quantity
+        case OrderPendingCancel():
+            order.cancel_requested = True
+            order.cancel_requester = event.requester
+        case _:
+            pass
+
+
+def _base_of(symbol: str) -> str:
+    return symbol.partition("-")[0]

@@ -283,3 +283,11 @@ class Portfolio:
         self.net_exposure += value - position.value
         self.gross_exposure += abs(value) - abs(position.value)
         position.value = value
+
+
+def quote_of(symbols: tuple[str, ...]) -> str:
+    """Return the quote currency that all ``symbols`` have; ValueError when it is not one."""
+    quotes = sorted({symbol.rpartition(".")[0].partition("-")[2] for symbol in symbols})
+    if len(quotes) != 1:
+        raise ValueError(f"one account has one quote currency; the symbols have {quotes}")
+    return quotes[0]

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from krator_actors.core.reservations import Reservations
+from krator_actors.messages.orders import CancelAllOrders, Unapproved
 from krator_actors.model import NANOS_PER_SEC
 
 
@@ -120,6 +122,16 @@ class Rates:
         sent.append((now_ns, symbol, strategy, is_order))
         while now_ns - sent[0][0] >= NANOS_PER_SEC:
             sent.popleft()
+
+    def add_message(self, message: Unapproved, reservations: Reservations, now_ns: int) -> None:
+        """Count what needs no approval; "all" counts once for each open order that it means."""
+        if isinstance(message, CancelAllOrders):
+            meant = reservations.open_orders(message.symbol)
+            symbols = [o.symbol for o in meant if message.strategy in {None, o.strategy}]
+        else:
+            symbols = [message.symbol]
+        for symbol in symbols:
+            self.add(symbol, message.requester, now_ns, is_order=False)
 
     def state(self, now_ns: int) -> tuple[Sent, ...]:
         """Return what ``restore`` needs."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from krator_actors.core.orders import TABLE, Step
+from krator_actors.core.order_life import TABLE, step_of
 from krator_actors.core.positions import Portfolio
 from krator_actors.messages.incidents import IncidentOpened
 from krator_actors.messages.orders import (
@@ -20,10 +20,14 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    OrderModifyRejected,
     OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     SubmitOrder,
 )
 from krator_actors.messages.risk import DuplicateRefused, OrderApproved, TradingStateChanged
@@ -32,7 +36,23 @@ from supervisors.messages import Message
 
 _ZERO = Decimal(0)
 _NO_LIMIT = 1 << 62
+_UNKNOWN = Decimal("Infinity")
 _RESTART_KINDS = frozenset({"crash", "hang"})
+
+_Step = (
+    OrderSubmitted
+    | OrderUnknown
+    | OrderAccepted
+    | OrderRejected
+    | OrderTriggered
+    | OrderPendingUpdate
+    | OrderUpdated
+    | OrderModifyRejected
+    | OrderPendingCancel
+    | OrderCanceled
+    | OrderExpired
+    | OrderFilled
+)
 
 
 class ReportedOrder(msgspec.Struct, kw_only=True):
@@ -150,15 +170,20 @@ class ReportFold:
                 reported.status = OrderStatus.DENIED
                 reported.reason = f"{event.reason}: {event.detail}"
             case OrderUnknown() | OrderRejected():
-                self._advance(event, _STEPS[type(event)]).reason = event.reason
+                self._advance(event).reason = event.reason
+            case OrderUpdated():
+                self._advance(event).quantity = event.quantity
             case (
                 OrderSubmitted()
                 | OrderAccepted()
+                | OrderTriggered()
+                | OrderPendingUpdate()
+                | OrderModifyRejected()
                 | OrderPendingCancel()
                 | OrderCanceled()
                 | OrderExpired()
             ):
-                self._advance(event, _STEPS[type(event)])
+                self._advance(event)
             case OrderFilled():
                 self._fill(event)
             case AccountReport():
@@ -189,6 +214,10 @@ class ReportFold:
             orders=list(self.orders.values()), fills=self.fills, positions=positions, totals=totals
         )
 
+    def held(self, symbol: str) -> Decimal:
+        """Return how much of a symbol is held after all events so far."""
+        return self._portfolio(symbol).position(symbol).quantity
+
     def _order(self, client_order_id: str, symbol: str, ts_event: int) -> ReportedOrder:
         reported = self.orders.get(client_order_id)
         if reported is None:
@@ -213,19 +242,11 @@ class ReportFold:
         reported.price = event.price
         reported.status = OrderStatus.ACCEPTED
 
-    def _advance(
-        self,
-        event: OrderSubmitted
-        | OrderUnknown
-        | OrderAccepted
-        | OrderRejected
-        | OrderPendingCancel
-        | OrderCanceled
-        | OrderExpired
-        | OrderFilled,
-        step: Step,
-    ) -> ReportedOrder:
+    def _advance(self, event: _Step) -> ReportedOrder:
         reported = self._order(event.client_order_id, event.symbol, event.ts_event)
+        # Without its first event (it is older than the report) an order's quantity is not known.
+        quantity = _UNKNOWN if reported.quantity is None else reported.quantity
+        step = step_of(event, filled=reported.filled_quantity, quantity=quantity)
         row = TABLE.get((reported.status, step))
         if row is not None:
             reported.status = row.status
@@ -248,13 +269,11 @@ class ReportFold:
                 ts_event=fill.ts_event,
             )
         )
-        reported = self._order(fill.client_order_id, fill.symbol, fill.ts_event)
+        reported = self._advance(fill)
         reported.filled_quantity += fill.last_quantity
         traded = self._traded[fill.client_order_id] + fill.last_price * fill.last_quantity
         self._traded[fill.client_order_id] = traded
         reported.average_price = _plain(traded / reported.filled_quantity)
-        whole = reported.quantity is not None and reported.filled_quantity >= reported.quantity
-        self._advance(fill, Step.LAST_FILL if whole else Step.PARTIAL_FILL)
 
     def _portfolio(self, symbol: str) -> Portfolio:
         pair, venue = symbol.rpartition(".")[0], venue_of(symbol)
@@ -290,14 +309,3 @@ class ReportFold:
 def _plain(value: Decimal) -> Decimal:
     """Without trailing zeros and without an exponent: for people's eyes."""
     return Decimal(f"{value.normalize():f}")
-
-
-_STEPS: dict[type[Message], Step] = {
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderCanceled: Step.CANCELED,
-    OrderExpired: Step.EXPIRED,
-}

@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from krator_actors.core.orders import TABLE, Step
+from krator_actors.core.order_life import TABLE, step_of
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import (
     AccountReport,
@@ -25,26 +25,25 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    OrderModifyRejected,
     OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     ReconciliationDifference,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
+from krator_actors.model import OrderSide, OrderStatus, OrderType
 
 GIVEN_UP_LIMIT = 1_000
 """So many denied and rejected orders are remembered, should the venue work one after all."""
 
-SENT_LIMIT = 10_000
-"""So many different approved orders are remembered, to know the same one again."""
-
 _ZERO = Decimal(0)
 _ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
 """What an order without a limit price would trade at, at worst."""
-
-_Likeness = tuple[str, str, OrderSide, OrderType, Decimal, Decimal | None, TimeInForce]
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -63,6 +62,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     """what a unit is reserved at"""
     remaining: Decimal
     """what may still trade"""
+    is_in_book: bool
+    """False: a stop order that has not triggered, which nothing can meet"""
     status: OrderStatus = OrderStatus.INITIALIZED
     approval: int = 0
     """number of the approval in risk's log; 0 when there is none"""
@@ -86,6 +87,14 @@ class Reservation(msgspec.Struct, kw_only=True):
         )
 
 
+class ReservationsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that Reservations know; what a snapshot holds."""
+
+    open_orders: tuple[Reservation, ...]
+    given_up: tuple[Reservation, ...]
+    """denied and rejected orders, should the venue work one after all"""
+
+
 class Exposure(msgspec.Struct, kw_only=True):
     """Sums over the open orders of one symbol."""
 
@@ -99,7 +108,7 @@ class Exposure(msgspec.Struct, kw_only=True):
     prices: dict[OrderSide, list[Decimal]] = msgspec.field(
         default_factory=lambda: {side: [] for side in OrderSide}
     )
-    """the worst price that each open order of a side would take, ascending"""
+    """the worst price that each order of a side would take that is in the book, ascending"""
 
     def facing(self, side: OrderSide) -> Decimal | None:
         """Return the price of the open order that an order of ``side`` would meet first.
@@ -123,8 +132,6 @@ class Reservations:
         self._exposures: dict[str, Exposure] = {}
         # Denied and rejected orders by id, the latest last.
         self._given_up: dict[str, Reservation] = {}
-        # When an order that looked so was approved last, by the monotonic clock.
-        self._sent: dict[_Likeness, int] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -142,10 +149,6 @@ class Reservations:
             exposure = self._exposures[symbol] = Exposure()
         return exposure
 
-    def sent_ns(self, order: SubmitOrder) -> int | None:
-        """Return when an order that looks the same was approved; None: not that we remember."""
-        return self._sent.get(_likeness(order))
-
     def reserve(
         self,
         order: SubmitOrder,
@@ -153,14 +156,8 @@ class Reservations:
         reference_price: Decimal,
         approval: int,
         generation: int,
-        now_ns: int,
     ) -> None:
-        """Count an order, approved at ``now_ns``, from now on. Its id must not be open."""
-        likeness = _likeness(order)
-        self._sent.pop(likeness, None)
-        self._sent[likeness] = now_ns
-        if len(self._sent) > SENT_LIMIT:
-            del self._sent[next(iter(self._sent))]
+        """Count an order from now on. Its id must not be open."""
         reservation = _of_order(order, reference_price)
         reservation.approval = approval
         reservation.generation = generation
@@ -185,12 +182,24 @@ class Reservations:
                 self._give_up(event)
             case OrderCanceled() | OrderExpired():
                 self.release(event.client_order_id)
-            case OrderSubmitted() | OrderUnknown() | OrderPendingCancel() | OrderAccepted():
+            case OrderUpdated():
+                self._update(event)
+            case (
+                OrderSubmitted()
+                | OrderUnknown()
+                | OrderPendingCancel()
+                | OrderAccepted()
+                | OrderTriggered()
+                | OrderPendingUpdate()
+                | OrderModifyRejected()
+            ):
                 reservation = self._open.get(event.client_order_id)
                 if reservation is None and isinstance(event, OrderAccepted):
                     reservation = self._rise(event.client_order_id)
                 if reservation is not None:
-                    _advance(reservation, _STEPS[type(event)])
+                    _advance(reservation, event)
+                    if isinstance(event, OrderTriggered):
+                        self._enter_book(reservation)
             case _:
                 assert_never(event)
 
@@ -215,14 +224,20 @@ class Reservations:
         """Return the approvals up to number ``approval`` that the order actor never began."""
         return [r for r in self._open.values() if not r.is_begun and r.approval <= approval]
 
-    def state(self) -> tuple[Reservation, ...]:
+    def state(self) -> ReservationsState:
         """Return what ``restore`` needs; it shares nothing that is changed later."""
-        return tuple(msgspec.structs.replace(reservation) for reservation in self._open.values())
+        copy = msgspec.structs.replace
+        return ReservationsState(
+            open_orders=tuple(copy(reservation) for reservation in self._open.values()),
+            given_up=tuple(copy(reservation) for reservation in self._given_up.values()),
+        )
 
-    def restore(self, state: tuple[Reservation, ...]) -> None:
+    def restore(self, state: ReservationsState) -> None:
         """Count what ``state`` says. Only when nothing is counted yet."""
-        for reservation in state:
+        for reservation in state.open_orders:
             self._insert(msgspec.structs.replace(reservation))
+        for reservation in state.given_up:
+            self._given_up[reservation.client_order_id] = msgspec.structs.replace(reservation)
 
     def _begin(self, client_order_id: str, build: Callable[[], Reservation]) -> None:
         reservation = self._open.get(client_order_id)
@@ -236,18 +251,30 @@ class Reservations:
         reservation = self._open.get(fill.client_order_id) or self._rise(fill.client_order_id)
         if reservation is None:
             return  # canceled or expired before: nothing is reserved any more
+        _advance(reservation, fill)
+        self._enter_book(reservation)
         traded = min(fill.last_quantity, reservation.remaining)
         self._add(reservation, -traded)
         reservation.remaining -= traded
-        if reservation.remaining:
-            _advance(reservation, Step.PARTIAL_FILL)
-        else:
+        if not reservation.remaining:
+            self._remove(reservation)
+
+    def _update(self, event: OrderUpdated) -> None:
+        reservation = self._open.get(event.client_order_id)
+        if reservation is None:
+            return
+        _advance(reservation, event)
+        less = min(reservation.quantity - event.quantity, reservation.remaining)
+        self._add(reservation, -less)
+        reservation.remaining -= less
+        reservation.quantity = event.quantity
+        if not reservation.remaining:
             self._remove(reservation)
 
     def _give_up(self, event: OrderDenied | OrderRejected) -> None:
         reservation = self.release(event.client_order_id)
         if reservation is not None:
-            _advance(reservation, _STEPS[type(event)])
+            _advance(reservation, event)
             self._given_up[event.client_order_id] = reservation
             if len(self._given_up) > GIVEN_UP_LIMIT:
                 del self._given_up[next(iter(self._given_up))]
@@ -265,14 +292,22 @@ class Reservations:
         self._add(reservation, reservation.remaining)
         exposure = self.exposure(reservation.symbol)
         exposure.orders += 1
-        insort(exposure.prices[reservation.side], _worst_price(reservation))
+        if reservation.is_in_book:
+            insort(exposure.prices[reservation.side], _worst_price(reservation))
 
     def _remove(self, reservation: Reservation) -> None:
         del self._open[reservation.client_order_id]
         exposure = self.exposure(reservation.symbol)
         exposure.orders -= 1
-        prices = exposure.prices[reservation.side]
-        del prices[bisect_left(prices, _worst_price(reservation))]
+        if reservation.is_in_book:
+            prices = exposure.prices[reservation.side]
+            del prices[bisect_left(prices, _worst_price(reservation))]
+
+    def _enter_book(self, reservation: Reservation) -> None:
+        if not reservation.is_in_book:
+            reservation.is_in_book = True
+            prices = self.exposure(reservation.symbol).prices[reservation.side]
+            insort(prices, _worst_price(reservation))
 
     def _add(self, reservation: Reservation, quantity: Decimal) -> None:
         exposure = self.exposure(reservation.symbol)
@@ -285,34 +320,14 @@ class Reservations:
         self.buy_notional += notional
 
 
-_STEPS: dict[type[OrderEvent], Step] = {
-    OrderDenied: Step.DENIED,
-    OrderSubmitted: Step.SUBMITTED,
-    OrderUnknown: Step.UNKNOWN,
-    OrderPendingCancel: Step.PENDING_CANCEL,
-    OrderAccepted: Step.ACCEPTED,
-    OrderRejected: Step.REJECTED,
-}
-
-
 def _worst_price(reservation: Reservation) -> Decimal:
     return _ANY_PRICE[reservation.side] if reservation.price is None else reservation.price
 
 
-def _likeness(order: SubmitOrder) -> _Likeness:
-    return (
-        order.strategy,
-        order.symbol,
-        order.side,
-        order.order_type,
-        order.quantity,
-        order.price,
-        order.time_in_force,
-    )
-
-
-def _advance(reservation: Reservation, step: Step) -> None:
+def _advance(reservation: Reservation, event: OrderEvent) -> None:
     # The order actor guards the table. Here a missing row must not stop the counting.
+    filled = reservation.quantity - reservation.remaining
+    step = step_of(event, filled=filled, quantity=reservation.quantity)
     row = TABLE.get((reservation.status, step))
     if row is not None:
         reservation.status = row.status
@@ -328,8 +343,9 @@ def _of_order(order: SubmitOrder, reference_price: Decimal) -> Reservation:
         order_type=order.order_type,
         quantity=order.quantity,
         price=order.price,
-        reference_price=reference_price if order.price is None else order.price,
+        reference_price=order.price or order.stop_price or reference_price,
         remaining=order.quantity,
+        is_in_book=not order.order_type.has_stop,
     )
 
 
@@ -344,5 +360,6 @@ def _of_external(event: OrderExternal, mark: Decimal) -> Reservation:
         price=event.price,
         reference_price=mark if event.price is None else event.price,
         remaining=event.quantity,
+        is_in_book=not event.order_type.has_stop,
         status=OrderStatus.ACCEPTED,
     )

@@ -13,12 +13,13 @@ from typing import assert_never
 import msgspec
 
 from krator_actors.core.controls import BEFORE, CONTROLS, Case
+from krator_actors.core.duplicates import Approved, Duplicates
 from krator_actors.core.latches import DueEvent, Latches, LatchEvent, LatchState
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.market import Market
-from krator_actors.core.positions import Portfolio, PortfolioState
+from krator_actors.core.positions import Portfolio, PortfolioState, quote_of
 from krator_actors.core.rates import Rates, Sent
-from krator_actors.core.reservations import Reservation, Reservations
+from krator_actors.core.reservations import Reservations, ReservationsState
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.core.trading_states import RISK
 from krator_actors.messages.handshake import OpenOrder, VenueStatus
@@ -34,6 +35,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
     SubmitOrder,
+    Unapproved,
 )
 from krator_actors.messages.risk import (
     ControlOverridden,
@@ -49,7 +51,6 @@ KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
 
 _ZERO = Decimal(0)
-
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
 RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
@@ -59,13 +60,15 @@ class RiskState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a RiskEngine knows but the market; what a snapshot holds."""
 
     portfolio: PortfolioState
-    reservations: tuple[Reservation, ...]
+    reservations: ReservationsState
     known: tuple[str, ...]
     latches: LatchState
     approved: int
     denied: int
     sent: tuple[Sent, ...]
     """what was sent in the second before ``ts_ns``"""
+    duplicates: tuple[Approved, ...]
+    """what was approved so lately that the same again is one"""
     ts_ns: int
 
 
@@ -79,13 +82,14 @@ class RiskEngine:
 
     def __init__(self, limits: RiskLimits, *, symbols: tuple[str, ...], venue: str) -> None:
         self.limits = limits
-        self.portfolio = Portfolio(quote=_quote_of(symbols), venue=venue, symbols=symbols)
+        self.portfolio = Portfolio(quote=quote_of(symbols), venue=venue, symbols=symbols)
         self.reservations = Reservations()
         self.latches = Latches(limits, venue)
         # A symbol without limits has no market: it is blocked, and its price is not looked at.
         self.markets = {s: Market(limits.symbols[s]) for s in symbols if s in limits.symbols}
         # Set when the order actor's events have been read to their end.
         self.is_recovered = False
+        self.waits_for = "the order actor"
         # False while events of the order actor are known to be missing.
         self.are_positions_current = True
         # What the order actor said last.
@@ -99,6 +103,7 @@ class RiskEngine:
             limits.rates,
             {s: (o.max_orders_per_sec, o.max_messages_per_sec) for s, o in limits.symbols.items()},
         )
+        self._duplicates = Duplicates(limits.longest_duplicate_ns)
         # Client order ids that were decided on or seen, oldest first.
         self._known: dict[str, None] = {}
 
@@ -127,6 +132,7 @@ class RiskEngine:
             symbol_limits=self.limits.symbols[order.symbol],
             portfolio=self.portfolio,
             reservations=self.reservations,
+            duplicates=self._duplicates,
             only_reductions=self._only_reductions(order),
             now_ns=now_ns,
             utc_ns=utc_ns,
@@ -141,13 +147,14 @@ class RiskEngine:
             reserved_notional=case.notional,
             position_limit_notional=case.symbol_limits.max_position_fraction * equity,
             equity=equity,
+            mid_price=self.markets[order.symbol].mid or None,
             ts_event=utc_ns,
         )
 
     def _check_gates(self, order: SubmitOrder) -> Denial | None:
         """What holds up every order, reductions too."""
         if not self.is_recovered:
-            return Denial(DenialReason.RISK_RECOVERING, "risk waits for the order actor")
+            return Denial(DenialReason.RISK_RECOVERING, f"risk waits for {self.waits_for}")
         state = self.latches.states.governing(order.symbol, order.strategy)
         if state is not None and state.state is TradingState.HALTED:
             whose = " ".join(filter(None, (state.scope.value, state.target)))
@@ -272,22 +279,20 @@ class RiskEngine:
         if market is not None:
             market.take_summary(summary, now_ns)
 
-    def on_cancel(self, cancel: CancelOrder, now_ns: int) -> None:
-        """Count a cancel that goes to the venue."""
-        self._rates.add(cancel.symbol, cancel.requester, now_ns, is_order=False)
+    def on_message(self, message: Unapproved, now_ns: int) -> None:
+        """Count what goes to the venue without a verdict."""
+        self._rates.add_message(message, self.reservations, now_ns)
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
-        market = self.markets.get(status.symbol)
-        if market is not None:
+        if (market := self.markets.get(status.symbol)) is not None:
             market.is_fresh = status.fresh
             market.status_reason = status.reason
 
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            market = self.markets.get(instrument.symbol)
-            if market is not None:
+            if (market := self.markets.get(instrument.symbol)) is not None:
                 market.instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
@@ -349,17 +354,19 @@ class RiskEngine:
             approved=self.approved,
             denied=self.denied,
             sent=self._rates.state(now_ns),
+            duplicates=self._duplicates.state(now_ns),
             ts_ns=utc_ns,
         )
 
     def restore(self, state: RiskState, *, now_ns: int, utc_ns: int) -> None:
         """Become what ``state`` says; only for an engine that is new."""
         self.portfolio.restore(state.portfolio)
-        self.reservations.restore(state.reservations)
         self._known = dict.fromkeys(state.known)
         self.approved = state.approved
         self.denied = state.denied
         saved_ns = now_ns - max(0, utc_ns - state.ts_ns)
+        self.reservations.restore(state.reservations)
+        self._duplicates.restore(state.duplicates, saved_ns)
         self._rates.restore(state.sent, saved_ns)
         self.latches.restore(state.latches, saved_ns)
 
@@ -370,12 +377,12 @@ class RiskEngine:
         self._know(order.client_order_id)
         self._rates.add(order.symbol, order.strategy, now_ns, is_order=True)
         self.latches.executions.add(order.strategy, now_ns)
+        self._duplicates.add(order, now_ns)
         self.reservations.reserve(
             order,
             reference_price=approved.reference_price,
             approval=number,
             generation=generation,
-            now_ns=now_ns,
         )
 
     def _know(self, client_order_id: str) -> None:
@@ -391,10 +398,3 @@ class RiskEngine:
             mark = self.portfolio.position(difference.symbol).mark
             value = None if mark is None else amount * mark
         self.latches.unreconciled.notice(difference, value)
-
-
-def _quote_of(symbols: tuple[str, ...]) -> str:
-    quotes = sorted({symbol.rpartition(".")[0].partition("-")[2] for symbol in symbols})
-    if len(quotes) != 1:
-        raise ValueError(f"one account has one quote currency; the symbols have {quotes}")
-    return quotes[0]

@@ -77,6 +77,10 @@ class DenialReason(enum.StrEnum):
     """it could trade against an open order of our own"""
     DUPLICATE_ORDER = "DUPLICATE_ORDER"
     """the same order, from another cause, a moment after the first"""
+    REDUCE_ONLY = "REDUCE_ONLY"
+    """a reduce-only order that would not only reduce"""
+    VENUE_RULE = "VENUE_RULE"
+    """the venue would refuse it: a filter of its own, or terms that do not fit the order's type"""
     ORDER_RATE = "ORDER_RATE"
     MESSAGE_RATE = "MESSAGE_RATE"
     RISK_RESTARTED = "RISK_RESTARTED"
@@ -125,18 +129,22 @@ def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | Non
     if not _is_multiple(quantity, lot):
         detail = f"quantity {quantity} not in steps of {lot}"
         return Denial(DenialReason.LOT_SIZE, detail, quantity, lot)
-    if price is None:
-        if order.order_type is OrderType.LIMIT:
-            return Denial(DenialReason.PRICE_INVALID, "limit order without a price")
-        return None
-    if order.order_type is OrderType.MARKET:
+    if price is None and order.order_type is OrderType.LIMIT:
+        return Denial(DenialReason.PRICE_INVALID, "limit order without a price")
+    if price is not None and order.order_type is OrderType.MARKET:
         return Denial(DenialReason.PRICE_INVALID, f"market order with price {price}")
+    tick = instrument.tick_size
+    return _check_price(price, tick) or _check_price(order.stop_price, tick)
+
+
+def _check_price(price: Decimal | None, tick: Decimal) -> Denial | None:
+    if price is None:
+        return None
     if not price.is_finite() or price <= 0:
         return Denial(DenialReason.PRICE_INVALID, f"price {price} is not positive")
     if price.adjusted() > _MAX_PRICE_EXPONENT:
         return Denial(DenialReason.PRICE_INVALID, f"price {price:.3E} is beyond arithmetic")
-    if not _is_multiple(price, instrument.tick_size):
-        tick = instrument.tick_size
+    if not _is_multiple(price, tick):
         detail = f"price {price} not in steps of {tick}"
         return Denial(DenialReason.TICK_SIZE, detail, price, tick)
     return None

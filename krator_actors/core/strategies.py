@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from krator_actors.messages.market import Bar, QuoteTick, TradeTick
-from krator_actors.messages.orders import OrderEvent
+from krator_actors.messages.market import Bar, BookTop, QuoteTick, TradeTick
+from krator_actors.messages.orders import Bracket, OrderEvent, SubmitOrder
 from krator_actors.messages.strategy import Reading, SignalRaised
 from krator_actors.model import Instrument, OrderSide, quantize_down
 
@@ -85,6 +85,13 @@ class Strategy(Protocol):
         """Take one trade; the bar that it finishes comes after it."""
         return []
 
+    def on_book(self, _book: BookTop, _standing: Standing, /) -> list[Intent]:
+        """Return what to do, seeing a book's best levels; only where ``venue.books`` asks for them.
+
+        The newest alone counts: books in between may have been left out.
+        """
+        return []
+
     def on_quote(self, _quote: QuoteTick, _standing: Standing, /) -> list[Intent]:
         """Take a new best bid and offer."""
         return []
@@ -127,6 +134,35 @@ def exit_quantity(position: Decimal, price: Decimal, instrument: Instrument) -> 
     0 when that is nothing: what a fee left over ("dust") is not a position.
     """
     return _tradable(position, price, instrument) if position > 0 else Decimal(0)
+
+
+def bracket_around(
+    price: Decimal, instrument: Instrument, *, stop_loss: Decimal, take_profit: Decimal
+) -> Bracket:
+    """Return the ways out of an entry at ``price``: so much below and above it, as fractions."""
+    return Bracket(
+        stop_price=quantize_down(price * (1 - stop_loss), instrument.tick_size),
+        take_profit_price=quantize_down(price * (1 + take_profit), instrument.tick_size),
+        instrument=instrument,
+    )
+
+
+def signal_of(intent: Intent, order: SubmitOrder) -> SignalRaised:
+    """Return what is logged before ``order``, which carries out ``intent``, goes to risk."""
+    return SignalRaised(
+        strategy=order.strategy,
+        symbol=order.symbol,
+        side=intent.side,
+        client_order_id=order.client_order_id,
+        cause=intent.cause,
+        readings=intent.readings,
+        stop_price=intent.stop_price if order.bracket is None else order.bracket.stop_price,
+        is_bracketed=order.bracket is not None,
+        price=intent.price,
+        quantity=order.quantity,
+        ts_event=intent.ts_event,
+        ts_init=order.ts_init,
+    )
 
 
 def _tradable(quantity: Decimal, price: Decimal, instrument: Instrument) -> Decimal:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
+from krator_actors.core.expiry import is_over
 from krator_actors.core.orders import Order, OrderTable
 from krator_actors.messages.orders import (
     OrderAccepted,
@@ -21,6 +22,8 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderRejected,
+    OrderTriggered,
+    OrderUpdated,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 
@@ -43,6 +46,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     """ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED or REJECTED"""
     filled: Decimal
     """cumulative, also of fills that we have not seen"""
+    is_triggered: bool = False
+    """of a stop order: its stop price has been reached"""
     reason: str = ""
     ts_event: int
 
@@ -101,12 +106,33 @@ def news_of(
                 ts_event=report.ts_event,
             )
         )
+    alive = accepted or order.status.is_open
+    if report is not None and alive and _is_triggered_by(order, report):
+        events.append(
+            OrderTriggered(
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+                ts_event=report.ts_event,
+            )
+        )
     events += [_filled(order, fill, ts_init) for fill in fresh]
     if report is None:
         return News(events=tuple(events), complete=True)
     filled = sum((fill.quantity for fill in fresh), order.filled)
-    complete = filled >= _filled_here(order, report)
-    if complete and filled < order.quantity and (order.status.is_open or accepted):
+    quantity = order.quantity
+    # Venues make orders smaller and never larger, so that a larger one is older news.
+    if alive and filled < quantity and report.quantity - order.filled_before < quantity:
+        quantity = report.quantity - order.filled_before
+        events.append(
+            OrderUpdated(
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+                quantity=quantity,
+                ts_event=report.ts_event,
+            )
+        )
+    complete = filled >= report.filled - order.filled_before
+    if complete and filled < quantity and alive:
         events += _end_of(order, report)
     return News(events=tuple(events), complete=complete)
 
@@ -133,6 +159,7 @@ def external_of(
         order_type=report.order_type,
         quantity=report.quantity - before,
         price=report.price,
+        filled_before=before,
         ts_event=report.ts_event,
     )
     return event, since
@@ -146,20 +173,18 @@ def _is_accepted_by(order: Order, report: OrderReport) -> bool:
     return order.is_unanswered
 
 
-def _filled_here(order: Order, report: OrderReport) -> Decimal:
-    # An external order was taken over with less than its whole quantity, see external_of.
-    before = report.quantity - order.quantity if not order.strategy else _ZERO
-    return report.filled - before
+def _is_triggered_by(order: Order, report: OrderReport) -> bool:
+    return report.is_triggered and not order.is_triggered and not order.filled
 
 
 def _end_of(order: Order, report: OrderReport) -> list[OrderEvent]:
     client_order_id, symbol, ts_event = order.client_order_id, order.symbol, report.ts_event
     match report.status:
-        case OrderStatus.CANCELED:
+        case OrderStatus.CANCELED if not is_over(order, ts_event):
             return [
                 OrderCanceled(client_order_id=client_order_id, symbol=symbol, ts_event=ts_event)
             ]
-        case OrderStatus.EXPIRED:
+        case OrderStatus.CANCELED | OrderStatus.EXPIRED:
             return [OrderExpired(client_order_id=client_order_id, symbol=symbol, ts_event=ts_event)]
         case OrderStatus.REJECTED if order.is_unanswered:
             return [

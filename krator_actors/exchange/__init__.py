@@ -6,9 +6,10 @@ else is dead.
 
 How it hangs together::
 
-    main → run → assembly ─ server ─ rest, ws_api, streams, user_streams, connections, faults
-                    │                lifetime
-                    ├ venue ─ account, ledger          takes orders: checks, writes down, tells
+    main → run → assembly ─ server ─ rest, rest_account, ws_api, streams, user_streams, faults
+                    │                connections, lifetime
+                    ├ methods                       what an account can ask for, behind both doors
+                    ├ venue ─ admission, account, ledger  takes orders: checks, writes down, tells
                     └ session ─ synthetic_session ─ synthetic ─ matching, order_flow
                               └ replay_session ─ replay_market ─ displayed_book, recording
 
@@ -32,7 +33,13 @@ together. Amounts are text with eight decimals. Every line has ``record`` (what 
     It ended in an orderly way: reason.
 ``order``
     An order was taken: orderId, clientOrderId, symbol, side, type, timeInForce, qty, price
-    (``0.00000000`` for a market order), received_ns.
+    (``0.00000000`` for an order at market), received_ns, stopPrice (``0.00000000`` for an order
+    that does not wait).
+``triggered``
+    A stop order's price was reached, and it is in the market: orderId, clientOrderId, symbol.
+``amended``
+    An order was made smaller in its place: orderId, clientOrderId, origClientOrderId (its id
+    before), symbol, qty (of the whole order, filled part included).
 ``rejected``
     An order.place was refused, and nothing happened: code, msg, params as they were sent (without
     key and signature; ``params.newClientOrderId`` is the client order id), received_ns.
@@ -47,7 +54,7 @@ together. Amounts are text with eight decimals. Every line has ``record`` (what 
     A cancellation was refused: code, msg, params, received_ns.
 ``balance``
     An asset's balance after the lines before it: asset, free, locked, reason (deposit, order, fill,
-    ended). The first one, ``deposit``, is what the account began with.
+    amended, ended). The first one, ``deposit``, is what the account began with.
 ``fault``
     Somebody posted to ``/sim/faults``: action, params.
 ``fault_hit``

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from krator_actors.exchange import fixed
-from krator_actors.exchange.orders import Order, Trade
+from krator_actors.exchange.orders import STOP_TYPES, Order, Trade
 from krator_actors.exchange.records import (
     AnyRecord,
     Balance,
@@ -14,7 +14,9 @@ from krator_actors.exchange.records import (
     IdsReserved,
     Opened,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
+    OrderTriggered,
 )
 from krator_actors.exchange.rules import rules_of
 from krator_actors.model import NANOS_PER_MILLI, OrderSide
@@ -41,6 +43,8 @@ class Account:
         # newest order of each client order id: only open ones must be unique
         self._by_client_id: dict[str, Order] = {}
         self._open: dict[int, Order] = {}
+        # symbol to ids of the orders that wait for their stop price
+        self._waiting: dict[str, dict[int, None]] = {}
         self.trades: dict[str, list[Trade]] = {}
         self.next_ids: dict[str, int] = {}
         # 0 until the first Opened
@@ -62,6 +66,10 @@ class Account:
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Return the open orders, oldest first."""
         return [o for o in self._open.values() if symbol is None or o.symbol == symbol]
+
+    def waiting_orders(self, symbol: str) -> list[Order]:
+        """Return the open orders that wait for their stop price, oldest first."""
+        return [self.orders[order_id] for order_id in self._waiting.get(symbol, ())]
 
     def find(self, *, order_id: int | None, client_order_id: str | None) -> Order | None:
         """Return an order by id, else the newest with the client order id."""
@@ -97,6 +105,12 @@ class Account:
                 self.holding(record.asset).free += fixed.parse(record.free)
             case OrderAccepted():
                 self._accept(record)
+            case OrderTriggered():
+                order = self.orders[record.order_id]
+                order.working_ms = order.update_ms = record.ts_ns // NANOS_PER_MILLI
+                self._waiting[order.symbol].pop(order.order_id, None)
+            case OrderAmended():
+                self._amend(record)
             case Filled():
                 self._fill(record)
             case OrderEnded():
@@ -115,13 +129,26 @@ class Account:
             time_in_force=record.time_in_force,
             quantity=fixed.parse(record.quantity),
             price=fixed.parse(record.price),
+            stop_price=fixed.parse(record.stop_price),
             time_ms=time_ms,
             update_ms=time_ms,
+            working_ms=None if record.order_type in STOP_TYPES else time_ms,
         )
+        if order.is_waiting:
+            self._waiting.setdefault(order.symbol, {})[order.order_id] = None
         self.orders[order.order_id] = self._open[order.order_id] = order
         self._by_client_id[order.client_order_id] = order
         self.next_order_id = max(self.next_order_id, order.order_id + 1)
         self._lock(order, order.reserve_for(order.quantity))
+
+    def _amend(self, record: OrderAmended) -> None:
+        order = self.orders[record.order_id]
+        order.quantity = fixed.parse(record.quantity)
+        order.client_order_id = record.client_order_id
+        order.update_ms = record.ts_ns // NANOS_PER_MILLI
+        order.amends += 1
+        self._by_client_id[record.client_order_id] = order
+        self._lock(order, order.reserve_for(order.remaining))
 
     def _lock(self, order: Order, amount: int) -> None:
         holding = self.holding(order.locked_asset)
@@ -162,3 +189,4 @@ class Account:
         order.update_ms = record.ts_ns // NANOS_PER_MILLI
         self._lock(order, 0)
         self._open.pop(order.order_id, None)
+        self._waiting.get(order.symbol, {}).pop(order.order_id, None)

@@ -12,8 +12,10 @@ from krator_actors.exchange.ids import IdSource
 from krator_actors.exchange.ledger import Ledger
 from krator_actors.exchange.lifetime import Lifetime
 from krator_actors.exchange.limits import RateLimits
+from krator_actors.exchange.methods import Methods
 from krator_actors.exchange.options import Options
 from krator_actors.exchange.records import Closed, Opened
+from krator_actors.exchange.rest_account import RestAccount
 from krator_actors.exchange.server import Server
 from krator_actors.exchange.session import Session, Surroundings
 from krator_actors.exchange.signing import Credentials
@@ -56,14 +58,23 @@ class Exchange:
         self.venue.resume()
         self._user_streams = UserStreams()
         limits = RateLimits(weight_limit=options.weight_limit, order_limit=options.order_limit)
+        methods = Methods(venue=self.venue, limits=limits, faults=faults, fee_rate=options.fee_rate)
         ws_api = WsApi(
-            venue=self.venue,
+            methods=methods,
             credentials=credentials,
             limits=limits,
             faults=faults,
             user_streams=self._user_streams,
             announce=self.announce,
-            fee_rate=options.fee_rate,
+        )
+        rest_account = RestAccount(
+            methods=methods,
+            credentials=credentials,
+            limits=limits,
+            faults=faults,
+            account=self._account,
+            announce=self.announce,
+            withdrawals=options.withdrawals,
         )
         self._lifetime = Lifetime(linger_secs=options.linger_secs, parent_pid=options.parent_pid)
         self.server = Server(
@@ -73,8 +84,10 @@ class Exchange:
             limits=limits,
             user_streams=self._user_streams,
             ws_api=ws_api,
+            rest_account=rest_account,
             status=self._status,
             adopt=self._lifetime.adopt,
+            step=session.step,
         )
 
     async def pace(self) -> None:

@@ -95,6 +95,12 @@ class RateLimits:
         self._weight.roll(now_ms)
         return self._weight.count
 
+    def used_orders(self, now_ms: int) -> tuple[int, int]:
+        """Return the new orders in these ten seconds and in this day."""
+        for window in self._orders:
+            window.roll(now_ms)
+        return self._orders[0].count, self._orders[1].count
+
     def listing(self, now_ms: int, *, orders: bool) -> list[dict[str, Any]]:
         """Return the ``rateLimits`` of an answer."""
         windows = [*self._orders, self._weight] if orders else [self._weight]

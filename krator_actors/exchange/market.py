@@ -14,8 +14,11 @@ from krator_actors.model import OrderSide
 class Publish(Protocol):
     """Sends an event to a stream's subscribers."""
 
-    def __call__(self, stream: str, data: str, combined: str | None = None) -> None:
-        """``data``: the event's JSON text; ``combined``: its wrapped text when that is known."""
+    def __call__(self, stream: str, data: str, combined: str | None = None) -> int:
+        """Return how many listen.
+
+        ``data``: the event's JSON text; ``combined``: its wrapped text when that is known.
+        """
 
 
 Level = tuple[int, int]
@@ -65,6 +68,9 @@ class Market(Protocol):
 
     def cancel(self, order_id: int) -> None:
         """Take an order out; unknown ones are no error."""
+
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take ``quantity`` off an order, which keeps its place and something of itself."""
 
     def depth(self, limit: int) -> Depth:
         """Return the best ``limit`` levels of both sides."""

@@ -170,5 +170,12 @@ class MatchingEngine:
         self.ladder(order.side).reduce(order, remaining)
         return remaining
 
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take ``quantity`` off an order in the book, which keeps its place."""
+        order = self._orders.get(order_id)
+        if order is not None:
+            assert quantity < order.remaining
+            self.ladder(order.side).reduce(order, quantity)
+
     def _opposite(self, side: OrderSide) -> Ladder:
         return self.asks if side is OrderSide.BUY else self.bids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from krator_actors.exchange import fixed
@@ -18,7 +18,7 @@ from krator_actors.exchange.errors import (
 )
 from krator_actors.exchange.fixed import TooPreciseError
 from krator_actors.exchange.market import Market
-from krator_actors.exchange.orders import OrderRequest
+from krator_actors.exchange.orders import PRICED_TYPES, STOP_TYPES, OrderRequest
 from krator_actors.exchange.rules import ORDER_TYPES
 from krator_actors.model import OrderSide
 
@@ -39,6 +39,7 @@ PLACE = frozenset(
         "timeInForce",
         "price",
         "quantity",
+        "stopPrice",
         "newClientOrderId",
         "newOrderRespType",
         "selfTradePreventionMode",
@@ -46,6 +47,18 @@ PLACE = frozenset(
     }
 )
 """parameters of ``order.place``"""
+
+REPLACE = PLACE | {
+    "cancelReplaceMode",
+    "cancelOrderId",
+    "cancelOrigClientOrderId",
+    "cancelNewClientOrderId",
+    "cancelRestrictions",
+}
+"""parameters of ``order.cancelReplace``"""
+
+_REPLACE_MODES = ("STOP_ON_FAILURE", "ALLOW_FAILURE")
+_RESTRICTIONS = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
 
 Params = Mapping[str, Any]
 
@@ -136,7 +149,7 @@ def client_id(params: Params, name: str) -> str:
 
 def response_type(params: Params, order_type: str) -> str:
     """Return ``newOrderRespType``; FULL is the default of market and limit orders."""
-    default = "ACK" if order_type == "LIMIT_MAKER" else "FULL"
+    default = "FULL" if order_type in {"MARKET", "LIMIT"} else "ACK"
     value = optional_text(params, "newOrderRespType") or default
     if value not in _RESPONSE_TYPES:
         raise ApiError(-1130, "Data sent for parameter 'newOrderRespType' is not valid.")
@@ -156,7 +169,7 @@ def place_request(params: Params, markets: Mapping[str, Market], received_ns: in
         raise ApiError(-1116, "Invalid orderType.")
     if params.get("selfTradePreventionMode", "NONE") != "NONE":
         raise ApiError(-1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
-    time_in_force, price = _terms(params, order_type)
+    time_in_force, price, stop_price = _terms(params, order_type)
     response_type(params, order_type)
     return OrderRequest(
         rules=rules,
@@ -166,21 +179,48 @@ def place_request(params: Params, markets: Mapping[str, Market], received_ns: in
         time_in_force=time_in_force,
         quantity=amount(params, "quantity"),
         price=price,
+        stop_price=stop_price,
         received_ns=received_ns,
     )
 
 
-def _terms(params: Params, order_type: str) -> tuple[str, int]:
-    """Return time in force and price, which depend on the type of the order."""
-    if order_type != "LIMIT" and "timeInForce" in params:
+def stops_on_failure(params: Params) -> bool:
+    """Return whether a cancel that fails keeps the replacement from being placed."""
+    mode = text(params, "cancelReplaceMode")
+    if mode not in _REPLACE_MODES:
+        raise ApiError(-1130, "Data sent for parameter 'cancelReplaceMode' is not valid.")
+    return mode == "STOP_ON_FAILURE"
+
+
+def cancel_restriction(params: Params) -> str | None:
+    """Return the only status in which the order may be canceled; None: in any."""
+    restriction = optional_text(params, "cancelRestrictions")
+    if restriction is not None and restriction not in _RESTRICTIONS:
+        raise ApiError(
+            -1145,
+            "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.",
+        )
+    return _RESTRICTIONS.get(restriction or "")
+
+
+def period(params: Params) -> Callable[[int], bool]:
+    """Return whether a time in Unix ms is between ``startTime`` and ``endTime``, inclusive."""
+    start_ms, end_ms = optional_int(params, "startTime"), optional_int(params, "endTime")
+    return lambda ms: (start_ms is None or ms >= start_ms) and (end_ms is None or ms <= end_ms)
+
+
+def _terms(params: Params, order_type: str) -> tuple[str, int, int]:
+    """Return time in force, price and stop price, which depend on the type of the order."""
+    has_terms = order_type in PRICED_TYPES - {"LIMIT_MAKER"}
+    if not has_terms and "timeInForce" in params:
         raise not_required("timeInForce")
-    if order_type == "MARKET":
-        if "price" in params:
-            raise not_required("price")
-        return "GTC", 0
-    if order_type == "LIMIT_MAKER":
-        return "GTC", amount(params, "price")
-    time_in_force = text(params, "timeInForce")
+    if order_type not in PRICED_TYPES and "price" in params:
+        raise not_required("price")
+    if order_type not in STOP_TYPES and "stopPrice" in params:
+        raise not_required("stopPrice")
+    time_in_force = text(params, "timeInForce") if has_terms else "GTC"
     if time_in_force not in _TIMES_IN_FORCE:
         raise ApiError(-1115, "Invalid timeInForce.")
-    return time_in_force, amount(params, "price")
+    price = amount(params, "price") if order_type in PRICED_TYPES else 0
+    stop_price = amount(params, "stopPrice") if order_type in STOP_TYPES else 0
+    return time_in_force, price, stop_price

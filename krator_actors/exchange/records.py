@@ -12,6 +12,8 @@ import msgspec
 _NAMES = {
     "order_id": "orderId",
     "client_order_id": "clientOrderId",
+    "orig_client_order_id": "origClientOrderId",
+    "stop_price": "stopPrice",
     "cancel_client_order_id": "cancelClientOrderId",
     "order_type": "type",
     "time_in_force": "timeInForce",
@@ -70,8 +72,29 @@ class OrderAccepted(Record, tag="order"):
     time_in_force: str
     quantity: str
     price: str
-    """``0.00000000`` for a market order"""
+    """``0.00000000`` for an order at market"""
     received_ns: int
+    stop_price: str = "0.00000000"
+    """``0.00000000`` for an order that does not wait"""
+
+
+class OrderTriggered(Record, tag="triggered"):
+    """A stop order's price was reached: it is in the market from here on."""
+
+    order_id: int
+    client_order_id: str
+    symbol: str
+
+
+class OrderAmended(Record, tag="amended"):
+    """An order was made smaller, in its place."""
+
+    order_id: int
+    client_order_id: str
+    orig_client_order_id: str
+    symbol: str
+    quantity: str
+    """of the whole order, filled part included"""
 
 
 class OrderRejected(Record, tag="rejected"):
@@ -114,7 +137,7 @@ class OrderEnded(Record, tag="ended"):
 
 
 class CancelRejected(Record, tag="cancel_rejected"):
-    """An ``order.cancel`` or ``openOrders.cancelAll`` that the venue refused."""
+    """A cancellation that the venue refused: of one order, of all, or before a replacement."""
 
     code: int
     msg: str
@@ -129,7 +152,7 @@ class Balance(Record, tag="balance"):
     free: str
     locked: str
     reason: str
-    """``deposit``, ``order``, ``fill``, ``ended``"""
+    """``deposit``, ``order``, ``fill``, ``amended``, ``ended``"""
 
 
 class FaultSet(Record, tag="fault"):
@@ -153,6 +176,8 @@ AnyRecord = (
     | Closed
     | IdsReserved
     | OrderAccepted
+    | OrderTriggered
+    | OrderAmended
     | OrderRejected
     | Filled
     | OrderEnded

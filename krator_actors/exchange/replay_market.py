@@ -108,6 +108,12 @@ class ReplayMarket:
         """Take an order out."""
         self._queued.pop(order_id, None)
 
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take ``quantity`` off an order of ours, which keeps its place."""
+        queued = self._queued.get(order_id)
+        if queued is not None:
+            queued.remaining -= quantity
+
     def depth(self, limit: int) -> Depth:
         """Return the displayed book; our own orders are not in it."""
         book = self._book

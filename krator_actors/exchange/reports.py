@@ -22,12 +22,12 @@ def order_status(order: Order) -> dict[str, Any]:
         "orderListId": -1,
         "clientOrderId": order.client_order_id,
         **_progress(order),
-        "stopPrice": _ZERO,
+        "stopPrice": fixed.show(order.stop_price),
         "icebergQty": _ZERO,
         "time": order.time_ms,
         "updateTime": order.update_ms,
-        "isWorking": True,
-        "workingTime": order.time_ms,
+        "isWorking": order.working_ms is not None,
+        "workingTime": _working_time(order),
         "selfTradePreventionMode": "NONE",
     }
 
@@ -46,7 +46,8 @@ def placed(order: Order, trades: list[Trade], response_type: str) -> dict[str, A
     result = {
         **acknowledged,
         **_progress(order),
-        "workingTime": order.time_ms,
+        **_stop_price(order),
+        "workingTime": _working_time(order),
         "selfTradePreventionMode": "NONE",
     }
     if response_type == "RESULT":
@@ -74,7 +75,36 @@ def canceled(order: Order, cancel_id: str) -> dict[str, Any]:
         "clientOrderId": cancel_id,
         "transactTime": order.update_ms,
         **_progress(order),
+        **_stop_price(order),
         "selfTradePreventionMode": "NONE",
+    }
+
+
+def amended(order: Order, before_id: str) -> dict[str, Any]:
+    """``order.amend.keepPriority``; its fields are called otherwise than everywhere else."""
+    return {
+        "transactTime": order.update_ms,
+        "executionId": order.order_id,
+        "amendedOrder": {
+            "symbol": order.symbol,
+            "orderId": order.order_id,
+            "orderListId": -1,
+            "origClientOrderId": before_id,
+            "clientOrderId": order.client_order_id,
+            "price": fixed.show(order.price),
+            "qty": fixed.show(order.quantity),
+            "executedQty": fixed.show(order.executed),
+            "preventedQty": _ZERO,
+            "quoteOrderQty": _ZERO,
+            "cumulativeQuoteQty": fixed.show(order.executed_quote),
+            "status": order.status,
+            "timeInForce": order.time_in_force,
+            "type": order.order_type,
+            "side": order.side.value,
+            **_stop_price(order),
+            "workingTime": _working_time(order),
+            "selfTradePreventionMode": "NONE",
+        },
     }
 
 
@@ -127,14 +157,21 @@ def account_status(account: Account, *, fee_rate: int, omit_zero: bool) -> dict[
 
 
 def execution(
-    order: Order, kind: str, *, trade: Trade | None = None, cancel_id: str = ""
+    order: Order,
+    kind: str,
+    *,
+    trade: Trade | None = None,
+    cancel_id: str = "",
+    orig_id: str = "",
 ) -> dict[str, Any]:
-    """``executionReport``: kind NEW, TRADE, CANCELED or EXPIRED.
+    """``executionReport``: kind NEW, TRADE, CANCELED, REPLACED or EXPIRED.
 
-    In a CANCELED report ``c`` is the cancellation's id and ``C`` the order's own, as Binance has
-    it.
+    In a CANCELED report ``c`` is the cancellation's id and ``C`` the order's own; in a REPLACED one
+    ``C`` is the id that it had before, as Binance has it. A stop order has two NEW reports: when it
+    is taken, and with ``w`` true when its price is reached.
     """
     now_ms = time.time_ns() // NANOS_PER_MILLI
+    working = {} if order.working_ms is None else {"W": order.working_ms}
     return {
         "e": "executionReport",
         "E": now_ms,
@@ -145,10 +182,10 @@ def execution(
         "f": order.time_in_force,
         "q": fixed.show(order.quantity),
         "p": fixed.show(order.price),
-        "P": _ZERO,
+        "P": fixed.show(order.stop_price),
         "F": _ZERO,
         "g": -1,
-        "C": order.client_order_id if cancel_id else "",
+        "C": order.client_order_id if cancel_id else orig_id,
         "x": kind,
         "X": order.status,
         "r": "NONE",
@@ -161,14 +198,14 @@ def execution(
         "T": order.update_ms,
         "t": trade.trade_id if trade else -1,
         "I": order.order_id,
-        "w": order.is_open and order.rests,
+        "w": order.is_open and order.rests and not order.is_waiting,
         "m": trade.is_maker if trade else False,
         "M": False,
         "O": order.time_ms,
         "Z": fixed.show(order.executed_quote),
         "Y": fixed.show(trade.quote if trade else 0),
         "Q": _ZERO,
-        "W": order.time_ms,
+        **working,
         "V": "NONE",
     }
 
@@ -186,7 +223,7 @@ def rejection(reason: str, params: dict[str, Any], received_ns: int) -> dict[str
         "f": params.get("timeInForce", "GTC"),
         "q": str(params.get("quantity", _ZERO)),
         "p": str(params.get("price", _ZERO)),
-        "P": _ZERO,
+        "P": str(params.get("stopPrice", _ZERO)),
         "F": _ZERO,
         "g": -1,
         "C": "",
@@ -236,3 +273,12 @@ def _progress(order: Order) -> dict[str, Any]:
         "type": order.order_type,
         "side": order.side.value,
     }
+
+
+def _stop_price(order: Order) -> dict[str, Any]:
+    # Binance shows it in answers of orders that have one only.
+    return {"stopPrice": fixed.show(order.stop_price)} if order.stop_price else {}
+
+
+def _working_time(order: Order) -> int:
+    return -1 if order.working_ms is None else order.working_ms

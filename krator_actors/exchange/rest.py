@@ -1,16 +1,17 @@
-"""Binance's public REST endpoints. Orders go over the WebSocket API."""
+"""Binance's public REST endpoints. The signed ones are in ``rest_account``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from krator_actors.exchange import fixed
+from krator_actors.exchange import fixed, tickers
 from krator_actors.exchange import params as parameters
 from krator_actors.exchange.errors import ApiError, bad_symbol, illegal
 from krator_actors.exchange.faults import Faults
@@ -18,6 +19,7 @@ from krator_actors.exchange.ledger import Ledger
 from krator_actors.exchange.limits import RateLimits
 from krator_actors.exchange.market import Market
 from krator_actors.exchange.records import FaultHit
+from krator_actors.exchange.rules import AVERAGE_MINS
 from krator_actors.model import NANOS_PER_MILLI
 
 _DEPTH_DEFAULT = 100
@@ -54,6 +56,10 @@ class RestApi:
             "depth": (self._depth, _depth_weight),
             "klines": (self._klines, lambda _: 2),
             "trades": (self._trades, lambda _: 25),
+            "avgPrice": (self._average, lambda _: 2),
+            "ticker/price": (partial(self._ticker, tickers.price), _ticker_weight),
+            "ticker/bookTicker": (partial(self._ticker, tickers.book), _ticker_weight),
+            "ticker/24hr": (partial(self._ticker, tickers.day), _day_weight),
         }
         return [
             web.get(f"/api/v3/{name}", self._endpoint(name, produce, weigh))
@@ -131,6 +137,18 @@ class RestApi:
             limit=parameters.limit(query, default=_LIST_DEFAULT, largest=_LIST_MAX),
         )
 
+    def _average(self, query: Query) -> dict[str, Any]:
+        market = parameters.market(query, self._markets)
+        price = market.tape.average_price(AVERAGE_MINS)
+        return {
+            "mins": AVERAGE_MINS,
+            "price": fixed.show(price),
+            "closeTime": market.event_ms(),
+        }
+
+    def _ticker(self, ticker: Callable[[Market], dict[str, Any]], query: Query) -> Any:
+        return tickers.of_symbols(query, self._markets, ticker)
+
     def _trades(self, query: Query) -> list[dict[str, Any]]:
         market = parameters.market(query, self._markets)
         limit = parameters.limit(query, default=_LIST_DEFAULT, largest=_LIST_MAX)
@@ -140,6 +158,14 @@ class RestApi:
 def _depth_weight(query: Query) -> int:
     limit = parameters.limit(query, default=_DEPTH_DEFAULT, largest=_DEPTH_MAX)
     return next(weight for largest, weight in _DEPTH_WEIGHTS if limit <= largest)
+
+
+def _ticker_weight(query: Query) -> int:
+    return 2 if "symbol" in query else 4
+
+
+def _day_weight(query: Query) -> int:
+    return 2 if "symbol" in query else 80
 
 
 def _now_ms() -> int:

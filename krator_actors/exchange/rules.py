@@ -10,8 +10,25 @@ from krator_actors.exchange.errors import ApiError, ExchangeStartError, filter_f
 
 MAX_OPEN_ORDERS = 200
 """per symbol, as Binance's MAX_NUM_ORDERS"""
+MAX_STOP_ORDERS = 5
+"""per symbol, as Binance's MAX_NUM_ALGO_ORDERS"""
+MAX_AMENDS = 10
+"""per order, as Binance's MAX_NUM_ORDER_AMENDS"""
+MAX_NOTIONAL = fixed.parse("9000000")
 
-ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
+ORDER_TYPES = (
+    "LIMIT",
+    "LIMIT_MAKER",
+    "MARKET",
+    "STOP_LOSS",
+    "STOP_LOSS_LIMIT",
+    "TAKE_PROFIT",
+    "TAKE_PROFIT_LIMIT",
+)
+
+BAND_FACTOR = 5
+"""a price may be so many times the average price, and the average so many times it"""
+AVERAGE_MINS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +61,26 @@ class Rules:
         if not self.min_price <= price <= self.max_price or price % self.tick:
             raise filter_failure("PRICE_FILTER")
 
-    def check_notional(self, price: int, quantity: int) -> None:
-        """Raise -1013 NOTIONAL; for a market order ``price`` is the last one."""
-        if fixed.notional(price, quantity) < self.min_notional:
+    def check_band(self, price: int, average: int) -> None:
+        """Raise -1013 PERCENT_PRICE_BY_SIDE; ``average`` 0: nothing has traded yet."""
+        if average and not average <= price * BAND_FACTOR <= average * BAND_FACTOR**2:
+            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+
+    def check_notional(self, price: int, quantity: int, *, market: bool) -> None:
+        """Raise -1013 NOTIONAL; for an order at market ``price`` is the average one."""
+        notional = fixed.notional(price, quantity)
+        if notional < self.min_notional or (notional > MAX_NOTIONAL and not market):
             raise filter_failure("NOTIONAL")
 
     def check_open_orders(self, count: int) -> None:
         """Raise -2010 when ``count`` orders of this symbol are open already."""
         if count >= MAX_OPEN_ORDERS:
             raise ApiError(-2010, "Filter failure: MAX_NUM_ORDERS")
+
+    def check_stop_orders(self, count: int) -> None:
+        """Raise -2010 when ``count`` stop orders of this symbol wait already."""
+        if count >= MAX_STOP_ORDERS:
+            raise ApiError(-2010, "Filter failure: MAX_NUM_ALGO_ORDERS")
 
     def listing(self) -> dict[str, Any]:
         """Return this symbol's entry in ``exchangeInfo``."""
@@ -72,7 +100,8 @@ class Rules:
             "otoAllowed": False,
             "quoteOrderQtyMarketAllowed": False,
             "allowTrailingStop": False,
-            "cancelReplaceAllowed": False,
+            "cancelReplaceAllowed": True,
+            "amendAllowed": True,
             "isSpotTradingAllowed": True,
             "isMarginTradingAllowed": False,
             "filters": self._filters(),
@@ -103,14 +132,24 @@ class Rules:
                 "stepSize": fixed.show(0),
             },
             {
+                "filterType": "PERCENT_PRICE_BY_SIDE",
+                "bidMultiplierUp": str(BAND_FACTOR),
+                "bidMultiplierDown": str(1 / BAND_FACTOR),
+                "askMultiplierUp": str(BAND_FACTOR),
+                "askMultiplierDown": str(1 / BAND_FACTOR),
+                "avgPriceMins": AVERAGE_MINS,
+            },
+            {
                 "filterType": "NOTIONAL",
                 "minNotional": fixed.show(self.min_notional),
                 "applyMinToMarket": True,
-                "maxNotional": "9000000.00000000",
+                "maxNotional": fixed.show(MAX_NOTIONAL),
                 "applyMaxToMarket": False,
-                "avgPriceMins": 0,
+                "avgPriceMins": AVERAGE_MINS,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_OPEN_ORDERS},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_STOP_ORDERS},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MAX_AMENDS},
         ]
 
 

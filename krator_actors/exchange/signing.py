@@ -65,7 +65,20 @@ class Credentials:
         key = params.get("apiKey")
         if not key:
             raise missing("apiKey")
-        if not isinstance(key, str) or not hmac.compare_digest(key.encode(), self.key.encode()):
+        self._check(str(key), payload_of(params), params, now_ms)
+
+    def authorize_text(self, key: str, text: str, params: Mapping[str, Any], now_ms: int) -> None:
+        """Check a SIGNED request over HTTP; raises ApiError.
+
+        ``text`` is what is signed: query and body as they were sent, percent-encoded, without the
+        signature.
+        """
+        if not key:
+            raise ApiError(-2014, "API-key format invalid.", status=HTTPStatus.UNAUTHORIZED)
+        self._check(key, text.encode(), params, now_ms)
+
+    def _check(self, key: str, payload: bytes, params: Mapping[str, Any], now_ms: int) -> None:
+        if not hmac.compare_digest(key.encode(), self.key.encode()):
             raise ApiError(
                 -2015,
                 "Invalid API-key, IP, or permissions for action.",
@@ -74,7 +87,7 @@ class Credentials:
         signature = params.get("signature")
         if not signature or not isinstance(signature, str):
             raise missing("signature")
-        if not self._signed(payload_of(params), signature):
+        if not self._signed(payload, signature):
             raise ApiError(-1022, "Signature for this request is not valid.")
         check_timestamp(params, now_ms)
 

@@ -115,6 +115,12 @@ class SyntheticMarket:
         self._engine.cancel(order_id)
         self._after_change()
 
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take ``quantity`` off an order in the book, which keeps its place."""
+        self._now_ns = self._clock_ns()
+        self._engine.reduce(order_id, quantity)
+        self._after_change()
+
     def depth(self, limit: int) -> Depth:
         """Return the best levels."""
         bids = list(islice(self._engine.bids.levels(), limit))

@@ -113,6 +113,13 @@ class Tape:
         """The price of the last trade, 0 before the first."""
         return self.recent[-1].price if self.recent else 0
 
+    def average_price(self, minutes: int) -> int:
+        """Return the average price of the last ``minutes`` that traded, by volume, 0 before any."""
+        recent = list(self._minutes.values())[-minutes:]
+        volume = sum(candle.volume for candle in recent)
+        quote = sum(candle.quote_volume for candle in recent)
+        return quote * fixed.SCALE // volume if volume else self.last_price
+
     def add(self, trade: PublicTrade) -> None:
         """Add a trade; times must not go back by more than a candle is long."""
         self.recent.append(trade)

@@ -12,22 +12,23 @@ from typing import Any
 
 from krator_actors.exchange import fixed, reports
 from krator_actors.exchange.account import Account
+from krator_actors.exchange.admission import check_amend, check_engine, check_filters
 from krator_actors.exchange.errors import ApiError, OrderRejectedError
 from krator_actors.exchange.ledger import Ledger
 from krator_actors.exchange.market import Execution, Market
-from krator_actors.exchange.orders import Order, OrderRequest
+from krator_actors.exchange.orders import Order, OrderRequest, is_reached
 from krator_actors.exchange.records import (
     AnyRecord,
     Balance,
     CancelRejected,
     Filled,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderRejected,
+    OrderTriggered,
 )
 from krator_actors.model import NANOS_PER_MILLI, OrderSide
-
-_IMMEDIATE = frozenset({"IOC", "FOK"})
 
 
 class Venue:
@@ -68,6 +69,8 @@ class Venue:
         """
         for order in self.account.open_orders():
             market = self.markets.get(order.symbol)
+            if order.is_waiting and market is not None:
+                continue
             if not order.remaining:
                 self._end(order, "FILLED")
             elif market is None or not order.rests:
@@ -84,27 +87,66 @@ class Venue:
         writes the refusal down with ``note_rejection``.
         """
         market = self.markets[request.rules.symbol]
-        self._check(request, market)
+        check_filters(request, market)
+        check_engine(request, market, self.account)
         order = self._accept(request)
-        executions = market.execute(order) if self._fills_at_all(order, market) else []
-        self._settle(executions)
-        if order.remaining and not order.rests:
-            self._end(order, "EXPIRED")
+        if not order.is_waiting:
+            self._work(order, market)
+        self._trigger_stops(order.symbol)
         self._commit()
         return order
 
+    def check_filters(self, request: OrderRequest) -> None:
+        """Raise ApiError when the request breaks a filter, and change nothing."""
+        check_filters(request, self.markets[request.rules.symbol])
+
     def cancel(
-        self, *, symbol: str, order_id: int | None, client_order_id: str | None, cancel_id: str
+        self,
+        *,
+        symbol: str,
+        order_id: int | None,
+        client_order_id: str | None,
+        cancel_id: str,
+        only_status: str | None = None,
     ) -> Order:
-        """Cancel an open order; -2011 when there is none."""
-        order = self.account.find(order_id=order_id, client_order_id=client_order_id)
-        if order is None or order.symbol != symbol or not order.is_open:
-            raise ApiError(-2011, "Unknown order sent.")
-        if client_order_id is not None and order.client_order_id != client_order_id:
-            raise ApiError(-2011, "Unknown order sent.")
+        """Cancel an open order; -2011 when there is none, or not of ``only_status``."""
+        order = self._open_order(symbol, order_id, client_order_id, code=-2011)
+        if only_status not in {None, order.status}:
+            raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
         self._cancel(order, cancel_id)
         self._commit()
         return order
+
+    def amend(
+        self,
+        *,
+        symbol: str,
+        order_id: int | None,
+        client_order_id: str | None,
+        new_id: str,
+        quantity: int,
+    ) -> tuple[Order, str]:
+        """Make an open order smaller, in its place; return it and its client order id before.
+
+        Raises ApiError when it is refused; the order is as it was then.
+        """
+        order = self._open_order(symbol, order_id, client_order_id, code=-2038)
+        check_amend(order, quantity)
+        before_id, less = order.client_order_id, order.quantity - quantity
+        record = OrderAmended(
+            order_id=order.order_id,
+            client_order_id=new_id,
+            orig_client_order_id=before_id,
+            symbol=symbol,
+            quantity=fixed.show(quantity),
+        )
+        self._do(record)
+        if order.locked:
+            self._touched[order.locked_asset] = "amended"
+        self.markets[symbol].reduce(order.order_id, less)
+        self._events.append(reports.execution(order, "REPLACED", orig_id=before_id))
+        self._commit()
+        return order, before_id
 
     def cancel_all(self, symbol: str, cancel_ids: Iterable[str]) -> list[tuple[Order, str]]:
         """Cancel every open order of a symbol; -2011 when there is none.
@@ -120,10 +162,11 @@ class Venue:
         self._commit()
         return canceled
 
-    def absorb(self, executions: list[Execution]) -> None:
-        """Write down what the market did to resting orders of the account."""
-        if executions:
-            self._settle(executions)
+    def absorb(self, symbol: str, executions: list[Execution]) -> None:
+        """Write down what a market did to the account's orders, and begin what it triggered."""
+        self._settle(executions)
+        self._trigger_stops(symbol)
+        if self._records:
             self._commit()
 
     def note_rejection(self, error: ApiError, params: dict[str, Any], received_ns: int) -> None:
@@ -146,39 +189,6 @@ class Venue:
             )
         )
 
-    def _check(self, request: OrderRequest, market: Market) -> None:
-        rules, quantity = request.rules, request.quantity
-        rules.check_quantity(quantity, market=request.limit is None)
-        if request.limit is None:
-            rules.check_notional(_reference_price(market, request), quantity)
-        else:
-            rules.check_price(request.price)
-            rules.check_notional(request.price, quantity)
-        if self.account.has_open(request.client_order_id):
-            raise ApiError(-2010, "Duplicate order sent.")
-        rules.check_open_orders(len(self.account.open_orders(rules.symbol)))
-        fillable = market.fillable(request.side, quantity, request.limit)
-        if request.order_type == "LIMIT_MAKER" and fillable:
-            raise OrderRejectedError(
-                "Order would immediately match and take.", reason="WOULD_MATCH_IMMEDIATELY"
-            )
-        self._check_funds(request, fillable)
-
-    def _check_funds(self, request: OrderRequest, fillable: list[tuple[int, int]]) -> None:
-        if request.side is OrderSide.SELL:
-            asset, needed = request.rules.base, request.quantity
-        elif request.limit is None:
-            asset = request.rules.quote
-            needed = sum(fixed.notional(price, quantity) for price, quantity in fillable)
-        else:
-            asset = request.rules.quote
-            needed = fixed.notional(request.price, request.quantity)
-        if self.account.holding(asset).free < needed:
-            raise OrderRejectedError(
-                "Account has insufficient balance for requested action.",
-                reason="INSUFFICIENT_BALANCES",
-            )
-
     def _accept(self, request: OrderRequest) -> Order:
         record = OrderAccepted(
             order_id=self.account.next_order_id,
@@ -189,6 +199,7 @@ class Venue:
             time_in_force=request.time_in_force,
             quantity=fixed.show(request.quantity),
             price=fixed.show(request.price),
+            stop_price=fixed.show(request.stop_price),
             received_ns=request.received_ns,
         )
         self._do(record)
@@ -197,6 +208,51 @@ class Venue:
             self._touched[order.locked_asset] = "order"
         self._events.append(reports.execution(order, "NEW"))
         return order
+
+    def _open_order(
+        self, symbol: str, order_id: int | None, client_order_id: str | None, *, code: int
+    ) -> Order:
+        order = self.account.find(order_id=order_id, client_order_id=client_order_id)
+        if order is None or order.symbol != symbol or not order.is_open:
+            raise ApiError(code, "Unknown order sent.")
+        if client_order_id is not None and order.client_order_id != client_order_id:
+            raise ApiError(code, "Unknown order sent.")
+        return order
+
+    def _work(self, order: Order, market: Market) -> None:
+        """Let an order into the market; what of it cannot rest expires."""
+        executions = market.execute(order) if self._fills_at_all(order, market) else []
+        self._settle(executions)
+        if order.remaining and not order.rests:
+            self._end(order, "EXPIRED")
+
+    def _trigger_stops(self, symbol: str) -> None:
+        """Begin the stop orders whose price is reached; those that they trigger themselves too."""
+        market = self.markets[symbol]
+        while reached := [
+            order
+            for order in self.account.waiting_orders(symbol)
+            if is_reached(order.order_type, order.side, order.stop_price, market.tape.last_price)
+        ]:
+            self._trigger(reached[0], market)
+
+    def _trigger(self, order: Order, market: Market) -> None:
+        self._do(
+            OrderTriggered(
+                order_id=order.order_id,
+                client_order_id=order.client_order_id,
+                symbol=order.symbol,
+            )
+        )
+        self._events.append(reports.execution(order, "NEW"))
+        fillable = market.fillable(order.side, order.remaining, order.limit)
+        cost = sum(fixed.notional(price, quantity) for price, quantity in fillable)
+        # At market it may cost more than its stop price has set aside.
+        available = order.locked + self.account.holding(order.rules.quote).free
+        if order.side is OrderSide.BUY and order.limit is None and cost > available:
+            self._end(order, "EXPIRED", reason="INSUFFICIENT_BALANCES")
+            return
+        self._work(order, market)
 
     def _fills_at_all(self, order: Order, market: Market) -> bool:
         """Return False for a fill-or-kill order that cannot be filled whole."""
@@ -277,13 +333,3 @@ class Venue:
             self.ledger.append(*self._records)
         self._told += self._events
         self._records, self._events, self._touched = [], [], {}
-
-
-def _reference_price(market: Market, request: OrderRequest) -> int:
-    """Return the price that a market order's notional is judged by: the last, else the best."""
-    if market.tape.last_price:
-        return market.tape.last_price
-    best = market.fillable(request.side, request.quantity, None)
-    if not best:
-        raise ApiError(-1112, "No orders on book for symbol.")
-    return best[0][0]

@@ -7,6 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from supervisors.messages import Delivery, Message
+from supervisors.times import TimesTaken
 
 
 class LogGrew(Message, frozen=True, kw_only=True):
@@ -40,6 +41,9 @@ class JournalStatus(Message, frozen=True, kw_only=True):
     """logged and not yet committed; estimated from bytes beyond one batch"""
     watermarks: dict[str, int]
     """writer to its last committed record number"""
+    times: TimesTaken = TimesTaken()
+    """from a record's place in its log to its commit, of this incarnation; what waited while
+    PostgreSQL was away is in it"""
 
 
 class SystemStarted(Message, frozen=True, kw_only=True):

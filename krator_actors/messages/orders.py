@@ -9,8 +9,23 @@ from __future__ import annotations
 import enum
 from decimal import Decimal
 
-from krator_actors.model import OrderSide, OrderType, TimeInForce
+import msgspec
+
+from krator_actors.model import Instrument, OrderSide, OrderType, TimeInForce
 from supervisors.messages import Message
+
+
+class Bracket(msgspec.Struct, frozen=True, kw_only=True):
+    """How a bought position is left again: ``core.brackets`` says what the order actor does."""
+
+    stop_price: Decimal
+    """a stop order at the venue from the first fill on"""
+    take_profit_price: Decimal
+    """watched by Krator; above ``stop_price``"""
+    stop_limit_price: Decimal | None = None
+    """limit of the stop order; None: it sells at market"""
+    instrument: Instrument
+    """the steps in which its orders are sized"""
 
 
 class SubmitOrder(Message, frozen=True, kw_only=True):
@@ -24,8 +39,20 @@ class SubmitOrder(Message, frozen=True, kw_only=True):
     order_type: OrderType
     quantity: Decimal
     price: Decimal | None = None
-    """limit price; None for a market order"""
+    """limit price; None for an order at market"""
+    stop_price: Decimal | None = None
+    """of stop orders only: the last price at which it begins to work"""
     time_in_force: TimeInForce = TimeInForce.GTC
+    expires_ns: int | None = None
+    """UTC ns, of GTD orders only"""
+    post_only: bool = False
+    """limit orders: refused by the venue when it would trade at once"""
+    reduce_only: bool = False
+    """it may make a position smaller and nothing else; risk sees to it, spot venues do not"""
+    replaces: str = ""
+    """client order id of the order that is taken off first; this one is placed only then"""
+    bracket: Bracket | None = None
+    """buy orders: what protects the position that they make"""
     cause: str
     """id of the event that caused it: ``trade:3735683259``, ``bar:1723161255000000000``"""
     ts_event: int
@@ -39,6 +66,34 @@ class CancelOrder(Message, frozen=True, kw_only=True):
     client_order_id: str
     symbol: str
     requester: str
+
+
+class CancelAllOrders(Message, frozen=True, kw_only=True):
+    """Person or strategy to risk, and risk to order: every open order that matches."""
+
+    symbol: str | None = None
+    """None: of every symbol"""
+    strategy: str | None = None
+    """None: of everybody, external ones too"""
+    requester: str
+
+
+class ModifyOrder(Message, frozen=True, kw_only=True):
+    """Strategy or person to risk, and risk to order: make an open order smaller, in its place.
+
+    It keeps its place in the queue and needs no approval because it can only lower exposure. Any
+    other change is a new order, a ``SubmitOrder`` with ``replaces``, which risk decides on.
+    """
+
+    client_order_id: str
+    symbol: str
+    quantity: Decimal
+    """the whole order's, filled part included"""
+    requester: str
+
+
+Unapproved = CancelOrder | CancelAllOrders | ModifyOrder
+"""What can only lower exposure: risk lets it through in every state, and counts it."""
 
 
 class PlaceOrder(Message, frozen=True, kw_only=True):
@@ -110,11 +165,52 @@ class OrderRejected(Message, frozen=True, kw_only=True):
     ts_event: int
 
 
+class OrderTriggered(Message, frozen=True, kw_only=True):
+    """The stop price was reached: the order works."""
+
+    client_order_id: str
+    symbol: str
+    ts_event: int
+
+
+class OrderPendingUpdate(Message, frozen=True, kw_only=True):
+    """A change is on its way to the venue."""
+
+    client_order_id: str
+    symbol: str
+    quantity: Decimal
+    """what it is to be; 0: it is to be replaced by another order"""
+    request_valid_until_ms: int
+    """venue clock, Unix ms; "unchanged" is final only after it"""
+    ts_event: int
+
+
+class OrderUpdated(Message, frozen=True, kw_only=True):
+    """The order is another one at the venue now, in the same place."""
+
+    client_order_id: str
+    symbol: str
+    quantity: Decimal
+    """the whole order's, filled part included"""
+    ts_event: int
+
+
+class OrderModifyRejected(Message, frozen=True, kw_only=True):
+    """The change did not happen; the order is as it was."""
+
+    client_order_id: str
+    symbol: str
+    reason: str
+    ts_event: int
+
+
 class OrderPendingCancel(Message, frozen=True, kw_only=True):
     """A cancel is on its way to the venue."""
 
     client_order_id: str
     symbol: str
+    requester: str = ""
+    """whose wish it was; empty in logs that are older than the field"""
     ts_event: int
 
 
@@ -127,7 +223,7 @@ class OrderCanceled(Message, frozen=True, kw_only=True):
 
 
 class OrderExpired(Message, frozen=True, kw_only=True):
-    """The rest of an IOC, FOK or market order that found no more liquidity."""
+    """Its time was over, or its rest (IOC, FOK, market) found no more liquidity."""
 
     client_order_id: str
     symbol: str
@@ -164,7 +260,10 @@ class OrderExternal(Message, frozen=True, kw_only=True):
     side: OrderSide
     order_type: OrderType
     quantity: Decimal
+    """what was left of it when it was found"""
     price: Decimal | None
+    filled_before: Decimal = Decimal(0)
+    """what it had traded by then, which is in the opening balances"""
     ts_event: int
 
 
@@ -211,6 +310,10 @@ OrderEvent = (
     | OrderUnknown
     | OrderAccepted
     | OrderRejected
+    | OrderTriggered
+    | OrderPendingUpdate
+    | OrderUpdated
+    | OrderModifyRejected
     | OrderPendingCancel
     | OrderCanceled
     | OrderExpired

@@ -21,6 +21,9 @@ class OrderApproved(Message, frozen=True, kw_only=True):
     reserved_notional: Decimal
     position_limit_notional: Decimal
     equity: Decimal
+    mid_price: Decimal | None = None
+    """mid of the quote that it was decided on: what slippage is measured from; None: there was
+    none, or the record is from before it was written down"""
     ts_event: int
 
 
@@ -174,6 +177,8 @@ class PortfolioReport(Message, frozen=True, kw_only=True):
     """those that have not expired"""
     recovered: bool
     """False while risk still waits for the order actor: everything but cancels is denied"""
+    venue_reachable: bool = False
+    """what the order actor said last: while it is False everything but cancels is denied"""
     cash: Decimal
     equity: Decimal
     day_start_equity: Decimal

@@ -37,6 +37,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     value: float
 
 
+class SettleRequest(Message, frozen=True, kw_only=True):
+    """Feed to strategy (ask), in lockstep only. Answer: ``Settled``."""
+
+
+class Settled(Message, frozen=True, kw_only=True):
+    """Whether all that the strategy was told has led to all that it will lead to."""
+
+    is_settled: bool
+    """no order is under way, the position is known, no history is waited for"""
+
+
 class SignalRaised(Message, frozen=True, kw_only=True):
     """What a strategy writes in its own log before it tells risk ``SubmitOrder``."""
 
@@ -51,6 +62,8 @@ class SignalRaised(Message, frozen=True, kw_only=True):
     """what the strategy's indicators said at the cause"""
     stop_price: Decimal | None = None
     """at or below this it will sell, or did; None: it has no stop"""
+    is_bracketed: bool = False
+    """entries: the order actor sells what it buys, and the strategy does not"""
     price: Decimal
     """last traded price the order was sized with"""
     quantity: Decimal

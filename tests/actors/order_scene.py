@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from krator_actors.adapters.local_log import LocalLog, log_path, read_log
 from krator_actors.config import VenueConfig
@@ -63,6 +64,8 @@ class FakeVenue:
         self.ahead_ms = 0
         self.report_live = True
         self.fill_at_once = False
+        # what the venue says of the API key over REST
+        self.withdrawals = False
         self._subscribed: set[ServerConnection] = set()
         self._connections: set[ServerConnection] = set()
 
@@ -75,6 +78,14 @@ class FakeVenue:
 
     def order(self, client_order_id: str) -> dict[str, Any]:
         return next(o for o in self.orders if o["clientOrderId"] == client_order_id)
+
+    def answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+        bodies: dict[str, Record] = {
+            "/api/v3/time": {"serverTime": self.now_ms},
+            "/sapi/v1/account/apiRestrictions": {"enableWithdrawals": self.withdrawals},
+        }
+        body = bodies.get(request.path.partition("?")[0])
+        return None if body is None else connection.respond(200, json.dumps(body))
 
     async def serve(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
@@ -256,7 +267,7 @@ class FakeVenue:
 async def serving() -> AsyncIterator[FakeVenue]:
     """Yield a venue with an empty account that listens."""
     fake = FakeVenue()
-    async with serve(fake.serve, "127.0.0.1", 0) as server:
+    async with serve(fake.serve, "127.0.0.1", 0, process_request=fake.answer_http) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         fake.url = f"http://127.0.0.1:{port}"
         yield fake

@@ -128,14 +128,15 @@ async def test_day_is_closed_when_it_has_ended(
 async def test_report_that_is_there_already_is_replaced(data_dir: Path, postgres_dsn: str) -> None:
     await journal(data_dir, postgres_dsn, "2026-11-20T10:00:00")
     day = dt.date(2026, 11, 20)
-    path = await close_day(data_dir, postgres_dsn, day)
+    _, path = await close_day(data_dir, postgres_dsn, day)
     path.write_text("older")
 
-    again = await close_day(data_dir, postgres_dsn, day)
+    _, again = await close_day(data_dir, postgres_dsn, day)
 
     assert again == path
     assert msgspec.json.decode(path.read_bytes())["totals"]["denied"] == 1
     assert sorted(file.name for file in path.parent.iterdir()) == [
+        "2026-11-20.html",
         "2026-11-20.json",
         "2026-11-20.txt",
     ]

@@ -249,6 +249,29 @@ async def test_order_while_disconnected_is_denied(tmp_path: Path) -> None:
         assert first.request_valid_until_ms == order_rules.NEVER_SENT
 
 
+async def test_key_that_may_withdraw_is_never_used(
+    venue: FakeVenue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRATOR_VENUE_API_KEY", "key")
+    monkeypatch.setenv("KRATOR_VENUE_API_SECRET", "secret")
+    venue.withdrawals = True
+
+    async with started(venue, tmp_path, kind="binance", dry_run=False) as scene:
+        told = scene.harness.told_to
+        await scene.harness.eventually(
+            lambda: any(
+                isinstance(m, VenueStatus) and m.reason.startswith("KEY_CAN_WITHDRAW")
+                for m in told("risk")
+            )
+        )
+        await scene.place()
+
+        denied = scene.events()[-1]
+        assert isinstance(denied, OrderDenied)
+        assert denied.reason == "VENUE_UNREACHABLE"
+    assert venue.received == []
+
+
 async def test_dry_run_sends_no_order_to_a_real_venue(
     venue: FakeVenue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from krator_actors.adapters.local_log import log_path
 from krator_actors.core import order_rules
-from krator_actors.core.orders import OrderTransitionError
+from krator_actors.core.order_life import OrderTransitionError
 from krator_actors.messages.handshake import VenueStatus
 from krator_actors.messages.orders import (
     OrderAccepted,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.binance_values import venue_symbol
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
+from krator_actors.model import OrderType, PriceBand
 from krator_actors.ports import MalformedFrameError
 
 DATA = Path(os.environ.get("KRATOR_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -104,6 +105,37 @@ def test_instrument_is_read_from_its_filters(rest: BinanceRest) -> None:
     assert instrument.min_notional == Decimal(5)
 
 
+def test_every_filter_of_an_order_is_read(rest: BinanceRest) -> None:
+    told = listing(
+        PERCENT_PRICE_BY_SIDE={
+            "bidMultiplierUp": "1.2",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.8",
+        },
+        MARKET_LOT_SIZE={"minQty": "0.001", "maxQty": "113.5", "stepSize": "0"},
+        MAX_NUM_ORDERS={"maxNumOrders": 200},
+        MAX_NUM_ALGO_ORDERS={"maxNumAlgoOrders": 5},
+        MAX_POSITION={"maxPosition": "10.5"},
+    )
+    told["orderTypes"] = ["LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT"]
+
+    (instrument,) = rest.read_instruments(body(told))
+
+    assert instrument.price_band == PriceBand(
+        buy_down=Decimal("0.2"),
+        buy_up=Decimal("1.2"),
+        sell_down=Decimal("0.8"),
+        sell_up=Decimal(5),
+    )
+    assert instrument.market_min_quantity == Decimal("0.001")
+    assert instrument.market_max_quantity == Decimal("113.5")
+    assert instrument.market_lot_size == 0
+    assert (instrument.max_open_orders, instrument.max_stop_orders) == (200, 5)
+    assert instrument.max_position == Decimal("10.5")
+    assert instrument.order_types == frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
 def test_recorded_exchange_info_of_2021_is_read(rest: BinanceRest) -> None:
     path = BINANCE / "rest_get_exchange_info_ok.jsonl.gz"
     if not path.exists():
@@ -115,6 +147,9 @@ def test_recorded_exchange_info_of_2021_is_read(rest: BinanceRest) -> None:
 
     assert [instrument.venue_symbol for instrument in instruments] == ["BTCUSDT", "ETHUSDT"]
     assert all(instrument.min_notional == 10 for instrument in instruments)
+    assert all(instrument.max_stop_orders == 5 for instrument in instruments)
+    bands = [instrument.price_band for instrument in instruments]
+    assert {(b.buy_up, b.sell_down) for b in bands if b} == {(Decimal(5), Decimal("0.2"))}
 
 
 def test_recorded_depth_is_read(rest: BinanceRest) -> None:

@@ -285,12 +285,16 @@ def test_venue_status_becomes_ours(status: str, expected: OrderStatus) -> None:
     assert report.status is expected
 
 
-def test_foreign_order_types_are_limit_or_market() -> None:
+def test_foreign_order_types_are_ours_by_price_and_trigger() -> None:
     opened = [PLACED | {"type": kind} for kind in ("LIMIT_MAKER", "STOP_LOSS_LIMIT", "STOP_LOSS")]
 
     read = reports().read_open_orders(result(opened))
 
-    assert [r.order_type for r in read] == [OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET]
+    assert [r.order_type for r in read] == [
+        OrderType.LIMIT,
+        OrderType.STOP_LIMIT,
+        OrderType.STOP_MARKET,
+    ]
 
 
 def test_trades_are_read() -> None:

@@ -41,7 +41,9 @@ PARTS = (
     "redaction",
     "journal",
     "indicators",
+    "observing",
     "decode",
+    "feed",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

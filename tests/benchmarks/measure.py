@@ -56,6 +56,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     reconciliations: int = 5
     decodes: int = 20_000
     """of each kind of frame of each venue"""
+    feed_frames: int = 30_000
+    feed_recoveries: int = 30
+    feed_connections: int = 1_000
+    feed_round_trips: int = 2_000
 
 
 FULL = Counts()
@@ -83,6 +87,10 @@ QUICK = Counts(
     journal_bulk_rows=50_000,
     reconciliations=3,
     decodes=5_000,
+    feed_frames=3_000,
+    feed_recoveries=5,
+    feed_round_trips=300,
+    feed_connections=1_000,
 )
 TINY = Counts(
     hops=50,
@@ -113,6 +121,10 @@ TINY = Counts(
     open_orders=10,
     reconciliations=1,
     decodes=50,
+    feed_frames=3_000,
+    feed_recoveries=5,
+    feed_round_trips=300,
+    feed_connections=1_000,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

@@ -36,6 +36,8 @@ KEYS = (
     "zombies",
     "supervisor_growth_mb",
     "breaker_call_us",
+    "observe_message_ns",
+    "observe_age_ns",
     "trading_again_p50_ms",
     "order_ack_p50_ms",
     "reconcile_1000_orders_ms",
@@ -55,6 +57,10 @@ KEYS = (
     "indicator_values_per_second",
     "window_values_per_second",
     "feed_decode_us",
+    "feed_frames_per_second",
+    "feed_recovery_p50_ms",
+    "connections_1000_rss_mb",
+    "connections_1000_latency_p50_ms",
 )
 PINNED_KEYS = (
     "hop_p50_us",
@@ -131,6 +137,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
             at_least=True,
         ),
     ),
+    "observe_age_ns": (_most(300),),
     "pinned.hop_p50_us": (_most(40),),
     "pinned.hop_p99_us": (_most(200),),
     "pinned.tick_to_order_p50_us": (_most(400),),

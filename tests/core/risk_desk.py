@@ -113,6 +113,10 @@ class Desk:
         self.number = 0
         if balances != {}:
             self.open(balances or {"USDT": "100000"})
+        self.resume_market(quoted)
+
+    def resume_market(self, quoted: tuple[str, ...] = (BTC, ETH)) -> None:
+        """Tell the engine what nobody remembers for it: that all is well, and the market."""
         self.engine.is_recovered = True
         self.engine.on_venue_status(VenueStatus(venue="SIM", reachable=True, reason="", ts_event=1))
         self.engine.on_instruments(Instruments(instruments=(instrument(BTC), instrument(ETH))))

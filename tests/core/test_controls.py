@@ -10,7 +10,14 @@ import pytest
 
 from krator_actors.core import controls
 from krator_actors.core.trading_states import OVERRIDABLE, OVERRIDE_LIMIT_SECS, override
-from krator_actors.messages.orders import CancelOrder, OrderExternal
+from krator_actors.messages.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderExternal,
+    OrderTriggered,
+    Unapproved,
+)
 from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import NANOS_PER_SEC, OrderType, TradingState
 from tests.core.risk_desk import (
@@ -292,6 +299,26 @@ def test_order_that_ended_is_met_by_nothing() -> None:
     assert desk.reason(limit("99.50", "0.5", SELL)) == "APPROVED"
 
 
+def test_stop_order_is_met_only_after_it_has_triggered() -> None:
+    desk = Desk(balances={"USDT": "100000", "BTC": "2"})
+    stop = order("s1", SELL, order_type=OrderType.STOP_MARKET, stop_price=D("99.50"))
+    assert isinstance(desk.submit(stop), OrderApproved)
+    before = desk.reason(limit("99.60", client_order_id="k2"))
+
+    desk.engine.absorb(OrderTriggered(client_order_id="s1", symbol=BTC, ts_event=1))
+
+    assert before == "APPROVED"
+    assert desk.reason(limit("99.61", client_order_id="k3")) == "SELF_MATCH"
+
+
+def test_stop_order_is_worth_its_stop_price() -> None:
+    desk = Desk(max_order_notional=D("100.10"))
+    stop = order("s1", order_type=OrderType.STOP_MARKET, stop_price=D("100.11"))
+
+    assert desk.reason(stop) == "MAX_ORDER_NOTIONAL"
+    assert desk.reason(order()) == "APPROVED"
+
+
 def test_external_order_is_our_own_too() -> None:
     desk = Desk(balances={"USDT": "100000", "BTC": "2"})
     desk.engine.absorb(
@@ -322,6 +349,7 @@ def test_same_order_again_waits(later_ns: int, reason: str) -> None:
     assert desk.reason(limit("99.50")) == reason
     assert desk.reason(limit("99.51")) == "APPROVED"
     assert desk.reason(limit("99.50", symbol=ETH)) == "APPROVED"
+    assert desk.reason(limit("99.50", post_only=True, client_order_id="maker")) == "APPROVED"
 
 
 @pytest.mark.parametrize(
@@ -356,13 +384,34 @@ def test_rate_of_a_symbol_leaves_the_other_its_own() -> None:
     assert desk.reason(order("k2", quantity="0.2", symbol=ETH)) == "APPROVED"
 
 
-def test_cancels_use_up_the_message_rate() -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        CancelOrder(client_order_id="k0", symbol=BTC, requester="strategy:x"),
+        ModifyOrder(client_order_id="k0", symbol=BTC, quantity=D(1), requester="strategy:x"),
+    ],
+)
+def test_what_needs_no_approval_uses_up_the_message_rate(message: Unapproved) -> None:
     desk = Desk(max_symbol_messages_per_sec=2)
-    cancel = CancelOrder(client_order_id="k0", symbol=BTC, requester="strategy:x")
     for _ in range(2):
-        desk.engine.on_cancel(cancel, desk.now_ns)
+        desk.engine.on_message(message, desk.now_ns)
 
     assert desk.reason(order()) == "MESSAGE_RATE"
+
+
+def test_cancel_all_uses_up_the_message_rate_once_for_each_order_that_it_means() -> None:
+    desk = Desk(max_symbol_messages_per_sec=4)
+    desk.submit(limit("99.50", "0.2", client_order_id="k1"))
+    desk.submit(limit("99.51", "0.2", client_order_id="k2"))
+    nobodys = CancelAllOrders(strategy="strategy:y", requester="ada")
+    desk.engine.on_message(nobodys, desk.now_ns)
+    third = desk.reason(limit("99.52", "0.2", client_order_id="k3"))
+
+    desk.engine.on_message(CancelAllOrders(requester="ada"), desk.now_ns)
+
+    assert third == "APPROVED"
+    assert desk.reason(limit("99.53", "0.2", client_order_id="k4")) == "MESSAGE_RATE"
+    assert desk.reason(limit("99.53", "0.2", symbol=ETH, client_order_id="k5")) == "APPROVED"
 
 
 # -- fail closed -----------------------------------------------------------------------------------
@@ -394,6 +443,13 @@ def test_without_data_or_room_only_reductions_pass(fault: str) -> None:
     assert desk.reason(order()) == reasons.get(fault, "STALE_PRICE")
     assert desk.reason(order(side=SELL, quantity="1")) == "APPROVED"
     assert desk.reason(order(side=SELL, quantity="1.001")) != "APPROVED"
+
+
+def test_position_is_sold_at_market_before_the_first_quote() -> None:
+    desk = Desk(balances={"USDT": "100000", "BTC": "1"}, quoted=(ETH,))
+
+    assert desk.reason(order(side=SELL, quantity="1")) == "APPROVED"
+    assert desk.reason(order(side=SELL, quantity="1.001")) == "STALE_PRICE"
 
 
 # -- a person lets a control pass ------------------------------------------------------------------
@@ -522,3 +578,18 @@ def test_limits_of_a_symbol_are_its_own_keys_and_the_common_ones() -> None:
     assert limits[BTC].max_order_notional == 10_000
     assert limits[ETH].max_order_notional == 5_000
     assert limits[BTC].max_order_quantity == limits[ETH].max_order_quantity
+
+
+# -- the venue's own rules, and orders that may only reduce ----------------------------------------
+
+
+def test_reduce_only_order_that_would_do_more_is_denied() -> None:
+    submitted = msgspec.structs.replace(order(), reduce_only=True)
+
+    assert Desk().reason(submitted) == "REDUCE_ONLY"
+
+
+def test_order_that_the_venue_would_refuse_is_denied() -> None:
+    submitted = msgspec.structs.replace(order(), post_only=True)
+
+    assert Desk().reason(submitted) == "VENUE_RULE"

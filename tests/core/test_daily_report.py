@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from decimal import Decimal
 
-from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of, day_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of
+from krator_actors.core.daily_tables import day_text
 from krator_actors.messages.orders import AccountReport, OrderDenied, OrderFilled
 from krator_actors.model import NANOS_PER_SEC, OrderSide
+from supervisors.messages import Message
 
 BTC = "BTC-USDT.SIM"
 DAY = dt.date(2026, 11, 22)
@@ -44,13 +50,18 @@ def denied(number: int) -> OrderDenied:
 def report() -> DayReport:
     """A purchase the day before, a sale with profit and a denial on the day, another sale after."""
     fold = DayFold(DAY)
+    numbers = itertools.count(1)
+
+    def take(event: Message, ts_ns: int) -> None:
+        fold.take(event, ts_ns, writer="order:SIM", number=next(numbers))
+
     opening = AccountReport(balances={"USDT": Decimal(1_000), "BTC": Decimal(0)}, ts_event=1)
-    fold.take(opening, BEGIN_NS - 9 * HOUR_NS)
-    fold.take(filled(1, OrderSide.BUY, 100), BEGIN_NS - 1)
-    fold.take(filled(2, OrderSide.BUY, 100), BEGIN_NS - 1)
-    fold.take(filled(3, OrderSide.SELL, 130), BEGIN_NS)
-    fold.take(denied(4), BEGIN_NS + HOUR_NS)
-    fold.take(filled(5, OrderSide.SELL, 990), BEGIN_NS + 24 * HOUR_NS)
+    take(opening, BEGIN_NS - 9 * HOUR_NS)
+    take(filled(1, OrderSide.BUY, 100), BEGIN_NS - 1)
+    take(filled(2, OrderSide.BUY, 100), BEGIN_NS - 1)
+    take(filled(3, OrderSide.SELL, 130), BEGIN_NS)
+    take(denied(4), BEGIN_NS + HOUR_NS)
+    take(filled(5, OrderSide.SELL, 990), BEGIN_NS + 24 * HOUR_NS)
     return fold.report()
 
 
@@ -82,7 +93,7 @@ def test_text_is_readable() -> None:
     lines = day_text(report()).splitlines()
 
     assert lines[0] == "Krator, 2026-11-22 (UTC)"
-    assert "realized pnl        30          30" in lines
+    assert any(line.split() == ["realized", "pnl", "30", "30"] for line in lines)
     assert "fills: 1" in lines
     assert any("MAX_POSITION: 2 exceeds max 1" in line for line in lines)
 
@@ -98,3 +109,33 @@ def test_day_begins_at_midnight_utc() -> None:
     assert day_of(BEGIN_NS) == DAY
     assert day_of(BEGIN_NS - 1) == dt.date(2026, 11, 21)
     assert day_before(BEGIN_NS + HOUR_NS) == dt.date(2026, 11, 21)
+
+
+PRICES = st.integers(1, 1_000)
+TRADES = st.lists(st.tuples(st.integers(-30, 54), st.sampled_from(list(OrderSide)), PRICES))
+
+
+@given(TRADES)
+def test_totals_are_the_plain_sums_of_the_days_events(
+    trades: list[tuple[int, OrderSide, int]],
+) -> None:
+    fold, of_day = DayFold(DAY), []
+    for number, (hours, side, price) in enumerate(sorted(trades, key=lambda t: t[0]), 1):
+        fill = filled(number, side, price)
+        fold.take(fill, BEGIN_NS + hours * HOUR_NS, writer="order:SIM", number=number)
+        if 0 <= hours < 24:
+            of_day.append(fill)
+    made = fold.report()
+
+    assert made.totals.fills == len(made.fills) == len(of_day)
+    assert made.totals.fees == sum(fill.fee for fill in of_day)
+    assert made.totals.fees == sum(profit.fees for profit in made.profits)
+    assert made.totals.realized_pnl == sum(profit.realized_pnl for profit in made.profits)
+    assert made.totals_at_end.realized_pnl == sum(p.realized_pnl for p in made.positions)
+    # Cash that came and went is the profit, and what is still held cost the rest.
+    flow = sum(
+        (1 if f.side is OrderSide.SELL else -1) * f.quantity * f.price
+        for f in fold._until_end.fills
+    )
+    cost = sum(p.quantity * p.average_price for p in made.positions)
+    assert abs(made.totals_at_end.realized_pnl - flow - cost) < Decimal("1e-6")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ def instrument(symbol: str = "BTC-USDT.SIM", **changes: str) -> Instrument:
     pair = symbol.partition(".")[0]
     base, _, quote = pair.partition("-")
     sizes = {"lot_size": "0.01", "min_quantity": "0.01", "max_quantity": "9"} | changes
+    steps: dict[str, Any] = {name: Decimal(size) for name, size in sizes.items()}
     return Instrument(
         symbol=symbol,
         venue_symbol=base + quote,
@@ -23,7 +25,7 @@ def instrument(symbol: str = "BTC-USDT.SIM", **changes: str) -> Instrument:
         quote=quote,
         tick_size=Decimal("0.01"),
         min_notional=Decimal(5),
-        **{name: Decimal(size) for name, size in sizes.items()},
+        **steps,
     )
 
 

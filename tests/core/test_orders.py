@@ -1,4 +1,4 @@
-"""The table, its fold, and what reports of a venue add to it."""
+"""The fold of an order log, and what reports of a venue add to it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors.core.orders import (
-    TABLE,
-    Order,
-    OrderTable,
-    OrderTransitionError,
-    Step,
-    next_status,
-)
+from krator_actors.core.order_life import OrderTransitionError
+from krator_actors.core.orders import Order, OrderTable
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
 from krator_actors.messages.orders import (
     AccountReport,
@@ -29,19 +23,22 @@ from krator_actors.messages.orders import (
     OrderExternal,
     OrderFilled,
     OrderInitialized,
+    OrderModifyRejected,
     OrderPendingCancel,
+    OrderPendingUpdate,
     OrderRejected,
     OrderSubmitted,
+    OrderTriggered,
     OrderUnknown,
+    OrderUpdated,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
 
 SYMBOL = "BTC-USDT.SIM"
 STRATEGY = f"strategy:{SYMBOL}/sma_cross"
 ID = "k1"
 S = OrderStatus
-EVERY_STATUS: list[OrderStatus | None] = [None, *OrderStatus]
 
 
 def initialized(client_order_id: str = ID, quantity: str = "10") -> OrderInitialized:
@@ -89,7 +86,7 @@ def filled(
 
 def plain(kind: type[OrderEvent], client_order_id: str = ID) -> OrderEvent:
     fields = {"client_order_id": client_order_id, "symbol": SYMBOL, "ts_event": 3, "reason": "R"}
-    fields |= {"strategy": STRATEGY, "detail": "D"}
+    fields |= {"strategy": STRATEGY, "detail": "D", "requester": "me"}
     known = {name: fields[name] for name in kind.__struct_fields__ if name in fields}
     return msgspec.convert(known | {"_": kind.__name__}, kind)
 
@@ -147,42 +144,6 @@ def hear(
 
 
 # -- the table ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", EVERY_STATUS)
-@pytest.mark.parametrize("step", Step)
-def test_every_pair_is_a_row_or_an_error_with_both_names(
-    status: OrderStatus | None, step: Step
-) -> None:
-    if (status, step) in TABLE:
-        assert next_status(status, step) is TABLE[status, step].status
-        return
-
-    with pytest.raises(OrderTransitionError) as raised:
-        next_status(status, step)
-
-    assert step.value in str(raised.value)
-    assert (status.value if status else "NONE") in str(raised.value)
-
-
-def test_every_status_is_reached_and_every_step_is_used() -> None:
-    assert {row.status for row in TABLE.values()} == set(OrderStatus)
-    assert {step for _, step in TABLE} == set(Step)
-
-
-def test_only_a_fill_or_a_note_leaves_a_final_status() -> None:
-    leaving = {
-        (status, step): row
-        for (status, step), row in TABLE.items()
-        if status is not None and status.is_final and row.status is not status
-    }
-
-    assert all(row.note for row in leaving.values())
-
-
-def test_a_denied_or_rejected_order_is_never_submitted() -> None:
-    for status in (S.DENIED, S.REJECTED):
-        assert (status, Step.SUBMITTED) not in TABLE
 
 
 # -- the fold ----------------------------------------------------------------------------------
@@ -395,6 +356,110 @@ def test_pending_cancel_before_the_answer_learns_the_venue_id() -> None:
 
     assert table.orders[ID].status is S.PENDING_CANCEL
     assert table.orders[ID].venue_order_id == "7"
+
+
+# -- changes, triggers, time ---------------------------------------------------------------------
+
+
+def pending_update(quantity: str = "6") -> OrderPendingUpdate:
+    return OrderPendingUpdate(
+        client_order_id=ID,
+        symbol=SYMBOL,
+        quantity=Decimal(quantity),
+        request_valid_until_ms=9_000,
+        ts_event=3,
+    )
+
+
+def updated(quantity: str) -> OrderUpdated:
+    return OrderUpdated(client_order_id=ID, symbol=SYMBOL, quantity=Decimal(quantity), ts_event=3)
+
+
+def test_smaller_order_at_the_venue_is_an_update() -> None:
+    table = table_of(initialized(), accepted(), pending_update())
+
+    events, _ = hear(table, report(S.ACCEPTED, quantity="6"))
+
+    order = table.orders[ID]
+    assert [type(event) for event in events] == [OrderUpdated]
+    assert (order.status, order.quantity) == (S.ACCEPTED, Decimal(6))
+
+
+def test_older_report_does_not_make_an_order_larger_again() -> None:
+    table = table_of(initialized(), accepted(), pending_update(), updated("6"))
+
+    assert hear(table, report(S.ACCEPTED, quantity="10")) == ([], True)
+
+
+def test_fills_of_the_smaller_order_that_overtake_the_update_fill_it() -> None:
+    table = table_of(initialized(), accepted(), pending_update(), filled("1", "6"))
+
+    hear(table, report(S.FILLED, "6", quantity="6"), [fill("1", "6")])
+
+    order = table.orders[ID]
+    assert (order.status, order.filled) == (S.FILLED, Decimal(6))
+    assert table.open_orders == ()
+
+
+def test_update_that_was_refused_after_a_fill_leaves_the_order_partly_filled() -> None:
+    table = table_of(
+        initialized(), accepted(), pending_update(), filled("1", "4"), plain(OrderModifyRejected)
+    )
+
+    assert table.orders[ID].status is S.PARTIALLY_FILLED
+
+
+def test_order_replaced_while_it_was_being_changed_is_canceled() -> None:
+    table = table_of(initialized(), accepted(), pending_update("0"))
+
+    hear(table, report(S.CANCELED))
+
+    assert table.orders[ID].status is S.CANCELED
+
+
+def test_stop_order_is_triggered_once() -> None:
+    table = table_of(initialized(), accepted())
+    triggered = msgspec.structs.replace(report(S.ACCEPTED), is_triggered=True)
+
+    first, _ = hear(table, triggered)
+    second, _ = hear(table, triggered)
+
+    assert [type(event) for event in first] == [OrderTriggered]
+    assert second == []
+    assert table.orders[ID].status is S.TRIGGERED
+
+
+def test_stop_order_that_filled_at_its_trigger_is_filled() -> None:
+    table = table_of(initialized(), plain(OrderSubmitted))
+    said = msgspec.structs.replace(report(S.FILLED, "10"), is_triggered=True)
+
+    hear(table, said, [fill("1", "10")])
+
+    assert table.orders[ID].status is S.FILLED
+
+
+def test_order_canceled_after_its_time_has_expired() -> None:
+    first = initialized()
+    good_till = msgspec.structs.replace(
+        first.order, time_in_force=TimeInForce.GTD, expires_ns=1_000
+    )
+    first = msgspec.structs.replace(first, order=good_till)
+
+    late = table_of(first, accepted())
+    hear(late, report(S.CANCELED, ts_event=1_000))
+    early = table_of(first, accepted())
+    hear(early, report(S.CANCELED, ts_event=999))
+
+    assert late.orders[ID].status is S.EXPIRED
+    assert early.orders[ID].status is S.CANCELED
+
+
+def test_fee_in_the_bought_asset_cannot_be_sold_again() -> None:
+    bought = msgspec.structs.replace(filled("1", "4"), fee=Decimal("0.004"))
+
+    table = table_of(initialized(), accepted(), bought)
+
+    assert table.orders[ID].base_fee == Decimal("0.004")
 
 
 # -- orders of others --------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def filled(quantity: str) -> OrderFilled:
 
 def reserved(*events: OrderEvent, side: OrderSide = OrderSide.BUY) -> Reservations:
     made = Reservations()
-    made.reserve(order(side=side), reference_price=D(100), approval=1, generation=1, now_ns=0)
+    made.reserve(order(side=side), reference_price=D(100), approval=1, generation=1)
     for event in events:
         made.apply(event, mark=D(7))
     return made
@@ -155,7 +155,7 @@ def test_canceled_order_does_not_rise_from_a_late_acceptance() -> None:
 def test_given_up_orders_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GIVEN_UP_LIMIT", 1)
     made = reserved(REJECTED)
-    made.reserve(order("k2"), reference_price=D(1), approval=2, generation=1, now_ns=0)
+    made.reserve(order("k2"), reference_price=D(1), approval=2, generation=1)
     made.apply(OrderRejected(client_order_id="k2", symbol=BTC, reason="", ts_event=1), mark=D(0))
 
     made.apply(ACCEPTED, mark=D(0))

@@ -64,6 +64,7 @@ def test_approval_holds_the_numbers_that_were_compared() -> None:
         reserved_notional=D("200.02"),
         position_limit_notional=D(2_000),
         equity=D(100_000),
+        mid_price=D(100),
         ts_event=NOON_NS,
     )
 
@@ -702,6 +703,42 @@ def test_account_worth_nothing_has_nothing_to_lose() -> None:
 
 def through_msgpack(state: RiskState) -> RiskState:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RiskState)
+
+
+def restarted(desk: Desk) -> Desk:
+    """Return a desk whose engine begins from a snapshot of ``desk``'s, taken now."""
+    state = desk.engine.state(now_ns=desk.now_ns, utc_ns=desk.utc_ns)
+    fresh = Desk(balances={}, duplicate_secs=3.0)
+    fresh.engine = RiskEngine(desk.engine.limits, symbols=(BTC, ETH), venue="SIM")
+    fresh.engine.restore(through_msgpack(state), now_ns=fresh.now_ns, utc_ns=fresh.utc_ns)
+    fresh.resume_market()
+    return fresh
+
+
+def test_duplicate_is_known_after_a_restart_from_a_snapshot() -> None:
+    desk = Desk(duplicate_secs=3.0)
+    desk.submit(limit("99.50", client_order_id="first"))
+
+    fresh = restarted(desk)
+    fresh.now_ns += 2 * NANOS_PER_SEC
+
+    assert fresh.reason(limit("99.50", client_order_id="again")) == "DUPLICATE_ORDER"
+    fresh.now_ns += NANOS_PER_SEC
+    assert fresh.reason(limit("99.50", client_order_id="again")) == "APPROVED"
+
+
+def test_rejected_order_that_the_venue_works_is_counted_after_a_restart() -> None:
+    desk = Desk()
+    desk.submit(order("k1", quantity="3"))
+    desk.begin(order("k1", quantity="3"))
+    desk.engine.absorb(OrderRejected(client_order_id="k1", symbol=BTC, reason="x", ts_event=1))
+
+    fresh = restarted(desk)
+    fresh.engine.absorb(
+        OrderAccepted(client_order_id="k1", venue_order_id="1", symbol=BTC, ts_event=2)
+    )
+
+    assert fresh.engine.reservations.exposure(BTC).buy_quantity == 3
 
 
 def test_restored_engine_decides_as_the_first_would_have() -> None:

@@ -175,8 +175,11 @@ async def test_exchange_info_lists_filters_and_limits(still: Any) -> None:
         "PRICE_FILTER",
         "LOT_SIZE",
         "MARKET_LOT_SIZE",
+        "PERCENT_PRICE_BY_SIDE",
         "NOTIONAL",
         "MAX_NUM_ORDERS",
+        "MAX_NUM_ALGO_ORDERS",
+        "MAX_NUM_ORDER_AMENDS",
     }
     assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
     assert (listed["baseAsset"], listed["quoteAsset"]) == ("BTC", "USDT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from krator_actors.exchange import fixed, options, params
 from krator_actors.exchange.errors import ApiError, ExchangeStartError, OrderRejectedError
 from krator_actors.exchange.limits import RateLimits
-from krator_actors.exchange.orders import Order, OrderRequest
+from krator_actors.exchange.orders import Order, is_reached
 from krator_actors.exchange.replay_market import ReplayMarket
 from krator_actors.exchange.rules import MAX_OPEN_ORDERS, rules_of
 from krator_actors.exchange.signing import Credentials, check_timestamp, payload_of
@@ -74,9 +75,43 @@ def test_price_off_its_grid_fails_the_filter(price: str) -> None:
 
 
 def test_order_of_too_little_value_fails_the_filter() -> None:
-    BTC.check_notional(fixed.parse("50000"), fixed.parse("0.0001"))
+    BTC.check_notional(fixed.parse("50000"), fixed.parse("0.0001"), market=True)
     with pytest.raises(ApiError, match="NOTIONAL"):
-        BTC.check_notional(fixed.parse("49999.99"), fixed.parse("0.0001"))
+        BTC.check_notional(fixed.parse("49999.99"), fixed.parse("0.0001"), market=True)
+
+
+def test_order_of_too_much_value_fails_the_filter_unless_at_market() -> None:
+    BTC.check_notional(fixed.parse("60000"), fixed.parse("151"), market=True)
+    with pytest.raises(ApiError, match="NOTIONAL"):
+        BTC.check_notional(fixed.parse("60000"), fixed.parse("151"), market=False)
+
+
+def test_price_far_from_the_average_fails_the_filter() -> None:
+    average = fixed.parse("60000")
+    for price in ("12000", "60000", "300000"):
+        BTC.check_band(fixed.parse(price), average)
+    for price in ("11999.99", "300000.01"):
+        with pytest.raises(ApiError, match="PERCENT_PRICE_BY_SIDE"):
+            BTC.check_band(fixed.parse(price), average)
+    BTC.check_band(fixed.parse("1"), 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "reached", "not_reached"),
+    [
+        ("STOP_LOSS", OrderSide.SELL, 99, 101),
+        ("STOP_LOSS_LIMIT", OrderSide.BUY, 101, 99),
+        ("TAKE_PROFIT", OrderSide.SELL, 101, 99),
+        ("TAKE_PROFIT_LIMIT", OrderSide.BUY, 99, 101),
+    ],
+)
+def test_stop_order_is_reached_from_its_own_side(
+    kind: str, side: OrderSide, reached: int, not_reached: int
+) -> None:
+    assert is_reached(kind, side, 100, reached)
+    assert is_reached(kind, side, 100, 100)
+    assert not is_reached(kind, side, 100, not_reached)
+    assert not is_reached(kind, side, 100, 0)
 
 
 def test_open_orders_of_a_symbol_have_a_limit() -> None:
@@ -253,7 +288,7 @@ GOOD = {
         ({"symbol": None}, -1102, "'symbol'"),
         ({"symbol": "btcusdt"}, -1121, "Invalid symbol."),
         ({"side": "LONG"}, -1117, "Invalid side."),
-        ({"type": "STOP_LOSS"}, -1116, "Invalid orderType."),
+        ({"type": "TRAILING_STOP"}, -1116, "Invalid orderType."),
         ({"timeInForce": None}, -1102, "'timeInForce'"),
         ({"timeInForce": "DAY"}, -1115, "Invalid timeInForce."),
         ({"price": None}, -1102, "'price'"),
@@ -316,21 +351,24 @@ def test_engines_refusal_has_the_reports_reason() -> None:
     assert (error.code, error.reason) == (-2010, "INSUFFICIENT_BALANCES")
 
 
-def test_buy_locks_quote_and_sell_locks_base() -> None:
-    def order(side: OrderSide, kind: str) -> Order:
-        return Order(
-            order_id=1,
-            client_order_id="a",
-            rules=BTC,
-            side=side,
-            order_type=kind,
-            time_in_force="GTC",
-            quantity=fixed.parse("2"),
-            price=fixed.parse("100"),
-            time_ms=0,
-            update_ms=0,
-        )
+def order(side: OrderSide, kind: str) -> Order:
+    return Order(
+        order_id=1,
+        client_order_id="a",
+        rules=BTC,
+        side=side,
+        order_type=kind,
+        time_in_force="GTC",
+        quantity=fixed.parse("2"),
+        price=fixed.parse("100"),
+        stop_price=0,
+        time_ms=0,
+        update_ms=0,
+        working_ms=1,
+    )
 
+
+def test_buy_locks_quote_and_sell_locks_base() -> None:
     buy, sell = order(OrderSide.BUY, "LIMIT"), order(OrderSide.SELL, "LIMIT")
 
     assert (buy.locked_asset, buy.reserve_for(buy.remaining)) == ("USDT", fixed.parse("200"))
@@ -338,24 +376,17 @@ def test_buy_locks_quote_and_sell_locks_base() -> None:
     assert order(OrderSide.BUY, "MARKET").reserve_for(1) == 0
 
 
-def test_only_good_till_canceled_orders_rest() -> None:
-    def request(kind: str, time_in_force: str) -> OrderRequest:
-        return OrderRequest(
-            rules=BTC,
-            client_order_id="a",
-            side=OrderSide.BUY,
-            order_type=kind,
-            time_in_force=time_in_force,
-            quantity=1,
-            price=1,
-            received_ns=0,
-        )
+def test_only_good_till_canceled_orders_with_a_price_rest() -> None:
+    def rests(kind: str, time_in_force: str) -> bool:
+        return dataclasses.replace(order(OrderSide.BUY, kind), time_in_force=time_in_force).rests
 
-    assert request("LIMIT", "GTC").rests
-    assert request("LIMIT_MAKER", "GTC").rests
-    assert not request("LIMIT", "IOC").rests
-    assert not request("MARKET", "GTC").rests
-    assert request("MARKET", "GTC").limit is None
+    assert rests("LIMIT", "GTC")
+    assert rests("LIMIT_MAKER", "GTC")
+    assert rests("STOP_LOSS_LIMIT", "GTC")
+    assert not rests("LIMIT", "IOC")
+    assert not rests("MARKET", "GTC")
+    assert not rests("STOP_LOSS", "GTC")
+    assert order(OrderSide.BUY, "MARKET").limit is None
 
 
 @pytest.mark.parametrize(

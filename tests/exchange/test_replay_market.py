@@ -93,6 +93,8 @@ def order(side: OrderSide, quantity: int, price: int | None, time_in_force: str 
         time_in_force=time_in_force,
         quantity=quantity * UNIT,
         price=(price or 0) * UNIT,
+        stop_price=0,
+        working_ms=1,
         time_ms=0,
         update_ms=0,
     )

@@ -24,6 +24,7 @@ from krator_actors.exchange.fixed import parse, show
 from krator_actors.exchange.ids import IdSource
 from krator_actors.exchange.ledger import Ledger, read_ledger
 from krator_actors.exchange.limits import RateLimits
+from krator_actors.exchange.methods import Methods
 from krator_actors.exchange.orders import OrderRequest
 from krator_actors.exchange.recording import Snapshot, TradeEvent
 from krator_actors.exchange.records import Filled, OrderAccepted, OrderEnded
@@ -91,6 +92,7 @@ class Desk:
                 time_in_force=kind if kind in {"IOC", "FOK"} else "GTC",
                 quantity=lots * parse("1"),
                 price=0 if market else price * parse("1"),
+                stop_price=0,
                 received_ns=1,
             )
         )
@@ -105,7 +107,7 @@ class Desk:
                 self.show_book(bid_size, ask_size)
             case (price, quantity, buyer_is_maker):
                 event = TradeEvent(1, str(price), str(quantity), 1, buyer_is_maker)
-                self.venue.absorb(self.market.absorb(event))
+                self.venue.absorb(self.market.rules.symbol, self.market.absorb(event))
             case _:
                 self.place(*step)
 
@@ -180,11 +182,16 @@ METHODS = [
     "ping",
     "time",
     "order.place",
+    "order.cancelReplace",
+    "order.amend.keepPriority",
     "order.status",
     "order.cancel",
     "openOrders.status",
     "openOrders.cancelAll",
     "myTrades",
+    "allOrders",
+    "ticker.book",
+    "account.rateLimits.orders",
     "account.status",
     "userDataStream.subscribe.signature",
     "userDataStream.unsubscribe",
@@ -193,6 +200,7 @@ METHODS = [
 NAMES = [
     *("symbol", "side", "type", "timeInForce", "price", "quantity", "orderId", "limit", "fromId"),
     *("newClientOrderId", "origClientOrderId", "recvWindow", "returnRateLimits", "timestamp"),
+    *("stopPrice", "newQty", "cancelReplaceMode", "cancelOrderId", "cancelRestrictions"),
     *("newOrderRespType", "omitZeroBalances", "selfTradePreventionMode", "startTime", "other"),
 ]
 values = st.one_of(
@@ -227,14 +235,14 @@ def test_any_request_gets_exactly_one_answer(
     credentials = Credentials.load({}, None)
     with desk() as one:
         client, user_streams = Client(), UserStreams()
+        limits, faults = RateLimits(weight_limit=6_000, order_limit=100), Faults()
         api = WsApi(
-            venue=one.venue,
+            methods=Methods(venue=one.venue, limits=limits, faults=faults, fee_rate=FEE_RATE),
             credentials=credentials,
-            limits=RateLimits(weight_limit=6_000, order_limit=100),
-            faults=Faults(),
+            limits=limits,
+            faults=faults,
             user_streams=user_streams,
             announce=lambda: user_streams.push(one.venue.take_events()),
-            fee_rate=FEE_RATE,
         )
         # through JSON first, because that is how the venue sees it
         sent = msgspec.json.decode(msgspec.json.encode(params))

@@ -49,6 +49,17 @@ def test_busy_actor_shows_its_processor_time_and_the_message_in_work(house: Hous
     assert system.node("b").cpu_percent > 5
 
 
+def test_times_are_told_without_a_turn_of_the_loop(house: HouseBuilder) -> None:
+    system = house(TREE).start()
+    system.ask("b")
+    system.tell("b", "busy")
+    system.eventually(lambda: system.node("b").in_work == "Do")
+
+    times = looking.times(system.runtime, "b")
+
+    assert sum(each.handling.count for each in times.values()) >= 1
+
+
 def test_state_has_what_was_handled_and_what_the_actor_says(house: HouseBuilder) -> None:
     system = house(TREE).start()
     for _ in range(12):

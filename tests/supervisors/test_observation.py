@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ def test_last_ten_messages_are_kept_newest_first() -> None:
     observer = Observer()
 
     for number in range(25):
-        observer.note(Job, f"sender {number}", time.monotonic())
+        observer.note(Job(), f"sender {number}", time.monotonic())
 
     recent = observer.recent()
     assert [each.sender for each in recent] == [f"sender {n}" for n in range(24, 14, -1)]
@@ -33,9 +34,9 @@ def test_last_ten_messages_are_kept_newest_first() -> None:
 def test_handled_messages_are_counted_by_class_with_upper_bounds_of_their_times() -> None:
     observer = Observer()
     for _ in range(99):
-        observer.note(Job, "a", time.monotonic())
-    observer.note(Job, "a", time.monotonic() - 3.0)
-    observer.note(Other, "a", time.monotonic())
+        observer.note(Job(), "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic() - 3.0)
+    observer.note(Other(), "a", time.monotonic())
 
     job, other = observer.classes()
 
@@ -49,7 +50,7 @@ def test_trace_ends_by_itself_after_its_messages() -> None:
     trace = observer.start_trace(2, seen.append)
 
     for name in ("a", "b", "c"):
-        observer.note(Job, name, time.monotonic())
+        observer.note(Job(), name, time.monotonic())
     trace.end()
 
     assert [[each.sender for each in found] for found in seen] == [["a", "b"]]
@@ -59,10 +60,10 @@ def test_trace_that_is_ended_before_hands_over_what_it_saw() -> None:
     observer = Observer()
     seen: list[tuple[Handled, ...]] = []
     trace = observer.start_trace(5, seen.append)
-    observer.note(Job, "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
 
     trace.end()
-    observer.note(Job, "b", time.monotonic())
+    observer.note(Job(), "b", time.monotonic())
 
     assert [[each.sender for each in found] for found in seen] == [["a"]]
 
@@ -73,8 +74,8 @@ def test_two_traces_at_once_see_the_same() -> None:
     for limit in (1, 2):
         observer.start_trace(limit, seen.append)
 
-    observer.note(Job, "a", time.monotonic())
-    observer.note(Job, "b", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
+    observer.note(Job(), "b", time.monotonic())
 
     assert [len(found) for found in seen] == [1, 2]
 
@@ -128,3 +129,21 @@ def test_limited_state_is_always_small_and_builtin(value: object) -> None:
         return len(part) if isinstance(part, str) else 8
 
     assert size(limited(value)) < 500_000
+
+
+class Aged(msgspec.Struct):
+    ts_init: int
+
+
+def test_age_is_kept_of_messages_that_say_when_they_were_made() -> None:
+    observer = Observer()
+
+    observer.note(Aged(time.time_ns() - 5_000_000_000), "a", time.monotonic())
+    observer.note(Job(), "a", time.monotonic())
+
+    times = observer.times()
+    age = times["Aged"].age
+    assert age is not None
+    assert 5.0 <= age.total_secs < 60.0
+    assert times["Aged"].handling.count == 1
+    assert times["Job"].age is None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.harness import Krator, eventually
+from krator_actors.adapters.local_log import log_path, read_log
+from krator_actors.messages.strategy import SignalRaised
+from krator_actors.model import OrderSide
+from tests.system.harness import ROOT, Krator, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -53,6 +57,33 @@ def test_synthetic_run_answers_every_command_and_stops_on_ctrl_c(krator: Krator)
     assert "order:SIM" in components
     assert components <= {"krator", *names}
     assert krator.leftovers() == []
+
+
+def test_bracket_of_a_strategy_sells_what_its_entry_bought(krator: Krator) -> None:
+    shipped = (ROOT / "conf" / "krator.toml").read_text()
+    for key in ("stop_loss_fraction", "take_profit_fraction"):
+        shipped = shipped.replace(f'\n{key} = "0"', f'\n{key} = "0.0002"')
+    krator.config.write_text(shipped)
+    run = krator.start()
+    krator.wait_ready(run)
+
+    def sold() -> list[Any]:
+        orders = krator.json("report")["orders"]
+        return [o for o in orders if o["side"] == "SELL" and o["status"] == "FILLED"]
+
+    eventually(sold, 150, "a bracket has sold")
+    assert krator.command("stop").returncode == 0
+
+    assert run.wait(60) == 0, krator.output()
+    writers = {order["strategy"] for order in krator.json("report")["orders"]}
+    signals = [
+        record.event
+        for writer in writers
+        for record in read_log(log_path(krator.data_dir, writer), types=SignalRaised)
+    ]
+    assert signals
+    assert all(s.is_bracketed and s.side is OrderSide.BUY for s in signals)
+    assert all(Decimal(p["quantity"]) >= 0 for p in krator.json("report")["positions"])
 
 
 def test_halt_holds_across_a_restart_until_a_named_person_resumes(krator: Krator) -> None:
