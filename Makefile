@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-SECONDS ?= 60
 ORDERS ?= 1000000
 SEED ?= 1
+SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench fuzz oracle conformance check format lock clean
+.PHONY: help setup run test bench soak chaos simulate fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,14 +40,25 @@ endif
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
-fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
-	@exec $(BIN)/python tests/fuzz/codecs.py $(SECONDS)
+soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
+	@exec $(BIN)/python -m tests.soak --secs $(or $(SECONDS),600) --seed $(SEED)
+
+chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
+	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(SEED)
+
+simulate: $(STAMP) ## simulate days of the order and risk actors; SEEDS=2000 from SEED=1
+	@exec $(BIN)/python -m tests.simulation --seeds $(SEEDS) --seed $(SEED)
 
 oracle: $(STAMP) ## put ORDERS=1000000 orders from SEED=1 to risk and to plain arithmetic; JSON to KRATOR_ORACLE_OUT
 	@exec $(BIN)/python -m tests.oracle --orders $(ORDERS) --seed $(SEED)
 
-conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of OTP's cases
-	KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest tests/supervisors/conformance
+fuzz: $(STAMP) ## give every codec wrong frames, led by coverage; SECONDS=60
+	@exec $(BIN)/python tests/fuzz/codecs.py $(or $(SECONDS),60)
+
+# In this order, because what the system's test leaves in this process may not come before a fork.
+conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of the supervisors' tests
+	PYTHONPATH=tests/supervisors KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest \
+		-p conformance_table -p no:randomly tests/supervisors tests/system/test_kill.py
 
 check: $(STAMP) ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

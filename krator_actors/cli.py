@@ -82,6 +82,12 @@ def _run(options: argparse.Namespace) -> int:
     return run.main(options)
 
 
+def _record(options: argparse.Namespace) -> int:
+    from krator_actors import record  # noqa: PLC0415 - as in _run
+
+    return record.main(options)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from krator_actors import doctor  # noqa: PLC0415 - as in _run
 
@@ -110,6 +116,15 @@ def parser() -> argparse.ArgumentParser:
     run = words.add_parser("run", help="run the whole system until Ctrl-C", allow_abbrev=False)
     _add_place(run)
     _add_run(run)
+    text = "record a venue's streams of the configured symbols, to be replayed"
+    record = words.add_parser("record", help=text, description=text, allow_abbrev=False)
+    _add_place(record)
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the files")
+    record.add_argument("--url", metavar="URL", help="of the venue, instead of venue.url")
+    record.add_argument(
+        "--for", dest="run_secs", type=_positive, metavar="SECS", help="stop after so long"
+    )
+    record.set_defaults(command=_record)
     words.add_parser("exchange", help="run the simulated venue alone (krator exchange --help)")
     for name, text in _REMOTE:
         word = words.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -199,6 +214,9 @@ def _add_anchors(word: argparse.ArgumentParser) -> None:
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--replay", type=Path, metavar="DIR", help="trade on a recorded session")
+    run.add_argument(
+        "--lockstep", action="store_true", help="replay by no clock: same recording, same decisions"
+    )
     run.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="times its pace")
     run.add_argument(
         "--for", dest="run_secs", type=_positive, metavar="SECS", help="stop after so long"

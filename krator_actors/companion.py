@@ -88,6 +88,7 @@ def ensure(
     symbols: tuple[str, ...],
     replay: Path | None,
     speed: float,
+    lockstep: bool = False,
     seed: int | None,
 ) -> Companion:
     """Return the venue that answers on ``data_dir``, or start one.
@@ -108,6 +109,7 @@ def ensure(
     command += ["--parent-pid", str(os.getpid()), "--linger", str(config.linger_secs)]
     if replay is not None:
         command += ["--replay", str(replay), "--speed", str(speed)]
+        command += ["--lockstep"] if lockstep else []
     with (folder / "stderr.log").open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command,
@@ -130,13 +132,14 @@ def ensure(
 def recorded_symbols(replay: Path) -> frozenset[str]:
     """Return the venue's symbols of a recorded session, e.g. ``BTCUSDT``.
 
-    Raises ConfigError when the folder has no ``spot_<symbol>.jsonl.gz``.
+    Raises ConfigError when the folder has no ``spot_<symbol>.jsonl.gz``; behind the symbol may
+    follow ``_`` and anything.
     """
     names = [path.name for path in replay.glob("spot_*.jsonl.gz")]
     if not names:
         what = "has no spot_*.jsonl.gz file" if replay.is_dir() else "is not a folder"
         raise ConfigError(f"--replay {replay}: {what}")
-    return frozenset(n.removeprefix("spot_").removesuffix(".jsonl.gz").upper() for n in names)
+    return frozenset(n.removesuffix(".jsonl.gz").split("_")[1].upper() for n in names)
 
 
 def _adopt(url: str) -> Companion:

@@ -6,46 +6,37 @@ named by environment variable and are handed to the adapter that signs; they are
 
 from __future__ import annotations
 
-import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
-from krator_actors.core.cross import ema_cross, sma_cross
-from krator_actors.core.mean_reversion import mean_reversion
-from krator_actors.core.strategies import Strategy
 from krator_actors.core.trading_hours import parse as parse_hours
-from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.model import venue_of
-
-_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
-
-Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
-Positive = Annotated[Decimal, Field(gt=0)]
-Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+from krator_actors.strategy_config import (
+    ConfiguredStrategy,
+    Fraction,
+    Positive,
+    Section,
+    SmaCrossConfig,
+    StrategyConfig,
+    Symbol,
+)
 
 
 class ConfigError(ValueError):
     """What is wrong with a configuration: one line a mistake, each naming key and remedy."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SystemConfig(_Section):
+class SystemConfig(Section):
     """Where things are kept, and whether a real venue may be traded on."""
 
     data_dir: Path = Path("var/krator")
@@ -54,7 +45,7 @@ class SystemConfig(_Section):
     durability: Literal["process", "disk"] = "process"
 
 
-class VenueConfig(_Section):
+class VenueConfig(Section):
     """The venue, and how patient to be with it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9_]{2,16}$")] = "SIM"
@@ -71,6 +62,10 @@ class VenueConfig(_Section):
     reconnect_max_secs: Annotated[float, Field(gt=0)] = 32.0
     quote_stale_secs: Annotated[float, Field(gt=0)] = 5.0
     trade_stale_secs: Annotated[float, Field(gt=0)] = 60.0
+    stale_max_secs: Annotated[float, Field(gt=0)] = 900.0
+    connections: Annotated[int, Field(ge=1, le=4)] = 1
+    compression: bool = False
+    books: bool = False
     reconcile_secs: Annotated[float, Field(gt=0)] = 30.0
 
     @property
@@ -79,7 +74,7 @@ class VenueConfig(_Section):
         return self.kind in {"sim", "binance"}
 
 
-class ExchangeConfig(_Section):
+class ExchangeConfig(Section):
     """The simulated venue that ``krator run`` starts as a companion."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
@@ -90,7 +85,7 @@ class ExchangeConfig(_Section):
     linger_secs: Annotated[float, Field(ge=0)] = 10.0
 
 
-class PostgresConfig(_Section):
+class PostgresConfig(Section):
     """The journal's database; embedded when the variable is not set."""
 
     dsn_env: str = "KRATOR_POSTGRES_DSN"
@@ -102,7 +97,7 @@ class PostgresConfig(_Section):
     store_ticks: bool = False
 
 
-class RedisConfig(_Section):
+class RedisConfig(Section):
     """Events, prices and states for readers outside; embedded when the variable is not set."""
 
     url_env: str = "KRATOR_REDIS_URL"
@@ -124,7 +119,7 @@ TradingHours = Annotated[str, AfterValidator(_checked_hours)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-class SymbolRiskConfig(_Section):
+class SymbolRiskConfig(Section):
     """The limits of a symbol."""
 
     max_position_fraction: Fraction = Decimal("0.02")
@@ -163,7 +158,7 @@ class RiskConfig(SymbolRiskConfig):
     executions_secs: Seconds = 600.0
     restricted_symbols: tuple[Symbol, ...] = ()
     max_log_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
-    symbols: dict[Symbol, SymbolRiskConfig] = {}
+    symbols: dict[Symbol, SymbolRiskConfig] = Field(default_factory=dict)
 
     def of_symbol(self, symbol: str) -> SymbolRiskConfig:
         """Return the limits of ``symbol``: its own keys, and for the rest those of ``[risk]``."""
@@ -173,106 +168,11 @@ class RiskConfig(SymbolRiskConfig):
         return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
-def _written_bar(text: str) -> str:
-    BarSpec.parse(text)
-    return text
-
-
-class _StrategySection(_Section):
-    kind: str
-    symbol: Symbol
-    bar: Annotated[str, AfterValidator(_written_bar)] = "5-SECOND-LAST"
-    order_notional: Positive = Decimal(500)
-    stop_loss_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal(0)
-    take_profit_fraction: Annotated[Decimal, Field(ge=0)] = Decimal(0)
-
-    @model_validator(mode="after")
-    def _both_ways_out_or_none(self) -> Self:
-        if (self.stop_loss_fraction > 0) != (self.take_profit_fraction > 0):
-            raise ValueError("stop_loss_fraction and take_profit_fraction are given together")
-        return self
-
-    @property
-    def actor_name(self) -> str:
-        """The name of its actor, e.g. ``strategy:BTC-USDT.SIM/sma_cross``."""
-        return f"strategy:{self.symbol}/{self.kind}"
-
-    @property
-    def bar_spec(self) -> BarSpec:
-        """``bar``, read."""
-        return BarSpec.parse(self.bar)
-
-
-class _CrossSection(_StrategySection):
-    fast: Annotated[int, Field(ge=2, le=500)] = 3
-    slow: Annotated[int, Field(ge=3, le=1_000)] = 8
-
-    @model_validator(mode="after")
-    def _fast_below_slow(self) -> Self:
-        if self.fast >= self.slow:
-            raise ValueError(f"fast {self.fast} must be below slow {self.slow}")
-        return self
-
-
-class SmaCrossConfig(_CrossSection):
-    """Simple averages that cross, on one symbol: one actor."""
-
-    kind: Literal["sma_cross"] = "sma_cross"
-
-    def make(self) -> Strategy:
-        """Return a new, cold strategy."""
-        return sma_cross(fast=self.fast, slow=self.slow)
-
-
-class EmaCrossConfig(_CrossSection):
-    """Exponential averages that cross, on one symbol: one actor."""
-
-    kind: Literal["ema_cross"] = "ema_cross"
-
-    def make(self) -> Strategy:
-        """Return a new, cold strategy."""
-        return ema_cross(fast=self.fast, slow=self.slow)
-
-
-class MeanReversionConfig(_StrategySection):
-    """A fall that went too far, bought, on one symbol: one actor."""
-
-    kind: Literal["mean_reversion"] = "mean_reversion"
-    bollinger_period: Annotated[int, Field(ge=2, le=500)] = 20
-    bollinger_deviations: Annotated[float, Field(gt=0, le=10)] = 2.0
-    rsi_period: Annotated[int, Field(ge=2, le=200)] = 14
-    rsi_oversold: Annotated[float, Field(gt=0, lt=50)] = 30.0
-    atr_period: Annotated[int, Field(ge=2, le=200)] = 14
-    stop_atr: Annotated[float, Field(gt=0, le=100)] = 3.0
-
-    def make(self) -> Strategy:
-        """Return a new, cold strategy."""
-        return mean_reversion(
-            bollinger_period=self.bollinger_period,
-            bollinger_deviations=self.bollinger_deviations,
-            rsi_period=self.rsi_period,
-            rsi_oversold=self.rsi_oversold,
-            atr_period=self.atr_period,
-            stop_atr=self.stop_atr,
-        )
-
-
-StrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
-"""One strategy on one symbol: one actor. ``kind`` says which, and so which keys there are."""
-
-
-def _sma_cross_by_default(raw: Any) -> Any:
-    return {"kind": "sma_cross", **raw} if isinstance(raw, dict) else raw
-
-
-_ConfiguredStrategy = Annotated[
-    Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
-]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 """``HH:MM``, UTC"""
 
 
-class JobsConfig(_Section):
+class JobsConfig(Section):
     """Background work: when, and for how long things are kept."""
 
     daily_close_at: TimeOfDay = "00:01"
@@ -286,14 +186,14 @@ class JobsConfig(_Section):
     keep_replays_days: Annotated[int, Field(ge=1)] = 7
 
 
-class GatewayConfig(_Section):
+class GatewayConfig(Section):
     """Metrics, health and status over HTTP, for programs on this host."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     interval_secs: Annotated[float, Field(ge=0.2, le=60)] = 2.0
 
 
-class SupervisionConfig(_Section):
+class SupervisionConfig(Section):
     """How soon a hung actor is found and how often one may be restarted."""
 
     beat_secs: Annotated[float, Field(gt=0)] = 1.0
@@ -306,7 +206,7 @@ class SupervisionConfig(_Section):
     pin_hot_path: bool = False
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """The JSON log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -321,7 +221,7 @@ def _default_strategies() -> tuple[StrategyConfig, ...]:
     )
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration; ``Config()`` is what ``conf/krator.toml`` says."""
 
     system: SystemConfig = SystemConfig()
@@ -334,7 +234,7 @@ class Config(_Section):
     gateway: GatewayConfig = GatewayConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
-    strategies: tuple[_ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
+    strategies: tuple[ConfiguredStrategy, ...] = Field(default_factory=_default_strategies)
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

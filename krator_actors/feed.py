@@ -1,13 +1,14 @@
 """The feed: one venue's market data, told to the strategies of each symbol and to risk.
 
-Ticks never pass through the inbox: the session's callback decodes, checks and tells them; what
+Ticks never pass through the inbox: a connection's callback decodes, checks and tells them; what
 its receiver has no room for is queued, and one task tells it. The inbox is for questions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, assert_never
 
@@ -15,23 +16,28 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.rest import RestClient
-from krator_actors.adapters.session import ReconnectPolicy, Session
-from krator_actors.adapters.venues import MARKET_VENUES, MarketVenue
-from krator_actors.config import ConfigError, VenueConfig
-from krator_actors.core.market_watch import CONNECTING, GAP, LIVE, Freshness, Tape, TradeSequence
-from krator_actors.core.tick_queue import TickQueue
+from krator_actors.adapters.venues import MARKET_VENUES, addresses
+from krator_actors.clock_watch import ClockWatch
+from krator_actors.config import VenueConfig
+from krator_actors.core.market_watch import LIVE
+from krator_actors.gap_filler import GapFiller
+from krator_actors.lockstep import Lockstep
+from krator_actors.market_books import MarketBooks
+from krator_actors.market_line import LineListener, LineSpec, MarketLine
+from krator_actors.market_lines import MarketLines
 from krator_actors.market_reader import MarketReader
-from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import (
     Bar,
     BarHistory,
     BarsRequest,
     BookDelta,
     BookSnapshot,
+    BookTop,
+    FeedStatus,
+    FeedStatusRequest,
     Instruments,
     InstrumentsRequest,
     MarketDataGap,
-    MarketStatus,
     QuoteTick,
     TradeSummary,
     TradeTick,
@@ -43,30 +49,24 @@ from krator_actors.ports import (
     FramesMissing,
     Heartbeat,
     LoggedIn,
-    MarketCodec,
     MarketEvent,
     RateLimited,
     Stream,
     StreamsChanged,
     StreamsRefused,
+    TradeIds,
     TradingStatus,
     UnknownFrame,
 )
-from krator_actors.venue_errors import VenueUnavailableError
+from krator_actors.symbol_watch import RISK, SymbolWatch
+from krator_actors.teller import Teller
 from supervisors.actor import Actor
-from supervisors.messages import Delivery, Message
+from supervisors.messages import Message
 
-RISK = "risk"
-RCA = "rca"
-
-_QUEUE_LIMIT = 20_000
-"""messages that wait to be told: many seconds of the busiest recorded market"""
-_CONFLATE_ABOVE = 1_000
-"""waiting messages, from which on only the newest quote of a symbol waits"""
-_GAP_TELL_SECS = 1.0
-"""how long one receiver that takes nothing may hold up the others"""
 _SILENT_FACTOR = 2.0
-"""a connection on which no symbol speaks for so many times quote_stale_secs is made anew"""
+"""a connection on which no symbol speaks for so many times its limit is made anew"""
+_RENEW_FACTOR = 5.0
+"""a connection on which one symbol is stalled is replaced when it is older than so many limits"""
 _CHECKS_PER_STALE = 5
 _REPORT_SECS = 10.0
 _INSTRUMENTS_REFRESH_SECS = 3_600.0
@@ -84,82 +84,46 @@ class FeedConfig:
     symbols: tuple[str, ...]
     routes: Mapping[str, tuple[str, ...]]
     """symbol to the names of the strategy actors that trade it"""
-
-
-@dataclass(kw_only=True)
-class _Stream:
-    """One symbol, as the feed sees it."""
-
-    strategies: tuple[str, ...]
-    trades: TradeSequence
-    freshness: Freshness
-    tape: Tape
-    # What was last told in a MarketStatus.
-    told: str = CONNECTING
+    lockstep: bool = False
+    """the venue is a replay that waits for each frame to be handled"""
 
 
 class FeedActor(Actor):
     """``feed:<VENUE>``: holds no state that it cannot have again from the venue."""
 
-    inbox: ClassVar[Any] = BarsRequest | InstrumentsRequest
+    inbox: ClassVar[Any] = BarsRequest | InstrumentsRequest | FeedStatusRequest
     config: FeedConfig
 
     async def on_start(self) -> None:
         """Say that nothing is known yet, and begin to connect; ready at once."""
-        venue = self.config.venue
-        self._venue = MARKET_VENUES[venue.kind]
-        streams_url, rest_url = _addresses(self._venue, self.config.url)
+        self._venue = MARKET_VENUES[self.config.venue.kind]
         self._logger = logger.bind(component=self.name)
-        # Of the connection at hand.
-        self._codec: MarketCodec = self._venue.codec(self.config.symbols)
-        self._reader = MarketReader(
-            RestClient(rest_url, timeout_secs=venue.request_timeout_secs),
-            self._venue.requests(self.config.symbols),
-            symbols=self.config.symbols,
-            component=self.name,
-        )
-        self._streams = {symbol: self._new_stream(symbol) for symbol in self.config.symbols}
+        self._ids = self._venue.codec(()).trade_ids
+        self._teller = Teller(offer=self.offer, tell=self.tell)
+        self._watches = {symbol: self._new_watch(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
-        # Told in this order by one task, because on_text must not wait; each with its receivers.
-        self._queue = TickQueue(limit=_QUEUE_LIMIT, conflate_above=_CONFLATE_ABOVE)
-        self._queued = asyncio.Event()
-        # True while that task waits for a receiver, whose message is in the queue no more.
-        self._telling = False
         # Trades left out because the queue was full and not reported yet; frames by why they could
         # not be read.
         self._overflowed = 0
         self._malformed: dict[str, int] = {}
         self._report_ns = 0
-        # Every symbol's trades and quotes; no actor reads books or the venue's bars.
-        self._wanted = frozenset(
-            Stream(symbol, channel)
-            for symbol in self.config.symbols
-            for channel in (Channel.TRADES, Channel.QUOTES)
-        )
-        # Who waits for the subscription: done with why it was refused, empty when it was not.
-        self._subscription: asyncio.Future[str] | None = None
-        self._session = Session(
-            streams_url + self._venue.stream_path,
-            on_connected=self._on_connected,
-            on_text=self._on_text,
-            on_disconnected=self._on_disconnected,
-            heartbeat_secs=venue.heartbeat_secs,
-            reconnect=ReconnectPolicy(
-                initial_secs=venue.reconnect_initial_secs, max_secs=venue.reconnect_max_secs
-            ),
-        )
-        for symbol, stream in self._streams.items():
-            self._put((*stream.strategies, RISK), self._status(symbol))
-        self.start_task(self._tell_queued(), name="tell")
-        if not self._streams:
+        self._connect()
+        for watch in self._watches.values():
+            self._teller.put(watch.everybody, watch.status())
+        self.start_task(self._teller.keep_telling(), name="tell")
+        if not self._watches:
             return  # nothing is traded, so there is nothing to ask a venue for
-        self.start_task(self._session.run(), name="session")
-        self.start_task(self._watch(), name="watch")
+        self._lines.start()
+        self.start_task(self._keep_watch(), name="watch")
         self.start_task(self._keep_instruments(), name="instruments")
+        self.start_task(self._clock.keep_measuring(), name="clock")
+        if self.config.lockstep:
+            stepping = self._lockstep.keep_stepping(lambda: self._lines.live > 0, self._tell_news)
+            self.start_task(stepping, name="lockstep")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Answer a question; whoever asks one has just started, and is told what is fresh."""
-        assert isinstance(message, BarsRequest | InstrumentsRequest)
+        assert isinstance(message, BarsRequest | InstrumentsRequest | FeedStatusRequest)
         self._remind(sender)
         match message:
             case BarsRequest():
@@ -167,112 +131,161 @@ class FeedActor(Actor):
                 return BarHistory(symbol=message.symbol, bars=bars)
             case InstrumentsRequest():
                 return Instruments(instruments=self._instruments)
+            case FeedStatusRequest():
+                return self._status()
             case _:
                 assert_never(message)
 
     async def on_stop(self) -> None:
         """Say goodbye to the venue."""
-        await self._session.close()
+        await self._lines.close()
         await self._reader.close()
 
-    # -- the connection ------------------------------------------------------------------------
+    # -- the connections -----------------------------------------------------------------------
 
-    async def _on_connected(self) -> None:
-        self._codec = self._venue.codec(self.config.symbols)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._subscription = answer
-        for frame in self._codec.subscribe(self._wanted):
-            self._session.send(frame)
+    def _connect(self) -> None:
+        venue, symbols = self.config.venue, self.config.symbols
+        streams_url, rest_url = addresses(self._venue, self.config.url)
+        channels = [Channel.TRADES, Channel.QUOTES]
+        codec = self._venue.codec(symbols)
+        if venue.books and codec.book_rule is not None:
+            channels.append(Channel.BOOK)
+        spec = LineSpec(
+            venue=self._venue,
+            url=streams_url + self._venue.stream_path,
+            config=venue,
+            symbols=symbols,
+            streams=frozenset(Stream(symbol, kind) for symbol in symbols for kind in channels),
+        )
+        requests = self._venue.requests(symbols)
+        keys = (os.environ.get(name, "") for name in (venue.api_key_env, venue.api_secret_env))
+        rest = RestClient(
+            rest_url, timeout_secs=venue.request_timeout_secs, headers=requests.headers(*keys)
+        )
+        self._reader = MarketReader(rest, requests, symbols=symbols, component=self.name)
+        routed = {name for names in self.config.routes.values() for name in names}
+        strategies = sorted(name for name in routed if name.startswith("strategy:"))
+        self._lockstep = Lockstep(rest, strategies, self._ask_within)
+        listener = LineListener(
+            on_open=self._on_open,
+            on_live=self._on_live,
+            on_event=self._on_event,
+            on_lost=self._on_lost,
+            on_handled=self._lockstep.on_frame if self.config.lockstep else None,
+        )
+        self._lines = MarketLines(spec, listener, count=venue.connections, start=self.start_task)
+        self._clock = ClockWatch(self._reader, put=self._teller.put, component=self.name)
+        self._books = MarketBooks(
+            self._reader,
+            snapshot_streamed=codec.book_snapshot_streamed,
+            on_top=self._on_top,
+            on_broken=self._on_broken,
+            start=self._start_named,
+        )
+        self._filler = GapFiller(
+            self._reader, limit_secs=venue.request_timeout_secs, start=self._start_named
+        )
+
+    def _on_open(self, _line: MarketLine) -> None:
+        if not self._lines.live:
+            now_ns = clock.monotonic_ns()
+            for watch in self._watches.values():
+                watch.on_connected(now_ns)
+
+    def _on_live(self, line: MarketLine) -> None:
         now_ns = clock.monotonic_ns()
-        for symbol, stream in self._streams.items():
-            stream.freshness.on_connected(now_ns)
-            self._review(symbol, stream, now_ns)
-        try:
-            async with asyncio.timeout(self.config.venue.request_timeout_secs):
-                error = await answer
-        except TimeoutError:
-            raise VenueUnavailableError("the subscription was not acknowledged") from None
-        if error:
-            raise VenueUnavailableError(f"the subscription was refused: {error}")
-        self._logger.bind(event_type="feed_connected", symbols=len(self._streams)).info(
+        is_first = self._lines.live == 1
+        for watch in self._watches.values():
+            watch.freshness.on_confirmed(now_ns)
+            watch.review(now_ns)
+            if is_first and self._ids is not TradeIds.CONSECUTIVE:
+                self._filler.on_reconnected(watch)
+        self._books.on_live(line)
+        self._logger.bind(event_type="feed_connected", symbols=len(self._watches)).info(
             "feed connected"
         )
 
-    def _on_disconnected(self, reason: str) -> None:
-        self._logger.bind(event_type="feed_disconnected", reason=reason).warning(
-            "feed disconnected"
-        )
+    def _on_lost(self, _line: MarketLine, reason: str) -> None:
+        self._logger.bind(
+            event_type="feed_disconnected", reason=reason, others=self._lines.live
+        ).warning("feed disconnected")
+        if self._lines.live:
+            return
         now_ns = clock.monotonic_ns()
-        for symbol, stream in self._streams.items():
-            stream.freshness.on_disconnected()
-            self._review(symbol, stream, now_ns)
+        for watch in self._watches.values():
+            watch.freshness.on_disconnected()
+            watch.review(now_ns)
 
-    def _on_text(self, text: str) -> None:
-        for event in self._codec.decode(text, clock.utc_ns()):
-            self._on_event(event)
-
-    def _on_event(self, event: MarketEvent) -> None:
+    def _on_event(self, line: MarketLine, event: MarketEvent) -> None:
         match event:
             case QuoteTick():
-                self._on_quote(event)
+                self._on_quote(line, event)
             case TradeTick():
                 self._on_trade(event)
-            case StreamsChanged():
-                if event.active >= self._wanted:
-                    self._answer_subscription("")
-            case StreamsRefused(reason=reason) | RateLimited(reason=reason):
-                self._answer_subscription(reason)
-            case ClosingAnnounced() | FramesMissing():
-                self._session.drop(f"the venue: {event}")
+            case BookSnapshot() | BookDelta():
+                self._books.on_event(line, event)
+            case TradingStatus():
+                self._on_trading_status(event)
+            case ClosingAnnounced(reason=reason):
+                self._lines.renew(line, f"the venue: {reason}")
+            case FramesMissing():
+                line.drop(f"the venue: {event}")
             case UnknownFrame():
                 self._on_malformed(event)
-            case BookSnapshot() | BookDelta() | Bar() | LoggedIn() | Heartbeat() | TradingStatus():
+            case Bar() | Heartbeat():
                 pass  # nobody reads them
+            case LoggedIn() | StreamsChanged() | StreamsRefused() | RateLimited():
+                raise TypeError(f"{event} ends in the line")
             case _:
                 assert_never(event)
 
-    def _on_quote(self, quote: QuoteTick) -> None:
-        stream = self._streams[quote.symbol]
+    def _on_quote(self, line: MarketLine, quote: QuoteTick) -> None:
+        watch = self._watches[quote.symbol]
+        if self._lines.are_several:
+            if not self._lines.is_news(line, quote.update_id, watch.quote_id):
+                return
+            watch.quote_id = quote.update_id
         now_ns = clock.monotonic_ns()
-        stream.freshness.on_quote(now_ns)
-        receivers = self._offered((*stream.strategies, RISK), quote)
-        if receivers:
-            self._queue.put_quote(receivers, quote)
-            self._queued.set()
-        if stream.told != LIVE:
-            self._review(quote.symbol, stream, now_ns)
+        watch.freshness.on_quote(now_ns)
+        self._teller.put(watch.everybody, quote)
+        if watch.told != LIVE:
+            watch.review(now_ns)
 
     def _on_trade(self, trade: TradeTick) -> None:
-        stream = self._streams[trade.symbol]
-        now_ns = clock.monotonic_ns()
-        stream.freshness.on_trade(now_ns)
-        if stream.trades.is_repeated(trade):
-            return
-        stream.tape.on_trade(trade)
-        if self._queue.is_full:
-            # Not counted in the sequence, so that the next trade that has room declares the gap.
+        watch = self._watches[trade.symbol]
+        if self._teller.queue.is_full:
+            # Not counted in the sequence, so that the next trade that has room finds the hole.
             self._overflowed += 1
             return
-        gap = stream.trades.gap_before(trade)
-        if gap is not None:
-            self._on_gap(stream, gap)
-        self._put(stream.strategies, trade)
-        if stream.told != LIVE:
-            self._review(trade.symbol, stream, now_ns)
+        now_ns = clock.monotonic_ns()
+        repeated = watch.flow.repeated
+        watch.tell(watch.flow.on_trade(trade, now_ns))
+        if watch.flow.repeated == repeated:
+            # A repetition is no sign of life: some venue may be telling its past.
+            watch.freshness.on_trade(now_ns)
+        if watch.flow.hole_since_ns is not None:
+            self._filler.on_hole(watch)
+        if watch.told != LIVE:
+            watch.review(now_ns)
 
-    def _on_gap(self, stream: _Stream, gap: MarketDataGap) -> None:
-        self._put(stream.strategies, gap)
-        if gap.count:
-            self._tell_rca(gap.symbol, GAP, 0)
-            if stream.told == LIVE:
-                self._tell_rca(gap.symbol, LIVE, 0)
-        self._logger.bind(
-            event_type="market_data_gap", symbol=gap.symbol, count=gap.count, reason=gap.reason
-        ).warning("trades missing")
+    def _on_top(self, line: MarketLine, top: BookTop) -> None:
+        watch = self._watches[top.symbol]
+        if self._lines.are_several:
+            if not self._lines.is_news(line, top.update_id, watch.book_id):
+                return
+            watch.book_id = top.update_id
+        self._teller.put(watch.strategies, top)
 
-    def _answer_subscription(self, error: str) -> None:
-        if self._subscription is not None and not self._subscription.done():
-            self._subscription.set_result(error)
+    def _on_broken(self, line: MarketLine, gap: MarketDataGap) -> None:
+        if line is self._lines.leader:
+            self._watches[gap.symbol].tell_gap(gap)
+
+    def _on_trading_status(self, status: TradingStatus) -> None:
+        now_ns = clock.monotonic_ns()
+        for symbol, watch in self._watches.items():
+            if status.symbol in {"", symbol}:
+                watch.freshness.halted = not status.trading
+                watch.review(now_ns)
 
     def _on_malformed(self, error: UnknownFrame) -> None:
         self._malformed[error.reason] = self._malformed.get(error.reason, 0) + 1
@@ -289,101 +302,50 @@ class FeedActor(Actor):
 
     # -- what is fresh -------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _keep_watch(self) -> None:
         stale_secs = self.config.venue.quote_stale_secs
-        silent_limit_ns = int(_SILENT_FACTOR * stale_secs * NANOS_PER_SEC)
         while True:
             await asyncio.sleep(min(1.0, stale_secs / _CHECKS_PER_STALE))
             now_ns = clock.monotonic_ns()
-            for symbol, stream in self._streams.items():
-                self._review(symbol, stream, now_ns)
-                self._tell_risk(stream.tape.news(now_ns))
-            if all(
-                stream.freshness.silent_ns(now_ns) > silent_limit_ns
-                for stream in self._streams.values()
-            ):
-                self._session.drop("connected, and every symbol is silent")
+            is_open = self._venue.is_open(clock.utc_ns())
+            for watch in self._watches.values():
+                watch.review(now_ns, is_open=is_open)
+            if not self.config.lockstep:
+                self._tell_news()
+            self._lines.renew_old()
+            if is_open:
+                self._mend(now_ns)
             if self._overflowed:
                 count, self._overflowed = self._overflowed, 0
                 self._logger.bind(event_type="feed_overflow", count=count).warning(
                     "trades left out"
                 )
 
-    def _review(self, symbol: str, stream: _Stream, now_ns: int) -> None:
-        reason = stream.freshness.reason(now_ns)
-        if reason == stream.told:
+    def _mend(self, now_ns: int) -> None:
+        """Make connections anew on which symbols are silent that should speak."""
+        fresh = [watch.freshness for watch in self._watches.values()]
+        if all(f.silent_ns(now_ns) > _SILENT_FACTOR * f.patience_ns for f in fresh):
+            self._lines.drop("connected, and every symbol is silent")
             return
-        before, stream.told = stream.told, reason
-        self._put((*stream.strategies, RISK), self._status(symbol))
-        # Connecting is on the way from one state to another, and no news for an incident.
-        if reason != CONNECTING:
-            self._tell_rca(symbol, reason, stream.freshness.silent_ns(now_ns))
-        self._logger.bind(
-            event_type="market_status", symbol=symbol, status=reason, before=before
-        ).info("market status changed")
+        for watch in self._watches.values():
+            if watch.is_stalled:
+                limit_secs = watch.freshness.patience_ns / NANOS_PER_SEC
+                self._lines.renew_older(_RENEW_FACTOR * limit_secs, f"{watch.symbol} is stalled")
 
-    def _tell_rca(self, symbol: str, code: str, age_ns: int) -> None:
-        stall = StallDetected(
-            component=self.name,
-            symbol=symbol,
-            code=code,
-            age_secs=age_ns / NANOS_PER_SEC,
-            ts_event=clock.utc_ns(),
-        )
-        self._put((RCA,), stall)
+    def _tell_news(self) -> None:
+        for watch in self._watches.values():
+            self._tell_risk(watch.tape.news(clock.monotonic_ns()))
 
     def _tell_risk(self, summary: TradeSummary | None) -> None:
         if summary is not None:
-            self._put((RISK,), summary)
-
-    def _status(self, symbol: str) -> MarketStatus:
-        told = self._streams[symbol].told
-        return MarketStatus(symbol=symbol, fresh=told == LIVE, reason=told, ts_event=clock.utc_ns())
+            self._teller.put((RISK,), summary)
 
     def _remind(self, sender: str) -> None:
-        for symbol, stream in self._streams.items():
-            if sender == RISK or sender in stream.strategies:
-                self._put((sender,), self._status(symbol))
+        for watch in self._watches.values():
+            if sender in watch.everybody:
+                self._teller.put((sender,), watch.status())
             if sender == RISK:
-                self._tell_risk(stream.tape.summary(clock.monotonic_ns()))
-
-    # -- telling -------------------------------------------------------------------------------
-
-    def _put(self, receivers: Sequence[str], message: Message) -> None:
-        receivers = self._offered(receivers, message)
-        if receivers:
-            self._queue.put(receivers, message)
-            self._queued.set()
-
-    def _offered(self, receivers: Sequence[str], message: Message) -> Sequence[str]:
-        """Tell it now to those that take it; return those that do not. Nobody overtakes a queue."""
-        if self._telling or self._queue:
-            return receivers
-        return [receiver for receiver in receivers if not self.offer(receiver, message)]
-
-    async def _tell_queued(self) -> None:
-        while True:
-            self._telling = False
-            await self._queued.wait()
-            self._queued.clear()
-            self._telling = True
-            while self._queue:
-                receivers, message = self._queue.take()
-                for receiver in receivers:
-                    if message.delivery is Delivery.WAIT:
-                        await self._tell_in_time(receiver, message)
-                    else:
-                        await self.tell(receiver, message)
-
-    async def _tell_in_time(self, receiver: str, message: Message) -> None:
-        try:
-            async with asyncio.timeout(_GAP_TELL_SECS):
-                await self.tell(receiver, message)
-        except TimeoutError:
-            # It has a thousand of them waiting and reads none: one more would tell it nothing.
-            self._logger.bind(
-                event_type="receiver_blocked", receiver=receiver, message=type(message).__name__
-            ).warning("receiver takes no messages")
+                self._tell_risk(watch.tape.summary(clock.monotonic_ns()))
 
     # -- questions to the venue ----------------------------------------------------------------
 
@@ -392,28 +354,38 @@ class FeedActor(Actor):
             instruments = await self._reader.instruments()
             if instruments != self._instruments:
                 self._instruments = instruments
-                routes = {name for stream in self._streams.values() for name in stream.strategies}
-                self._put((RISK, *sorted(routes)), Instruments(instruments=instruments))
+                routes = {name for watch in self._watches.values() for name in watch.strategies}
+                told = Instruments(instruments=instruments)
+                self._teller.put((RISK, *sorted(routes)), told)
             await asyncio.sleep(_INSTRUMENTS_REFRESH_SECS)
 
-    def _new_stream(self, symbol: str) -> _Stream:
-        venue = self.config.venue
-        return _Stream(
-            strategies=tuple(self.config.routes.get(symbol, ())),
-            # The strategies have outlived an earlier feed, and trades were missed in between.
-            trades=TradeSequence(continues=self.generation > 1),
-            freshness=Freshness(
-                quote_stale_secs=venue.quote_stale_secs, trade_stale_secs=venue.trade_stale_secs
-            ),
-            tape=Tape(symbol, clock.monotonic_ns()),
+    def _status(self) -> FeedStatus:
+        offset = self._clock.offset
+        sample = offset.latest
+        return FeedStatus(
+            connections=self._lines.live,
+            symbols={symbol: watch.told for symbol, watch in self._watches.items()},
+            unreadable=dict(self._malformed),
+            repeated=sum(watch.flow.repeated for watch in self._watches.values()),
+            clock_offset_secs=None if sample is None else sample.offset_secs,
+            clock_error_secs=None if sample is None else sample.error_secs,
+            clock_drift_ppm=offset.drift_ppm,
         )
 
+    async def _ask_within(self, receiver: str, message: Message, timeout_secs: float) -> Message:
+        return await self.ask(receiver, message, timeout_secs=timeout_secs)
 
-def _addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
-    """Return where the streams are, and the REST API."""
-    if not url and venue.streams_url:
-        return venue.streams_url, venue.rest_url
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
-    base = url.rstrip("/")
-    return "ws" + base.removeprefix("http"), base
+    def _start_named(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        self.start_task(coroutine, name=name)
+
+    def _new_watch(self, symbol: str) -> SymbolWatch:
+        return SymbolWatch(
+            symbol,
+            self.config.venue,
+            strategies=tuple(self.config.routes.get(symbol, ())),
+            ids=self._ids,
+            put=self._teller.put,
+            component=self.name,
+            # The strategies have outlived an earlier feed, and trades were missed in between.
+            continues=self.generation > 1,
+        )

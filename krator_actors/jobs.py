@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -87,6 +87,11 @@ class JobsActor(Actor):
                 return JobsStatus(jobs=self._book.reports(self._running, clock.utc_ns()))
             case _:
                 raise TypeError(f"jobs has no use for {type(message).__name__} of {sender}")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return each job's last end, next time and failures."""
+        reports = self._book.reports(self._running, clock.utc_ns())
+        return {report.name: msgspec.to_builtins(report) for report in reports}
 
     async def _run(self) -> None:
         while True:

@@ -222,7 +222,7 @@ class JournalActor(Actor):
             with LocalLog.open(
                 path, writer=self.name, generation=self.generation, durability="process"
             ) as log:
-                log.append(event, ts_ns=utc_ns())
+                log.release(log.append(event, ts_ns=utc_ns()))
         except (LogError, OSError) as error:
             # What the others wrote must get into the database all the same.
             logger.bind(event_type="start_not_logged", reason=str(error)).error(

@@ -9,7 +9,8 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.rest import RestClient
-from krator_actors.messages.market import Bar, BarsRequest
+from krator_actors.core.clock_offset import ClockSample
+from krator_actors.messages.market import Bar, BarsRequest, BookSnapshot, TradeTick
 from krator_actors.model import Instrument
 from krator_actors.ports import MalformedFrameError, MarketRequests
 from krator_actors.venue_errors import VenueError, VenueRefusedError, VenueUnavailableError
@@ -20,7 +21,7 @@ _FAILURES = (VenueError, MalformedFrameError)
 
 
 class MarketReader:
-    """Bars and instruments of the configured symbols. ``close`` it at the end."""
+    """What the venue's REST API knows of the configured symbols. ``close`` it at the end."""
 
     def __init__(
         self,
@@ -54,6 +55,44 @@ class MarketReader:
             # ValueError: the venue has no bars that these could be made of.
             log.bind(reason=str(error)).warning("bars unavailable")
             return ()
+
+    async def trades_after(self, last: TradeTick, count: int) -> Sequence[TradeTick] | None:
+        """Return trades that followed ``last``, oldest first; None when the venue has no answer."""
+        try:
+            body = await self._rest.get(self._requests.trades_path(last, count))
+            return self._requests.read_trades(body, last.symbol, clock.utc_ns())
+        except _FAILURES as error:
+            self._say_unavailable("trades_unavailable", last.symbol, error)
+            return None
+
+    async def book(self, symbol: str) -> BookSnapshot | None:
+        """Return a snapshot of the order book; None when the venue has no answer."""
+        try:
+            body = await self._rest.get(self._requests.book_path(symbol))
+            return self._requests.read_book(body, symbol, clock.utc_ns())
+        except _FAILURES as error:
+            self._say_unavailable("book_unavailable", symbol, error)
+            return None
+
+    async def venue_time(self) -> ClockSample | None:
+        """Ask the venue for its time; None when it has no answer, or nothing to ask."""
+        path = self._requests.time_path()
+        if path is None:
+            return None
+        sent_ns, sent_utc_ns = clock.monotonic_ns(), clock.utc_ns()
+        try:
+            venue_ns = self._requests.read_time(await self._rest.get(path))
+        except _FAILURES as error:
+            self._say_unavailable("time_unavailable", "", error)
+            return None
+        return ClockSample(
+            sent_utc_ns=sent_utc_ns, venue_ns=venue_ns, round_trip_ns=clock.monotonic_ns() - sent_ns
+        )
+
+    def _say_unavailable(self, event_type: str, symbol: str, error: Exception) -> None:
+        self._logger.bind(event_type=event_type, symbol=symbol, reason=str(error)).warning(
+            "the venue did not answer"
+        )
 
     async def instruments(self) -> tuple[Instrument, ...]:
         """Return the trading rules of the symbols that the venue knows; asks until it answers."""

@@ -15,7 +15,16 @@ NANOS_PER_SEC = 1_000_000_000
 NANOS_PER_MILLI = 1_000_000
 
 
-class OrderSide(enum.Enum):
+class Choice(enum.Enum):
+    """An Enum whose members are hashed as objects, because Enum's own hash is a Python function.
+
+    They are keys wherever orders are counted.
+    """
+
+    __hash__ = object.__hash__
+
+
+class OrderSide(Choice):
     """Which way an order trades."""
 
     BUY = "BUY"
@@ -27,7 +36,7 @@ class OrderSide(enum.Enum):
         return 1 if self is OrderSide.BUY else -1
 
 
-class OrderType(enum.Enum):
+class OrderType(Choice):
     """How an order is priced."""
 
     MARKET = "MARKET"
@@ -40,15 +49,15 @@ class OrderType(enum.Enum):
     @property
     def has_price(self) -> bool:
         """True when it has a limit price."""
-        return self in {OrderType.LIMIT, OrderType.STOP_LIMIT}
+        return self is OrderType.LIMIT or self is OrderType.STOP_LIMIT
 
     @property
     def has_stop(self) -> bool:
         """True when it waits for its stop price."""
-        return self in {OrderType.STOP_MARKET, OrderType.STOP_LIMIT}
+        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
 
 
-class TimeInForce(enum.Enum):
+class TimeInForce(Choice):
     """How long an order works."""
 
     GTC = "GTC"
@@ -60,7 +69,7 @@ class TimeInForce(enum.Enum):
     """Until the end of the UTC day on which it was initialized; Krator cancels it then."""
 
 
-class OrderStatus(enum.Enum):
+class OrderStatus(Choice):
     """Where an order is in its life. The transitions are the table in ``core.orders``."""
 
     INITIALIZED = "INITIALIZED"
@@ -104,7 +113,7 @@ _FINAL = frozenset(
 )
 
 
-class TradingState(enum.Enum):
+class TradingState(Choice):
     """What risk lets through."""
 
     ACTIVE = "ACTIVE"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +17,7 @@ from krator_actors.core import order_rules as rules
 from krator_actors.core.orders import Order
 from krator_actors.messages.handshake import (
     OrderActorStarted,
-    OrdersSynced,
+    OrdersAbsorbed,
     SyncOrders,
     VenueStatus,
 )
@@ -35,7 +34,7 @@ from krator_actors.order_doubts import judged
 from krator_actors.order_holding import HeldOrders, HoldingDue
 from krator_actors.order_ledger import OrderGoneError, OrderLedger
 from krator_actors.order_sender import CancelFailed, ModifyFailed, OrderSender, PlaceFailed
-from krator_actors.order_sync import Retelling, TellOn
+from krator_actors.order_sync import Retelling, TellOn, removed
 from krator_actors.order_telemetry import log_order_event
 from krator_actors.reconciliation import (
     BalancesSeen,
@@ -46,8 +45,7 @@ from krator_actors.reconciliation import (
     StillThere,
     VenueSaid,
 )
-from krator_actors.venue_errors import VenueError
-from krator_actors.venue_login import KeyRefusedError, check_key, trading_client
+from krator_actors.venue_login import key_is_safe, trading_client
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
@@ -81,6 +79,7 @@ class OrderActor(Actor):
         | CancelAllOrders
         | ModifyOrder
         | SyncOrders
+        | OrdersAbsorbed
         | TellOn
         | ConnectionChanged
         | PlaceFailed
@@ -175,6 +174,8 @@ class OrderActor(Actor):
                 logger.bind(event_type="modify_refused", sender=sender).error("nothing is sent")
             case SyncOrders():
                 await self._sync(message)
+            case OrdersAbsorbed(number=number):
+                self._ledger.absorbed(number)
             case TellOn():
                 if self._retelling is not None and self._retelling.is_called_by(message):
                     await self._tell_again(self._retelling)
@@ -206,21 +207,9 @@ class OrderActor(Actor):
         return None
 
     async def _keep_session(self) -> None:
-        """Connect once it is known that the key cannot withdraw; without that, never."""
-        while True:
-            try:
-                await check_key(self.config.venue, self.config.url)
-            except KeyRefusedError as error:
-                logger.bind(event_type="key_refused").error(str(error))
-                self._on_connection(False, f"KEY_CAN_WITHDRAW: {error}")
-                return
-            except VenueError as error:
-                logger.bind(event_type="key_not_checked").warning(str(error))
-                self._on_connection(False, f"KEY_NOT_CHECKED: {error}")
-                await asyncio.sleep(self.config.venue.reconnect_max_secs)
-            else:
-                break
-        await self._client.run()
+        venue = self.config.venue
+        if await key_is_safe(venue, self.config.url, on_connection=self._on_connection):
+            await self._client.run()
 
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""
@@ -294,6 +283,10 @@ class OrderActor(Actor):
             return
         # From here on, what an older risk has approved and we have not begun is denied.
         self._risk_generation = message.risk_generation
+        if not self._ledger.can_tell_after(message.watermark):
+            self._retelling = None
+            await self.tell("risk", removed(self._ledger, message, self.config.venue.name))
+            return
         self._retelling = Retelling(self._ledger, message)
         await self._tell_again(self._retelling)
 
@@ -304,14 +297,7 @@ class OrderActor(Actor):
             self.tell_self(retelling.goes_on())
             return
         self._retelling = None
-        synced = OrdersSynced(
-            venue=self.config.venue.name,
-            risk_generation=retelling.sync.risk_generation,
-            number=self._ledger.last_number,
-            open_orders=tuple(order.to_open_order() for order in self._table.open_orders),
-            sync_id=retelling.sync.sync_id,
-        )
-        await self.tell("risk", synced)
+        await self.tell("risk", retelling.end(self.config.venue.name))
         await self.tell("risk", self._status)
 
     # -- what the venue says ---------------------------------------------------------------------

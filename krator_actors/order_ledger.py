@@ -14,14 +14,13 @@ from loguru import logger
 from krator_actors.adapters.local_log import (
     Durability,
     LocalLog,
-    LogRemovedError,
     log_path,
     read_log,
 )
 from krator_actors.clock import utc_ns
 from krator_actors.core.balances import Balances
 from krator_actors.core.differences import busy_assets, doubled, overcounted, vanished
-from krator_actors.core.order_memory import KEEP_CLOSED, ClosedOrders, OrderMemory, Place, Recent
+from krator_actors.core.order_memory import KEEP_CLOSED, ClosedOrders, OrderMemory, Recent
 from krator_actors.core.orders import Order
 from krator_actors.core.venue_reports import FillReport, OrderReport, external_of, news_of
 from krator_actors.messages.orders import (
@@ -32,6 +31,7 @@ from krator_actors.messages.orders import (
     OrderInitialized,
     ReconciliationDifference,
 )
+from krator_actors.order_archive import ArchivedOrder, ArchiveError
 from krator_actors.order_snapshot import OrderSnapshot, OrderSnapshots, encoded
 
 SNAPSHOT_EVENTS = 1_000
@@ -41,7 +41,7 @@ _FORGET_EVENTS = 10_000
 
 
 class OrderGoneError(Exception):
-    """An order was ours, and the records that say what became of it are not in the log any more."""
+    """An order was ours, and what became of it cannot be read in the archive any more."""
 
 
 class Heard(msgspec.Struct, kw_only=True):
@@ -61,7 +61,7 @@ class OrderLedger:
     def __init__(self, log: LocalLog, snapshots: OrderSnapshots, *, venue: str) -> None:
         self.table = OrderMemory()
         self.balances = Balances()
-        # where the orders are that the table has forgotten
+        # where in the archive the orders are that the table has forgotten
         self.closed = ClosedOrders()
         # the highest risk generation whose order was begun
         self.risk_generation = 0
@@ -73,6 +73,8 @@ class OrderLedger:
         # when the last record was appended, UTC ns
         self._last_ts_ns = 0
         self._events_since_snapshot = 0
+        # Up to here risk needs nothing to be told again, also at its next start.
+        self._absorbed = 0
         self._snapshot_due = asyncio.Event()
         # False while the fold may be ahead of the log: then there is no snapshot of it
         self._is_whole = True
@@ -83,14 +85,20 @@ class OrderLedger:
     ) -> Self:
         """Open the log of ``writer``; fold the snapshot and what follows it, or all of the log.
 
-        Raises LogDamagedError, LogLockedError, OSError, and OrderTransitionError for a log that
-        no version of the table could have written.
+        Raises LogDamagedError, LogLockedError, LogRemovedError (no snapshot can be believed and the
+        log has been shortened), OSError, and OrderTransitionError for a log that no version of the
+        table could have written.
         """
         log = LocalLog.open(
             log_path(data_dir, writer), writer=writer, generation=generation, durability=durability
         )
-        ledger = cls(log, OrderSnapshots(log.path, durability=durability), venue=venue)
-        ledger._recover()
+        ledger = cls(log, OrderSnapshots(log.path), venue=venue)
+        try:
+            ledger._recover()
+        except BaseException:
+            ledger._snapshots.archive.close()
+            log.close()
+            raise
         return ledger
 
     @property
@@ -98,10 +106,16 @@ class OrderLedger:
         """Number of the last record; 0 when there is none."""
         return self._log.last_number
 
+    @property
+    def first_number(self) -> int:
+        """Number of the oldest record that is still in the log."""
+        return self._log.first_number
+
     def close(self) -> None:
         """Write a snapshot, so that the next start is short, and close the log."""
         if self._is_whole and self._events_since_snapshot:
             self._write(*self._snapshot())
+        self._snapshots.archive.close()
         self._log.close()
 
     def record(self, event: OrderEvent) -> OrderEventTold:
@@ -132,6 +146,16 @@ class OrderLedger:
                     sorted_in = set(merge)
                     since = [place for place in self.closed.recent() if place not in sorted_in]
                     self._snapshots.read_closed(self.closed, tuple(since))
+                self._log.release(min(self._snapshots.covered, self._absorbed))
+
+    def absorbed(self, number: int) -> None:
+        """Risk can recover without the records up to ``number``: they may be removed some day."""
+        self._absorbed = number
+
+    def can_tell_after(self, watermark: int) -> bool:
+        """Return whether ``told_after`` has it all; if so, nothing above is removed any more."""
+        self._absorbed = min(self._absorbed, watermark)
+        return watermark + 1 >= self.first_number
 
     def told_after(self, watermark: int) -> Iterator[OrderEventTold]:
         """Yield every record above ``watermark`` again."""
@@ -150,17 +174,14 @@ class OrderLedger:
     async def recall(self, name: str, symbol: str = "") -> Order | None:
         """Return a forgotten order, now in the table again; None when there never was such a one.
 
-        ``name`` is its client order id, or with ``symbol`` the venue's id. Its records are read in
-        another thread. Raises OrderGoneError, LogError, OSError.
+        ``name`` is its client order id, or with ``symbol`` the venue's id. It is read in another
+        thread. Raises OrderGoneError, OSError.
         """
-        for place in self.closed.find(name, symbol):
-            again = await asyncio.to_thread(_read_again, self._log.path, place)
-            order = next(iter(again.orders.values()))
-            if name in {order.client_order_id, order.venue_order_id}:
-                if order.client_order_id not in self.table.orders:
-                    self.table.adopt(order, again.trade_ids(order))
-                return self.table.orders[order.client_order_id]
-        return None
+        try:
+            found = await asyncio.to_thread(self._archived, name, symbol)
+        except ArchiveError as error:
+            raise OrderGoneError(str(error)) from error
+        return self._adopted(found) if found is not None else None
 
     def order_of(self, event: OrderEvent) -> Order | None:
         """Return the order that ``event`` is about; None when it is about the account."""
@@ -238,6 +259,7 @@ class OrderLedger:
             self.risk_generation = snapshot.risk_generation
             self._last_ts_ns = snapshot.ts_ns
         for record in records:
+            self._know_again(record.event)
             self._fold(record.event, record.number, record.ts_ns)
             if self._events_since_snapshot % _FORGET_EVENTS == 0:
                 self._forget()
@@ -259,8 +281,41 @@ class OrderLedger:
         self._events_since_snapshot += 1
 
     def _forget(self) -> None:
-        for order in self.table.forget_closed(keep=KEEP_CLOSED):
-            self.closed.add(order)
+        """Move what is long over from memory to the archive."""
+        forgotten = self.table.closed_beyond(keep=KEEP_CLOSED)
+        new = [order for order in forgotten if not self.closed.has(order)]
+        trades = self.table.trade_ids(new)
+        try:
+            places = self._snapshots.archive.append(map(ArchivedOrder, new, trades))
+        except OSError as error:
+            logger.bind(event_type="archive_failed", error=str(error)).warning(
+                "closed orders could not be archived; they stay in memory"
+            )
+            return
+        for order, offset in zip(new, places, strict=True):
+            self.closed.add(order, offset)
+        self.table.forget(forgotten)
+
+    def _know_again(self, event: OrderEvent) -> None:
+        """Adopt the order of a late event, because it was recalled also when that was logged."""
+        name = _id_of(event)
+        if name and name not in self.table.orders:
+            found = self._archived(name, "")
+            if found is not None:
+                self._adopted(found)
+
+    def _archived(self, name: str, symbol: str) -> ArchivedOrder | None:
+        for place in self.closed.find(name, symbol):
+            found = self._snapshots.archive.read(place.offset)
+            if name in {found.order.client_order_id, found.order.venue_order_id}:
+                return found
+        return None
+
+    def _adopted(self, found: ArchivedOrder) -> Order:
+        order = found.order
+        if order.client_order_id not in self.table.orders:
+            self.table.adopt(order, found.trade_ids)
+        return self.table.orders[order.client_order_id]
 
     def _snapshot(self) -> tuple[int, bytes, Recent]:
         """Return number and bytes of a snapshot, and what is to be sorted into the closed file."""
@@ -275,6 +330,7 @@ class OrderLedger:
             table=self.table.state(),
             balances=self.balances.state(),
             differences=self.differences,
+            archived_bytes=self._snapshots.archive.size_bytes,
             closed_number=number if merge else self.closed.merged_number,
             closed=() if merge else recent,
         )
@@ -291,23 +347,8 @@ class OrderLedger:
         return True
 
 
-def _read_again(path: Path, place: Place) -> OrderMemory:
-    """Fold the one order whose records begin and end at ``place``."""
-    table = OrderMemory()
-    try:
-        for record in read_log(path, after=place.first - 1, types=OrderEvent):
-            if record.number > place.last:
-                break
-            if record.number == place.first or _id_of(record.event) in table.orders:
-                table.apply(record.event, record.number)
-    except LogRemovedError as error:
-        raise OrderGoneError(str(error)) from error
-    if not table.orders:
-        raise OrderGoneError(f"record {place.first} is not in {path} any more")
-    return table
-
-
 def _id_of(event: OrderEvent) -> str:
-    if isinstance(event, OrderInitialized):
-        return event.order.client_order_id
-    return getattr(event, "client_order_id", "")
+    """Return the id of the order that must be known already; empty when there is none."""
+    if isinstance(event, AccountReport | ReconciliationDifference | OrderInitialized):
+        return ""
+    return event.client_order_id

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from itertools import islice
 
-from krator_actors.messages.handshake import SyncOrders
+from loguru import logger
+
+from krator_actors.messages.handshake import OrdersRemoved, OrdersSynced, SyncOrders
 from krator_actors.messages.orders import OrderEventTold
 from krator_actors.order_ledger import OrderLedger
 from supervisors.messages import Message
@@ -57,6 +59,16 @@ class Retelling:
             told = list(islice(self._records, PIECE_EVENTS))
         return told
 
+    def end(self, venue: str) -> OrdersSynced:
+        """Return what is told when all has been told."""
+        return OrdersSynced(
+            venue=venue,
+            risk_generation=self.sync.risk_generation,
+            number=self._ledger.last_number,
+            open_orders=tuple(order.to_open_order() for order in self._ledger.table.open_orders),
+            sync_id=self.sync.sync_id,
+        )
+
     def goes_on(self) -> TellOn:
         """Return what the actor tells itself to be called again."""
         return TellOn(risk_generation=self.sync.risk_generation, sync_id=self.sync.sync_id)
@@ -64,3 +76,13 @@ class Retelling:
     def is_called_by(self, message: TellOn) -> bool:
         """False when ``message`` belongs to an answer that a later request has replaced."""
         return message == self.goes_on()
+
+
+def removed(ledger: OrderLedger, sync: SyncOrders, venue: str) -> OrdersRemoved:
+    """Return the answer when ``sync`` asks for records that the log does not have any more."""
+    logger.bind(
+        event_type="orders_removed", watermark=sync.watermark, first_number=ledger.first_number
+    ).error("risk asks for records that were removed from the log; a person must see to it")
+    return OrdersRemoved(
+        venue=venue, risk_generation=sync.risk_generation, first_number=ledger.first_number
+    )

@@ -212,3 +212,9 @@ class MarketRequests(Protocol):
 
     def read_book(self, body: bytes, symbol: str, ts_init: int) -> BookSnapshot:
         """Read its answer."""
+
+    def time_path(self) -> str | None:
+        """Path of the request for the venue's clock; None where it tells nobody the time."""
+
+    def read_time(self, body: bytes) -> int:
+        """Read its answer: UTC nanoseconds."""

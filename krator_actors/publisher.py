@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -110,6 +111,10 @@ class PublisherActor(Actor):
                 return self._status()
             case _:
                 raise TypeError(f"publisher has no use for {type(message).__name__} of {sender}")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return how far the stream is, without addresses."""
+        return msgspec.structs.asdict(self._status())
 
     async def on_stop(self) -> None:
         """Let go. What is not published yet is when it starts again."""

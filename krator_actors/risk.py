@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ from krator_actors.core.risk import RiskEngine
 from krator_actors.core.rules import Denial, DenialReason, deny
 from krator_actors.messages.handshake import (
     OrderActorStarted,
+    OrdersAbsorbed,
+    OrdersRemoved,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
@@ -49,7 +52,7 @@ from krator_actors.messages.risk import (
 from krator_actors.messages.strategy import StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.risk_acts import RiskActs
-from krator_actors.risk_ledger import RiskLedger
+from krator_actors.risk_ledger import SNAPSHOT_SECS, RiskLedger
 from krator_actors.risk_limits import limits_of
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message
@@ -66,8 +69,8 @@ _ASK_AGAIN_SECS = 0.2
 class OrderLogLostError(Exception):
     """The order actor's log is shorter than what risk had read of it.
 
-    What risk knew came from a log that is gone; its snapshot is deleted, so that the restart
-    begins from the log that there is.
+    What risk knew came from a log that is gone; a snapshot that knows too much is deleted, so that
+    the restart begins from what both logs have.
     """
 
 
@@ -106,6 +109,7 @@ class RiskActor(Actor):
         | Instruments
         | OrderActorStarted
         | OrdersSynced
+        | OrdersRemoved
         | VenueStatus
         | Halt
         | Reduce
@@ -143,6 +147,7 @@ class RiskActor(Actor):
         self._progress_ns = 0
         await self._sync()
         self.start_task(self._keep_asking_feed(), name="feed")
+        self.start_task(self._keep_snapshots(), name="snapshots")
         self.every(_HOUSEKEEPING_SECS, Housekeeping())
 
     async def receive(self, message: Message, sender: str) -> Message | None:
@@ -175,6 +180,8 @@ class RiskActor(Actor):
                 await self._sync()
             case OrdersSynced():
                 await self._on_synced(message)
+            case OrdersRemoved():
+                self._on_removed(message)
             case Halt() | Reduce() | Resume() | OverrideControl():
                 return await self._act(message)
             case PortfolioRequest():
@@ -188,8 +195,22 @@ class RiskActor(Actor):
                 await self._keep_house()
             case _:
                 raise TypeError(f"{type(message).__name__} from {sender} is not in the inbox")
-        self._ledger.snapshot_if_due(self._handshake.watermark)
         return None
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return whether it may approve, how much it did, what is open; no account, no price."""
+        engine = self._engine
+        return {
+            "is_recovered": engine.is_recovered,
+            "is_venue_reachable": engine.is_venue_reachable,
+            "are_positions_current": engine.are_positions_current,
+            "is_log_full": engine.is_log_full,
+            "approved": engine.approved,
+            "denied": engine.denied,
+            "open_orders": len(engine.reservations),
+            "watermark": self._handshake.watermark,
+            "log_number": self._ledger.last_number,
+        }
 
     async def on_undelivered(self, receiver: str, message: Message) -> None:
         """Agree with the order actor anew; a reservation is kept until that has happened.
@@ -262,10 +283,21 @@ class RiskActor(Actor):
             case Answer.FOREIGN:
                 pass
             case Answer.LOG_SHRANK:
-                self._ledger.forget_snapshot()
+                self._ledger.forget_beyond(synced.number)
                 raise OrderLogLostError(
                     f"{self._order_actor} has {synced.number} records; risk knew more of them"
                 )
+
+    def _on_removed(self, removed: OrdersRemoved) -> None:
+        if removed.risk_generation == self.generation:
+            self._ledger.is_complete = False
+            self._engine.waits_for = "its snapshot, which is lost"
+            self._logger.bind(
+                event_type="positions_lost", first_number=removed.first_number
+            ).critical(
+                "risk's snapshot is lost, and the order log begins later; nothing is traded until "
+                "risk.snapshot is put back from a backup and risk is restarted"
+            )
 
     async def _on_recovered(self, synced: OrdersSynced) -> None:
         was_recovered = self._engine.is_recovered
@@ -279,6 +311,9 @@ class RiskActor(Actor):
         for denied in lost:
             if self._ledger.record(denied):
                 await self.tell(denied.strategy, denied)
+            else:
+                # Asked again until it can be written, because it stays reserved till then.
+                self._sync_later()
         if not was_recovered or lost:
             self._logger.bind(
                 event_type="orders_synced",
@@ -336,6 +371,12 @@ class RiskActor(Actor):
         silence_ns = clock.monotonic_ns() - self._progress_ns
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:
             await self._sync()
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            number = await self._ledger.next_snapshot(lambda: self._handshake.watermark)
+            await self.tell(self._order_actor, OrdersAbsorbed(number=number))
+            await asyncio.sleep(SNAPSHOT_SECS)
 
     async def _keep_asking_feed(self) -> None:
         feed = f"feed:{self.config.venue}"

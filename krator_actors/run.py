@@ -19,7 +19,7 @@ from loguru import logger
 
 from krator_actors import commands, companion, gateway_address, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
-from krator_actors.config import Config, ConfigError
+from krator_actors.config import Config, ConfigError, RiskConfig
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
@@ -75,6 +75,8 @@ def _configured(options: argparse.Namespace) -> Config:
     require_orders(config.venue)
     configured = config.system.data_dir
     data_dir = options.data_dir or configured
+    if options.lockstep and options.replay is None:
+        raise ConfigError("--lockstep needs --replay")
     if options.replay is not None:
         if config.venue.kind != "sim":
             raise ConfigError('--replay needs venue.kind = "sim"; a real venue has no recording')
@@ -89,6 +91,8 @@ def _configured(options: argparse.Namespace) -> Config:
                 f"the recording has {', '.join(sorted(symbols))}; no strategy is for one of them"
             )
         config = config.model_copy(update={"strategies": strategies})
+        if options.lockstep:
+            config = config.model_copy(update={"risk": _by_no_clock(config.risk)})
     if config.venue.kind != "sim":
         if options.live and config.system.dry_run:
             raise ConfigError("--live needs system.dry_run = false in the configuration as well")
@@ -100,6 +104,39 @@ def _configured(options: argparse.Namespace) -> Config:
     if options.data_dir is None:
         place.remember_last_run(configured, data_dir)
     return config.model_copy(update={"system": system})
+
+
+_MANY = 1_000_000
+_DAY_SECS = 86_400.0
+
+
+def _by_no_clock(risk: RiskConfig) -> RiskConfig:
+    """Return the limits without those that this machine's clock judges.
+
+    In lockstep no two runs take equally long, and orders of a day come within seconds.
+    """
+    rates = (
+        "max_orders_per_sec",
+        "max_strategy_orders_per_sec",
+        "max_symbol_orders_per_sec",
+        "max_messages_per_sec",
+        "max_strategy_messages_per_sec",
+        "max_symbol_messages_per_sec",
+        "max_executions",
+    )
+    windows = ("price_window_secs", "volume_window_secs", "quote_stale_secs")
+    changes = {
+        **dict.fromkeys(rates, _MANY),
+        **dict.fromkeys(windows, _DAY_SECS),
+        "duplicate_secs": 1e-6,
+    }
+    own = {
+        symbol: limits.model_copy(
+            update={k: v for k, v in changes.items() if k in type(limits).model_fields}
+        )
+        for symbol, limits in risk.symbols.items()
+    }
+    return risk.model_copy(update={**changes, "symbols": own})
 
 
 class _Run:
@@ -162,11 +199,12 @@ class _Run:
                 symbols=tuple(venue_symbol_of(symbol) for symbol in config.symbols),
                 replay=self._options.replay,
                 speed=self._options.speed,
+                lockstep=self._options.lockstep,
                 seed=self._options.seed,
             )
             url = self._venue.url
         heart = Heart(
-            tree.build(config, venue_url=url),
+            tree.build(config, venue_url=url, lockstep=self._options.lockstep),
             runtime=self._runtime,
             state_dir=self._data_dir,
             crash_dir=self._data_dir / "crash",

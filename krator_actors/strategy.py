@@ -12,7 +12,6 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
-from krator_actors.config import StrategyConfig
 from krator_actors.core.bars import BarSeries
 from krator_actors.core.holding import Holding
 from krator_actors.core.identity import client_order_id
@@ -28,6 +27,7 @@ from krator_actors.core.strategies import (
 from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
+    BookTop,
     Instruments,
     MarketDataGap,
     MarketStatus,
@@ -37,17 +37,17 @@ from krator_actors.messages.market import (
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import Bracket, OrderDenied, OrderEventTold, SubmitOrder
 from krator_actors.messages.risk import DuplicateRefused
-from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
-from krator_actors.model import OrderSide, OrderType
-from supervisors.actor import Actor
-from supervisors.messages import (
-    AskTimeoutError,
-    Message,
-    MessageRefusedError,
-    NoAnswerError,
-    PeerDiedError,
-    PeerUnreachableError,
+from krator_actors.messages.strategy import (
+    Settled,
+    SettleRequest,
+    SignalRaised,
+    StrategyState,
+    StrategyStateRequest,
 )
+from krator_actors.model import OrderSide, OrderType
+from krator_actors.strategy_config import StrategyConfig
+from supervisors.actor import Actor
+from supervisors.messages import ActorError, Message
 
 PENDING_SILENCE_SECS = 10.0
 """No news of the order under way for so long: risk is asked what became of it."""
@@ -55,13 +55,6 @@ PENDING_SILENCE_SECS = 10.0
 _ASK_TIMEOUT_SECS = 2.0
 _RETRY_INITIAL_SECS = 0.05
 _RETRY_MAX_SECS = 1.0
-_NOT_ANSWERED = (
-    AskTimeoutError,
-    MessageRefusedError,
-    NoAnswerError,
-    PeerDiedError,
-    PeerUnreachableError,
-)
 _HISTORY_FACTOR = 2
 """More history than the warm-up is asked for, because periods without a trade are left out."""
 
@@ -99,6 +92,7 @@ class StrategyActor(Actor):
     inbox: ClassVar[Any] = (
         TradeTick
         | QuoteTick
+        | BookTop
         | MarketDataGap
         | MarketStatus
         | Instruments
@@ -108,6 +102,7 @@ class StrategyActor(Actor):
         | BarHistory
         | RiskAnswer
         | PendingSilent
+        | SettleRequest
     )
     answers: ClassVar[Any] = StrategyState | BarHistory
     config: StrategyActorConfig
@@ -150,19 +145,21 @@ class StrategyActor(Actor):
         """Close the log."""
         self._log.close()
 
-    async def receive(self, message: Message, sender: str) -> None:  # noqa: ARG002 - names are in the messages
-        """Take one message; nothing is answered."""
+    async def receive(self, message: Message, sender: str) -> Message | None:  # noqa: ARG002 - names are in the messages
+        """Take one message; only a replay's question is answered."""
         match message:
             case TradeTick():
                 await self._on_trade(message)
             case QuoteTick():
                 await self._on_quote(message)
+            case BookTop():
+                await self._act(self._strategy.on_book(message, self._standing()))
             case MarketDataGap():
                 self._on_gap(message)
             case MarketStatus():
                 self._fresh = message.fresh
             case Instruments():
-                self._on_instruments(message)
+                self._holding.on_instruments(message)
             case OrderEventTold():
                 await self._on_order_event(message)
             case OrderDenied():
@@ -175,8 +172,13 @@ class StrategyActor(Actor):
                 self._on_risk_answer(message)
             case PendingSilent():
                 self._on_silence(message)
+            case SettleRequest():
+                self._history_delay_secs = 0.0  # because the replay stands still meanwhile
+                idle = self._holding.is_settled and not self._history_wanted.is_set()
+                return Settled(is_settled=idle)
             case _:
                 raise TypeError(f"{type(message).__name__} is not in the inbox of {self.name}")
+        return None
 
     async def on_undelivered(self, receiver: str, message: Message) -> None:  # noqa: ARG002 - orders go to risk only
         """An order whose arrival is unknown is not sent again: risk is asked."""
@@ -217,21 +219,15 @@ class StrategyActor(Actor):
         await self._act(self._strategy.on_bar(newest, standing))
 
     def _on_gap(self, gap: MarketDataGap) -> None:
-        if gap.stream == "trade":
+        if gap.stream == "trade" and not gap.is_filled:
             self._logger.bind(event_type="warm_up_again", count=gap.count).warning("trades missing")
             self._begin_cold()
-
-    def _on_instruments(self, message: Instruments) -> None:
-        for instrument in message.instruments:
-            if instrument.symbol == self._symbol:
-                self._holding.instrument = instrument
 
     def _begin_cold(self) -> None:
         self._strategy = self._cold_strategy()
         self._history_count = self._strategy.warm_up_bars * _HISTORY_FACTOR
-        self._series = BarSeries(
-            self._symbol, self.config.strategy.bar_spec, limit=self._history_count
-        )
+        spec = self.config.strategy.bar_spec
+        self._series = BarSeries(self._symbol, spec, limit=self._history_count)
         self._history_delay_secs = _RETRY_INITIAL_SECS
 
     def _cold_strategy(self) -> Strategy:
@@ -264,7 +260,7 @@ class StrategyActor(Actor):
             ).warning("nothing to trade in whole lots")
             return
         signal = signal_of(intent, order)
-        self._log.append(signal, ts_ns=order.ts_init)
+        number = self._log.append(signal, ts_ns=order.ts_init)
         if intent.side is OrderSide.BUY:
             self._entry = signal
         self._holding.begin(order)
@@ -273,6 +269,9 @@ class StrategyActor(Actor):
         # An answer that is on its way was given before risk knew of this order.
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
+        if intent.side is OrderSide.BUY:
+            # What is before the newest entry is never read again.
+            self._log.release(number - 1)
         self._logger.bind(
             event_type="signal",
             order_id=order.client_order_id,
@@ -376,24 +375,23 @@ class StrategyActor(Actor):
         spec = self.config.strategy.bar_spec
         while True:
             await self._history_wanted.wait()
-            self._history_wanted.clear()
             request = BarsRequest(symbol=self._symbol, spec=spec, count=self._history_count)
             history = await self._answer_of(self._feed, request)
             if isinstance(history, BarHistory):
                 self.tell_self(history)
             await asyncio.sleep(self._history_delay_secs)
+            # Only now, because a replay in lockstep waits for it; the next trade may set it again.
+            self._history_wanted.clear()
             self._history_delay_secs = min(self._history_delay_secs * 2, _RETRY_MAX_SECS)
 
     async def _answer_of(self, peer: str, request: Message) -> Message | None:
         try:
             return await self.ask(peer, request, timeout_secs=_ASK_TIMEOUT_SECS)
-        except _NOT_ANSWERED:
+        except ActorError:
             return None
 
 
 def _newest_entry(path: Path) -> SignalRaised | None:
-    entry = None
-    for record in read_log(path, types=SignalRaised):
-        if record.event.side is OrderSide.BUY:
-            entry = record.event
-    return entry
+    signals = (record.event for record in read_log(path, after=None, types=SignalRaised))
+    entries = [signal for signal in signals if signal.side is OrderSide.BUY]
+    return entries[-1] if entries else None

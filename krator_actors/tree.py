@@ -84,8 +84,12 @@ def external_redis(config: Config) -> str | None:
     return url
 
 
-def build(config: Config, *, venue_url: str) -> SupervisorSpec:
-    """Return the whole tree. ``venue_url`` is the venue's HTTP base; empty for a real venue."""
+def build(config: Config, *, venue_url: str, lockstep: bool = False) -> SupervisorSpec:
+    """Return the whole tree.
+
+    ``venue_url`` is the venue's HTTP base; empty for a real venue. ``lockstep``: it is a replay
+    that waits until each frame has been handled.
+    """
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
     root = SupervisorSpec(
@@ -97,7 +101,7 @@ def build(config: Config, *, venue_url: str) -> SupervisorSpec:
             journal,
             _execution(config, venue_url),
             _strategies(config),
-            _market(config, venue_url),
+            _market(config, venue_url, lockstep=lockstep),
             _operations(config, venue_url),
         ),
     )
@@ -230,7 +234,7 @@ def _strategies(config: Config) -> SupervisorSpec:
     )
 
 
-def _market(config: Config, venue_url: str) -> SupervisorSpec:
+def _market(config: Config, venue_url: str, *, lockstep: bool) -> SupervisorSpec:
     routes = {
         symbol: (
             *(s.actor_name for s in config.strategies if s.symbol == symbol),
@@ -241,7 +245,13 @@ def _market(config: Config, venue_url: str) -> SupervisorSpec:
     feed = ChildSpec(
         name=f"feed:{config.venue.name}",
         actor="krator_actors.feed:FeedActor",
-        config=FeedConfig(venue=config.venue, url=venue_url, symbols=config.symbols, routes=routes),
+        config=FeedConfig(
+            venue=config.venue,
+            url=venue_url,
+            symbols=config.symbols,
+            routes=routes,
+            lockstep=lockstep,
+        ),
         beat_secs=config.supervision.beat_secs,
         budget=_budget(config),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+
+from loguru import logger
 
 from krator_actors.adapters.binance_reports import BinanceReports, Execution
 from krator_actors.adapters.binance_rest import BinanceRest
@@ -14,7 +17,7 @@ from krator_actors.adapters.session import ReconnectPolicy
 from krator_actors.adapters.trading import TradingClient
 from krator_actors.config import ConfigError, VenueConfig
 from krator_actors.model import NANOS_PER_MILLI
-from krator_actors.venue_errors import VenueUnavailableError
+from krator_actors.venue_errors import VenueError, VenueUnavailableError
 
 
 class KeyRefusedError(Exception):
@@ -118,6 +121,30 @@ async def check_key(venue: VenueConfig, url: str, environ: Mapping[str, str] = o
             f"the key in {venue.api_key_env} may withdraw from {venue.name}: make one that may "
             "only read and trade"
         )
+
+
+async def key_is_safe(
+    venue: VenueConfig, url: str, *, on_connection: Callable[[bool, str], None]
+) -> bool:
+    """Ask as ``check_key`` does until the venue answers; False when the key may withdraw.
+
+    ``on_connection`` hears each time why there is no connection.
+    """
+    while True:
+        try:
+            await check_key(venue, url)
+        except KeyRefusedError as error:
+            logger.bind(event_type="key_refused", reason=str(error)).error("the key is refused")
+            on_connection(False, f"KEY_CAN_WITHDRAW: {error}")
+            return False
+        except VenueError as error:
+            logger.bind(event_type="key_not_checked", reason=str(error)).warning(
+                "the venue has not said what the key may do"
+            )
+            on_connection(False, f"KEY_NOT_CHECKED: {error}")
+            await asyncio.sleep(venue.reconnect_max_secs)
+        else:
+            return True
 
 
 def trading_client(

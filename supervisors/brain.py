@@ -139,8 +139,6 @@ class Brain:
             **{name: getattr(counters, name) for name in counters.__struct_fields__},
         )
 
-    # -- what a person looks at and does ------------------------------------------------------
-
     def post(self, work: Callable[[], object]) -> None:
         """Have the loop do something between two messages; from any thread.
 
@@ -164,8 +162,6 @@ class Brain:
             self._suspension.set_result(None)
             self._suspension = None
         return was
-
-    # -- what the actor acts through (Surroundings) ------------------------------------------
 
     async def tell(self, receiver: str, message: Message) -> None:
         """See ``Actor.tell``."""
@@ -217,8 +213,6 @@ class Brain:
     def alarm(self, kind: str, detail: str | None) -> None:
         """See ``Actor.raise_alarm``."""
         self._tell_alarm(kind, detail)
-
-    # -- life ---------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
@@ -356,8 +350,6 @@ class Brain:
             self._counters.handled += 1
             self.observer.note(message, self._name, began)
         self._in_work = None
-
-    # -- callbacks of the loop ----------------------------------------------------------------
 
     def _beat(self) -> None:
         in_work = self._in_work

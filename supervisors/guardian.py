@@ -42,6 +42,7 @@ from supervisors.process import CrashFile, crash_path, default_signals
 from supervisors.redaction import redacted
 from supervisors.spec import ChildSpec
 from supervisors.spec_check import import_actor
+from supervisors.stacks import describe_tasks
 from supervisors.usage import Meter
 
 _EXIT_CRASHED = 1
@@ -60,6 +61,10 @@ class Guardian:
             crash_path(own.settings.crash_dir, own.spec.name, own.generation)
         )
         self._brain: Brain | None = None
+        # The brain's, once it turns.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # What the tasks waited for was written down: once is enough.
+        self._has_told_stall = False
         # False while this process is a spare.
         self._has_name = not own.is_spare
         # How the brain's thread is told that it has the name; None while it does not wait for it.
@@ -101,6 +106,8 @@ class Guardian:
         self._inquiries.expire()
         if self._brain is not None:
             now = self._brain.statistics()
+            if now.in_work_secs >= self._spec.stall_timeout_secs:
+                self._tell_stall()
             usage = self._meter.read()
             self._own.slot.write(
                 Statistics(
@@ -118,6 +125,13 @@ class Guardian:
                 )
             )
         return min(_STATISTICS_SECS, self._spec.beat_secs)
+
+    def _tell_stall(self) -> None:
+        """Before the supervisor ends this process: what its tasks wait for is on no thread."""
+        if not self._has_told_stall and self._loop is not None:
+            self._has_told_stall = True
+            with contextlib.suppress(OSError):
+                self.crash_file.write(describe_tasks(self._loop))
 
     def _run_brain(self) -> None:
         try:
@@ -140,16 +154,21 @@ class Guardian:
         brain.prepare()
         loop, named = asyncio.get_running_loop(), asyncio.Event()
         self._on_name = lambda: loop.call_soon_threadsafe(named.set)
+        # Beside the main thread, because there the news goes through Thespian's loop first: some
+        # milliseconds. Whoever reads a packet, it is read once.
+        loop.add_reader(self._channel.fd, self.read_channel)
         self._channel.send(Warm())
         while not self._has_name:
             self._own.slot.beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._spec.beat_secs / 3):
                     await named.wait()
+        loop.remove_reader(self._channel.fd)
 
     async def _live(self, brain: Brain) -> NoReturn:
         # The process ends in here, because closing the loop would wait for its worker threads,
         # of which one may never return.
+        self._loop = asyncio.get_running_loop()
         try:
             if self._own.is_spare:
                 await self._stand_by(brain)

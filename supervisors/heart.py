@@ -17,7 +17,12 @@ from supervisors.ground import Ground
 from supervisors.orphans import Orphans
 from supervisors.picture import stopped_tree
 from supervisors.policy import backoff_delay_secs
-from supervisors.process import adopt_orphans, is_single_threaded
+from supervisors.process import (
+    adopt_orphans,
+    children_of_this_process,
+    is_single_threaded,
+    process_group,
+)
 from supervisors.reports import Reason, ReportLog
 from supervisors.spec import Budget, SupervisorSpec
 from supervisors.spec_check import check_spec, import_actors
@@ -62,6 +67,8 @@ class Heart:
         self._ground: Ground | None = None
         # What a system that failed has left behind: its processes, adopted by this one.
         self._left: set[int] = set()
+        # The process group of that system; None when all of it has been reaped.
+        self._left_group: int | None = None
         self._orphans: Orphans | None = None
         # None between a failure and the next build.
         self._body: Body | None = None
@@ -82,9 +89,7 @@ class Heart:
             raise RuntimeError("the heart's process has more than one thread: forks are not safe")
         import_actors(self._spec)
         self._ground = Ground(self._runtime, self._state_dir, self._crash_dir)
-        self._orphans = Orphans(
-            lambda pid: pid not in self._left, self._ground.settings.marker, self._reports
-        )
+        self._orphans = Orphans(self._is_own, self._ground.settings.marker, self._reports)
         adopt_orphans()
         try:
             orphans = self._ground.sweep_forked() + self._ground.sweep_executed()
@@ -198,8 +203,9 @@ class Heart:
         return delay_secs
 
     def _clear(self, body: Body, ground: Ground) -> None:
-        # Asked before, because a dead process shows no more to whom it belonged.
+        # Asked before, because a dead process shows no more to whom it belonged, but for its group.
         self._left.update(ground.members())
+        self._left_group = body.admin_pid
         body.destroy()
         ground.sweep_forked()
         self._look_after_orphans()
@@ -222,13 +228,27 @@ class Heart:
         self._ground.sweep_executed()
         self._look_after_orphans()
         self._left.clear()
+        self._left_group = None
         adopt_orphans(wanted=False)
         self._ground.leave()
         self._ground = None
 
     def _look_after_orphans(self) -> None:
-        if self._left and self._orphans is not None:
+        if (self._left or self._left_group is not None) and self._orphans is not None:
             self._orphans.look()
+            # Once the next system runs, nothing more of the last one comes.
+            if self._body is not None and not self._has_children_of_left_group():
+                self._left_group = None
+
+    def _has_children_of_left_group(self) -> bool:
+        groups = {process_group(pid) for pid in children_of_this_process()}
+        return self._left_group in groups
+
+    def _is_own(self, pid: int) -> bool:
+        """True for a child that is none of the processes that a failed system has left behind."""
+        if pid in self._left:
+            return False
+        return self._left_group is None or process_group(pid) != self._left_group
 
     def _report(
         self,

@@ -150,6 +150,9 @@ class Incarnation:
         Returns why it ended, and whether that was clean: said so, and exit status 0.
         """
         exitcode = self._process.exitcode
+        # Its pipes, which otherwise stay open until the garbage collector comes by. Not all of it
+        # is closed, because Thespian still asks whether the process lives.
+        self._process._popen.close()  # type: ignore[attr-defined] # noqa: SLF001 - see above
         reason = reason_of_end(exitcode, crash=self.crash, verdict=self.verdict)
         clean = self.said_stopped and exitcode == 0 and self.verdict is None
         if not clean and not self.said_ignored:

@@ -196,6 +196,12 @@ def process_state(pid: int) -> str:
     return _state(Path(f"/proc/{pid}"))
 
 
+def process_group(pid: int) -> int | None:
+    """Return the group of the process, also of a dead one that nobody has reaped; else None."""
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return int(fields[2]) if fields else None
+
+
 def resident_bytes(pid: int) -> int:
     """Return how much memory of the process is resident; 0 when it is gone."""
     pages = _read(Path(f"/proc/{pid}/statm")).split(" ")[1:2]

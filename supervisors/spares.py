@@ -20,6 +20,9 @@ from supervisors.timers import Timers
 from supervisors.watchdog import Watchdog
 
 _END_SECS = 1.0
+_CALM_SECS = 0.25
+"""How long a child runs before its next spare is forked, because the fork would take the processor
+from a takeover that somebody waits for."""
 _DOWN = frozenset({Phase.STOPPED, Phase.QUARANTINED})
 _PACE = Budget()
 """Only its backoff counts: a spare is tried for ever."""
@@ -95,9 +98,9 @@ class Spares:
             if wanted.get(name) is not spare.spec:
                 self._end(name)
         if state.mode is Mode.RUNNING:
-            for name, spec in wanted.items():
-                if state.by_name[name].phase is Phase.RUNNING:
-                    self._provide(name, spec)
+            for name in wanted:
+                if state.by_name[name].phase is Phase.RUNNING and not self._is_provided(name):
+                    self._try_after(_CALM_SECS, name)
 
     def take(self, spec: ChildSpec | SupervisorSpec) -> Incarnation | None:
         """Give away the spare of a child whose process is dead; None when there is none.
@@ -116,8 +119,16 @@ class Spares:
         for name in list(self._by_name):
             self._end(name)
 
-    def _provide(self, name: str, spec: ChildSpec) -> None:
-        if name in self._by_name or name in self._waiting:
+    def _is_provided(self, name: str) -> bool:
+        return name in self._by_name or name in self._waiting
+
+    def _provide(self, name: str) -> None:
+        state = self._state
+        child = None if state is None or state.mode is not Mode.RUNNING else state.child(name)
+        if child is None or child.phase is not Phase.RUNNING or self._is_provided(name):
+            return
+        spec = child.spec
+        if not isinstance(spec, ChildSpec) or not spec.spare:
             return
         try:
             self._by_name[name] = spare = self._fork(spec)
@@ -143,13 +154,15 @@ class Spares:
     def _try_later(self, name: str) -> None:
         failures = self._failures.get(name, 0)
         self._failures[name] = failures + 1
-        self._waiting.add(name)
         delay_secs = backoff_delay_secs(_PACE, failures, random.random())  # noqa: S311 - jitter
+        self._try_after(delay_secs, name)
+
+    def _try_after(self, delay_secs: float, name: str) -> None:
+        self._waiting.add(name)
 
         def again() -> None:
             self._waiting.discard(name)
-            if self._state is not None:
-                self.settle(self._state)
+            self._provide(name)
 
         self._timers.call_after(delay_secs, again)
 

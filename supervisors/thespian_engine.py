@@ -221,6 +221,8 @@ def _run_admin(*arguments: Any) -> None:
     gc.collect()
     gc.freeze()
     _skip_next_fork()
+    # Thespian makes a session, and with it a process group, of the whole tree: a Ctrl-C at the
+    # terminal is for the heart alone, and the heart knows what died of the tree by its group.
     _real_start_admin(*arguments)
     os._exit(0)
 

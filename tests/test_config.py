@@ -10,15 +10,12 @@ from typing import Any, get_args
 
 import pytest
 
-from krator_actors.config import (
-    Config,
-    ConfigError,
+from krator_actors.config import Config, ConfigError, VenueConfig, load
+from krator_actors.strategy_config import (
     EmaCrossConfig,
     MeanReversionConfig,
     SmaCrossConfig,
     StrategyConfig,
-    VenueConfig,
-    load,
 )
 
 CONF = Path(__file__).parent.parent / "conf" / "krator.toml"

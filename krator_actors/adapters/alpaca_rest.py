@@ -137,6 +137,13 @@ class AlpacaRest:
         """Refuse: Alpaca has no order books of stocks."""
         raise ValueError(f"Alpaca has no order book of {symbol}")
 
+    def time_path(self) -> None:
+        """Return nothing: the data service has no clock."""
+
+    def read_time(self, body: bytes) -> int:  # noqa: ARG002 - never asked
+        """Refuse, as ``time_path`` says."""
+        raise ValueError("Alpaca's data service has no clock")
+
     def _query(self, tickers: str, **more: str | int) -> str:
         return urlencode({"symbols": tickers, "feed": self._feed, **more})
 

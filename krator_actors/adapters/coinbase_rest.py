@@ -89,6 +89,10 @@ class _Level(msgspec.Struct):
     size: Decimal
 
 
+class _Time(msgspec.Struct):
+    iso: Text
+
+
 class _Book(msgspec.Struct):
     bids: list[_Level]
     asks: list[_Level]
@@ -178,6 +182,14 @@ class CoinbaseRest:
             ts_event=utc_ns(book.time),
             ts_init=ts_init,
         )
+
+    def time_path(self) -> str:
+        """Path of the venue's clock."""
+        return "/api/v3/brokerage/time"
+
+    def read_time(self, body: bytes) -> int:
+        """Read it."""
+        return utc_ns(read_body(body, _Time).iso)
 
 
 def _candle_secs(spec: BarSpec) -> int:

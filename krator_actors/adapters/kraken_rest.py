@@ -74,6 +74,14 @@ class _Trade(msgspec.Struct, array_like=True):
     trade_id: Id
 
 
+class _Time(msgspec.Struct):
+    unixtime: Annotated[int, msgspec.Meta(ge=1, le=4_102_444_800)]
+
+
+class _TimeAnswer(msgspec.Struct):
+    result: _Time
+
+
 class _Book(msgspec.Struct):
     bids: list[tuple[Decimal, Decimal, int]]
     asks: list[tuple[Decimal, Decimal, int]]
@@ -159,6 +167,15 @@ class KrakenRest:
             ts_event=ts_init,
             ts_init=ts_init,
         )
+
+    def time_path(self) -> str:
+        """Path of the venue's clock."""
+        return f"{_ROOT}/Time"
+
+    def read_time(self, body: bytes) -> int:
+        """Read it: whole seconds, so on average the true time is half a second later."""
+        unix_secs = read_body(body, _TimeAnswer).result.unixtime
+        return unix_secs * NANOS_PER_SEC + NANOS_PER_SEC // 2
 
 
 def _result(body: bytes) -> dict[str, msgspec.Raw]:

@@ -235,12 +235,13 @@ class SegmentReader:
         return LogDamagedError(self.path, self.offset, reason)
 
 
-def read_log(path: Path, *, after: int = 0, types: Any) -> Iterator[LogRecord[Any]]:
+def read_log(path: Path, *, after: int | None = 0, types: Any) -> Iterator[LogRecord[Any]]:
     """Yield the whole records with a number above ``after``, decoded as one of ``types``.
 
-    ``types`` is a message class or a union of them. Reading begins in the segment that has the
-    first of them. Ends at a partly written record; a log that does not exist is empty. Raises
-    LogDamagedError, LogRemovedError, LogEventError, OSError.
+    ``after`` is as for LogTail: None begins with the oldest record that is still there. ``types``
+    is a message class or a union of them. Reading begins in the segment that has the first. Ends
+    at a partly written record; a log that does not exist is empty. Raises LogDamagedError,
+    LogRemovedError, LogEventError, OSError.
     """
     decode = msgspec.msgpack.Decoder(types).decode
     tail = LogTail(path, after=after)

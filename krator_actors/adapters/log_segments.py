@@ -90,6 +90,25 @@ def segments_of(log: Path) -> list[Segment]:
     return sorted(found)
 
 
+def is_whole(log: Path) -> bool:
+    """Return whether nothing has been removed from ``log``. Raises OSError."""
+    segments = segments_of(log)
+    return not segments or segments[0].first == 1
+
+
+def sync_log(log: Path, *, after: int) -> None:
+    """Wait until the disk has the records above ``after``; from any thread. Raises OSError.
+
+    For a snapshot that is to survive the machine: it must not know more than its log.
+    """
+    segments = segments_of(log)
+    for number, segment in enumerate(segments):
+        following = segments[number + 1].first if number + 1 < len(segments) else None
+        if following is None or following > after + 1:
+            _sync(segment.path)
+    _sync(log.parent)
+
+
 def writers_of(data_dir: Path) -> list[str]:
     """Return the names of all writers that have a log there. Raises OSError."""
     try:
@@ -119,6 +138,14 @@ def committed_number(log: Path) -> int:
     except (OSError, msgspec.DecodeError):
         return 0
     return numbers.get(unquote(log.name.removesuffix(_SUFFIX)), 0)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _names_in(folder: Path) -> list[str]:

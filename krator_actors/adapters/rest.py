@@ -29,14 +29,21 @@ class RestClient:
     Args:
         base_url: ``https://host`` without a path; certificates are verified.
         timeout_secs: for a whole request, from the name lookup to the last byte.
+        headers: what every request carries; may hold keys.
         max_body_bytes: a longer answer is given up.
     """
 
     def __init__(
-        self, base_url: str, *, timeout_secs: float, max_body_bytes: int = 32 * 1024 * 1024
+        self,
+        base_url: str,
+        *,
+        timeout_secs: float,
+        headers: Mapping[str, str] | None = None,
+        max_body_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout_secs = timeout_secs
+        self._headers = dict(headers or {})
         self._max_body_bytes = max_body_bytes
         self._session: aiohttp.ClientSession | None = None
 
@@ -49,7 +56,7 @@ class RestClient:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_secs)
+                timeout=aiohttp.ClientTimeout(total=self._timeout_secs), headers=self._headers
             )
         url = self._base_url + path
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from websockets.frames import CloseCode
 from websockets.uri import parse_uri
 
 from krator_actors.adapters.websocket import WebSocketConnection
+from krator_actors.ports import CloseAdvice
 from krator_actors.venue_errors import VenueUnavailableError
 from supervisors.redaction import redacted
 
@@ -35,6 +37,12 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
     healthy_secs: float = 10.0
     retry_after_max_secs: float = 259_200.0
     """the longest wait that a venue may ask for; Binance bans for up to three days"""
+    give_up_secs: float = 900.0
+    """the wait after a close that says that the same again would be refused again"""
+    storm_attempts: int = 30
+    """so many attempts, also ones that succeed, within ``storm_secs`` ..."""
+    storm_secs: float = 300.0
+    """... and the next waits until the oldest of them is past; Binance bans at 300 in 300 s"""
 
     def delay_secs(self, failures: int, dice: float) -> float:
         """Return the wait before the next attempt.
@@ -46,6 +54,16 @@ class ReconnectPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return 0.0
         # The exponent is bounded because 2.0**1024 overflows after a weekend without a venue.
         return dice * min(self.max_secs, self.initial_secs * 2.0 ** min(failures - 1, 32))
+
+    def advised_secs(self, advice: CloseAdvice) -> float:
+        """Return the least wait after a close of the venue."""
+        match advice:
+            case CloseAdvice.RECONNECT:
+                return 0.0
+            case CloseAdvice.WAIT:
+                return self.max_secs
+            case CloseAdvice.GIVE_UP:
+                return self.give_up_secs
 
 
 class Session:
@@ -59,13 +77,15 @@ class Session:
         on_connected: awaited after each handshake (log on, subscribe); cancelled when the
             connection is lost meanwhile. When it raises VenueUnavailableError the connection is
             given up and tried again with backoff.
-        on_text: called for each complete text message, in order, also before ``on_connected`` was
-            awaited if the venue speaks first. Must not block.
+        on_text: called with the UTF-8 of each complete text message, in order, also before
+            ``on_connected`` was awaited if the venue speaks first. Must not block.
         on_disconnected: called with the reason after each lost connection *and* each failed
             attempt to connect; not called on ``close``.
         heartbeat_secs: a connection on which no byte arrived for so long is dead; pings are sent
             three times as often.
         max_frame_bytes: a larger message ends the connection.
+        close_advice: what a close code of this venue means; default: connect again.
+        compression: ask for per-message deflate.
         tls: replaces the system's trusted certificates.
         dice: uniform in [0, 1), for the jitter.
     """
@@ -75,12 +95,14 @@ class Session:
         url: str,
         *,
         on_connected: Callable[[], Awaitable[None]],
-        on_text: Callable[[str], None],
+        on_text: Callable[[bytes], None],
         on_disconnected: Callable[[str], None],
         heartbeat_secs: float = 30.0,
         reconnect: ReconnectPolicy | None = None,
         connect_timeout_secs: float = 10.0,
         max_frame_bytes: int = 4 * 1024 * 1024,
+        close_advice: Callable[[int], CloseAdvice] = lambda _code: CloseAdvice.RECONNECT,
+        compression: bool = False,
         tls: ssl.SSLContext | None = None,
         dice: Callable[[], float] = random.random,
     ) -> None:
@@ -93,6 +115,8 @@ class Session:
         self._reconnect = reconnect or ReconnectPolicy()
         self._connect_timeout_secs = connect_timeout_secs
         self._max_frame_bytes = max_frame_bytes
+        self._close_advice = close_advice
+        self._compression = compression
         self._dice = dice
         # The live connection; None between connections.
         self._connection: WebSocketConnection | None = None
@@ -100,6 +124,8 @@ class Session:
         self._keeper: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
         self._failures = 0
+        # When the last attempts were made, by the loop's clock.
+        self._attempts: deque[float] = deque(maxlen=self._reconnect.storm_attempts)
 
     @property
     def connected(self) -> bool:
@@ -150,24 +176,37 @@ class Session:
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._wait_out_storm()
+            self._attempts.append(loop.time())
             connection = WebSocketConnection(
-                self._uri, self._on_text, self._heartbeat_secs, self._max_frame_bytes
+                self._uri,
+                self._on_text,
+                self._heartbeat_secs,
+                self._max_frame_bytes,
+                compression=self._compression,
             )
             self._failures += 1
             try:
-                reason, retry_after_secs = await self._open(connection)
+                reason, wait_secs = await self._open(connection)
                 if not reason:
                     opened_at = loop.time()
                     reason = await self._serve(connection)
                     if loop.time() - opened_at >= self._reconnect.healthy_secs:
                         self._failures = 0
+                    advice = self._close_advice(connection.close_code)
+                    wait_secs = self._reconnect.advised_secs(advice)
             finally:
                 self._connection = None
                 await connection.close()
             self._on_disconnected(reason[:_REASON_LIMIT])
             backoff_secs = self._reconnect.delay_secs(self._failures, self._dice())
-            asked_secs = min(retry_after_secs, self._reconnect.retry_after_max_secs)
-            await asyncio.sleep(max(backoff_secs, asked_secs))
+            await asyncio.sleep(max(backoff_secs, wait_secs))
+
+    async def _wait_out_storm(self) -> None:
+        if len(self._attempts) < self._reconnect.storm_attempts:
+            return
+        ends_at = self._attempts[0] + self._reconnect.storm_secs
+        await asyncio.sleep(max(0.0, ends_at - asyncio.get_running_loop().time()))
 
     async def _open(self, connection: WebSocketConnection) -> tuple[str, float]:
         # Returns why it failed and the venue's Retry-After; an empty reason when it did not fail.
@@ -179,9 +218,10 @@ class Session:
                 await connection.opened
         except InvalidStatus as error:
             response = error.response
+            asked_secs = parse_retry_after(response.headers.get("Retry-After"))
             return (
                 f"upgrade refused: HTTP {response.status_code}",
-                parse_retry_after(response.headers.get("Retry-After")),
+                min(asked_secs, self._reconnect.retry_after_max_secs),
             )
         except InvalidHandshake as error:
             return redacted(f"handshake failed: {type(error).__name__}: {error}"), 0.0

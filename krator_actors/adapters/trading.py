@@ -246,7 +246,7 @@ class TradingClient:
         self._pending[request_id] = _Pending(future, read, deadline)
         return future
 
-    def _received(self, text: str) -> None:
+    def _received(self, text: bytes) -> None:
         try:
             frame = self._reports.decode(text)
         except MalformedFrameError as error:

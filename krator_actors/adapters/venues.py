@@ -19,6 +19,8 @@ from krator_actors.adapters.coinbase_market import CoinbaseMarket
 from krator_actors.adapters.coinbase_rest import CoinbaseRest
 from krator_actors.adapters.kraken_market import KrakenMarket
 from krator_actors.adapters.kraken_rest import KrakenRest
+from krator_actors.config import ConfigError
+from krator_actors.core.market_hours import Hours, us_stock_hours
 from krator_actors.ports import MarketCodec, MarketRequests
 
 
@@ -34,6 +36,13 @@ class MarketVenue:
     codec: Callable[[Sequence[str]], MarketCodec]
     """makes the codec of one connection, for the configured symbols"""
     requests: Callable[[Sequence[str]], MarketRequests]
+    is_open: Callable[[int], bool] = lambda _ts_ns: True
+    """whether trades are to be expected at a UTC time; outside of it silence is no stall"""
+
+
+def _is_regular(ts_ns: int) -> bool:
+    # Before and after, a stock may well be silent for hours.
+    return us_stock_hours(ts_ns) is Hours.REGULAR
 
 
 _ALPACA_STREAMS: Final = "wss://stream.data.alpaca.markets"
@@ -81,6 +90,7 @@ MARKET_VENUES: Final[Mapping[str, MarketVenue]] = {
         rest_url=_ALPACA_REST,
         codec=AlpacaMarket,
         requests=partial(AlpacaRest, feed="iex"),
+        is_open=_is_regular,
     ),
     "alpaca_sip": MarketVenue(
         streams_url=_ALPACA_STREAMS,
@@ -88,6 +98,21 @@ MARKET_VENUES: Final[Mapping[str, MarketVenue]] = {
         rest_url=_ALPACA_REST,
         codec=AlpacaMarket,
         requests=partial(AlpacaRest, feed="sip"),
+        is_open=_is_regular,
     ),
 }
 """By ``venue.kind`` of the configuration."""
+
+
+def addresses(venue: MarketVenue, url: str) -> tuple[str, str]:
+    """Return where the streams are, and the REST API.
+
+    ``url`` is the HTTP base of a simulated venue; empty for the venue's own hosts. Raises
+    ConfigError.
+    """
+    if not url and venue.streams_url:
+        return venue.streams_url, venue.rest_url
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"venue.url {url!r} is no address of a venue; expected http://HOST:PORT")
+    base = url.rstrip("/")
+    return "ws" + base.removeprefix("http"), base

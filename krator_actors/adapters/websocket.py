@@ -1,9 +1,10 @@
 """One WebSocket connection from the TCP handshake to its end; only ``session`` uses it.
 
-``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``, without compression:
-160 us a tick faster than its asyncio client (docs/ARCHITECTURE.md section 2). A whole text, which
-is what ticks and orders come in, is cut out and framed here; all else is the library's
-(docs/adr/0013).
+``websockets``' Sans-I/O protocol runs directly in an asyncio ``Protocol``: 160 us a tick faster
+than its asyncio client (docs/ARCHITECTURE.md section 2). Compression is asked for only when
+configured, because it costs more than it saves on all but a narrow line (docs/adr/0018). A whole
+text, which is what ticks and orders come in, is cut out and framed here; all else is the
+library's (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import cast
 
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import (  # type: ignore[attr-defined] # whose apply_mask may be compiled
     CloseCode,
     Frame,
@@ -40,21 +42,25 @@ class WebSocketConnection(asyncio.Protocol):
     """One connection, for ``loop.create_connection``. Await ``opened``, then ``lost``; then close.
 
     Args:
-        on_text: called for each complete text message, in order; what it raises ends the
-            connection and is the exception of ``lost``.
+        on_text: called with the UTF-8 of each complete text message, in order; what it raises
+            ends the connection and is the exception of ``lost``.
         heartbeat_secs: a connection on which no byte arrived for so long is ended.
-        max_frame_bytes: a larger message ends the connection.
+        max_frame_bytes: a larger message ends the connection, also when it was compressed.
+        compression: ask the venue for per-message deflate (RFC 7692).
     """
 
     def __init__(
         self,
         uri: WebSocketURI,
-        on_text: Callable[[str], None],
+        on_text: Callable[[bytes], None],
         heartbeat_secs: float,
         max_frame_bytes: int,
+        *,
+        compression: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._websocket = ClientProtocol(uri, max_size=max_frame_bytes)
+        deflate = [ClientPerMessageDeflateFactory()] if compression else None
+        self._websocket = ClientProtocol(uri, max_size=max_frame_bytes, extensions=deflate)
         self._on_text = on_text
         self._heartbeat_secs = heartbeat_secs
         self._max_frame_bytes = max_frame_bytes
@@ -83,6 +89,12 @@ class WebSocketConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         """True between the handshake and the first sign of the end."""
         return self._websocket.state is State.OPEN and not self._reason
+
+    @property
+    def close_code(self) -> int:
+        """The code with which the venue closed; 1006 when it said none."""
+        close = self._websocket.close_rcvd
+        return CloseCode.ABNORMAL_CLOSURE if close is None else close.code
 
     def send(self, text: bytes) -> None:
         """Hand a text message to the socket; VenueUnavailableError: nothing was sent."""
@@ -227,7 +239,7 @@ class WebSocketConnection(asyncio.Protocol):
             return  # what follows the end is not processed: RFC 6455, 7.1.7
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
             if frame.fin and not self._parts:
-                self._take_text(frame.data)
+                self._take_text(bytes(frame.data))
                 return
             self._parts.append(bytes(frame.data))
             if frame.fin:
@@ -240,14 +252,16 @@ class WebSocketConnection(asyncio.Protocol):
             close = self._websocket.close_rcvd
             self._reason = f"closed by the venue: {close}"
 
-    def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+    def _take_text(self, data: bytes) -> None:
+        if not data.isascii():
+            try:
+                str(data, "utf-8")
+            except UnicodeDecodeError as error:
+                reason = f"invalid UTF-8 in a text message: {error.reason}"
+                self.fail(CloseCode.INVALID_DATA, reason)
+                return
         try:
-            text = str(data, "utf-8")
-        except UnicodeDecodeError as error:
-            self.fail(CloseCode.INVALID_DATA, f"invalid UTF-8 in a text message: {error.reason}")
-            return
-        try:
-            self._on_text(text)
+            self._on_text(data)
         except Exception as error:  # noqa: BLE001 - the loop would log and swallow it; run() raises it
             self._failure = error
             self.fail(CloseCode.INTERNAL_ERROR, "callback failed")

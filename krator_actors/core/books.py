@@ -84,13 +84,13 @@ class OrderBook:
     def on_delta(self, delta: BookDelta) -> BookState:
         """Apply it, if it is the next one; one that is in the book already changes nothing."""
         if self.state is not BookState.LIVE:
-            self._waiting.append(delta)
+            self._keep_for_snapshot(delta)
             return self.state
         if self._is_old(delta):
             return self.state
         if not self._continues(delta):
             self.state = BookState.GAP
-            self._waiting.append(delta)
+            self._keep_for_snapshot(delta)
             return self.state
         self._is_first = False
         self._bids.apply(delta.bids)
@@ -127,6 +127,11 @@ class OrderBook:
     def __len__(self) -> int:
         """Return how many levels there are, on both sides."""
         return len(self._bids) + len(self._asks)
+
+    def _keep_for_snapshot(self, delta: BookDelta) -> None:
+        # A snapshot that comes in the stream is newer than all that came before it.
+        if self.rule in {BookRule.NEXT_ID, BookRule.PREVIOUS_ID}:
+            self._waiting.append(delta)
 
     def _is_old(self, delta: BookDelta) -> bool:
         match self.rule:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krator_actors.core.strategies import Standing, exit_quantity
+from krator_actors.messages.market import Instruments
 from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
@@ -47,6 +48,12 @@ class Holding:
         self.instrument: Instrument | None = None
         self.pending: PendingOrder | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """True when all is known and nothing is under way."""
+        known = self.position is not None and self.instrument is not None
+        return known and self.pending is None
+
     def standing(self, price: Decimal | None) -> Standing:
         """Return where the strategy stands; ``price`` decides what is too little to be sold."""
         if self.position is None or self.instrument is None or self.pending or price is None:
@@ -58,6 +65,12 @@ class Holding:
     def begin(self, order: SubmitOrder) -> None:
         """Note that ``order`` is on its way to risk."""
         self.pending = PendingOrder(order.client_order_id, order.quantity)
+
+    def on_instruments(self, message: Instruments) -> None:
+        """Take the rules by which the symbol is traded."""
+        for instrument in message.instruments:
+            if instrument.symbol == self._symbol:
+                self.instrument = instrument
 
     def doubt(self) -> None:
         """Forget the position: ask risk."""

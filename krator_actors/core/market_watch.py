@@ -1,75 +1,107 @@
-"""Whether a symbol's market data can be believed: no trade missing, nothing stale.
+"""Whether a symbol's market data is fresh. Ages are judged by the caller's monotonic clock.
 
-Ages are judged by the caller's monotonic clock, sequence by the venue's trade ids.
+A connection that answers pings is not looked at here: a pong is not data, a quiet market no stall.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
+from typing import Final
 
-from krator_actors.messages.market import MarketDataGap, TradeSummary, TradeTick
+from krator_actors.messages.market import TradeSummary, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 
+CLOSED = "CLOSED"
 CONNECTING = "CONNECTING"
 DISCONNECTED = "DISCONNECTED"
 GAP = "GAP"
+HALTED = "HALTED"
 LIVE = "LIVE"
 STALE_QUOTES = "STALE_QUOTES"
 STALE_TRADES = "STALE_TRADES"
 
+STALLS: Final = frozenset({DISCONNECTED, GAP, STALE_QUOTES, STALE_TRADES})
+"""what an incident is opened for; the others are on the way, or as they should be"""
 
-class TradeSequence:
-    """The trade ids of one symbol, across connections."""
+_INTERVALS: Final = 200
+_LEARN_EVERY: Final = 20
+_QUANTILE: Final = 0.95
+_FACTOR: Final = 3.0
 
-    def __init__(self, *, continues: bool) -> None:
-        """``continues``: trades were told by an earlier feed, and nobody knows up to which id."""
-        # Trades that came again; left out.
-        self.repeated = 0
-        self._continues = continues
-        self._last: TradeTick | None = None
 
-    def is_repeated(self, trade: TradeTick) -> bool:
-        """True when the trade, or a later one, has been counted; it is to be left out.
+class StreamClock:
+    """How old a stream's last message is, against what is normal for this stream.
 
-        A smaller id with a later time is not a repetition: the venue has begun to count anew.
-        """
-        last = self._last
-        if last is None or trade.trade_id > last.trade_id or trade.ts_event > last.ts_event:
-            return False
-        self.repeated += 1
-        return True
+    Normal is learned: three times the 95th percentile of the last 200 intervals, one outlier in
+    twenty left aside because it may have been a stall. Never below ``stale_secs``, which is also
+    the limit until 20 intervals are known, and never above ``stale_max_secs``.
+    """
 
-    def gap_before(self, trade: TradeTick) -> MarketDataGap | None:
-        """Count a trade that is not repeated; return what is missing before it, if anything."""
-        last, self._last = self._last, trade
-        if last is None:
-            return _gap(trade, 0, 0, "FEED_STARTED") if self._continues else None
-        if trade.trade_id == last.trade_id + 1:
-            return None
-        if trade.trade_id <= last.trade_id:
-            return _gap(trade, 0, 0, "SEQUENCE_RESTARTED")
-        missing = trade.trade_id - last.trade_id - 1
-        return _gap(trade, last.trade_id + 1, missing, "HOLE")
+    def __init__(self, *, stale_secs: float, stale_max_secs: float) -> None:
+        self._floor_ns = int(stale_secs * NANOS_PER_SEC)
+        self._ceiling_ns = max(self._floor_ns, int(stale_max_secs * NANOS_PER_SEC))
+        # How old the last message may be.
+        self.limit_ns = self._floor_ns
+        # Monotonic; None until it has spoken on this connection.
+        self.last_ns: int | None = None
+        self._intervals: deque[int] = deque(maxlen=_INTERVALS)
+        # Intervals since the limit was learned last.
+        self._unlearned = 0
+
+    def restart(self) -> None:
+        """Begin anew on a new connection; what is normal stays known."""
+        self.last_ns = None
+
+    def on_message(self, now_ns: int) -> None:
+        """Data has come."""
+        last_ns, self.last_ns = self.last_ns, now_ns
+        if last_ns is not None:
+            self._intervals.append(now_ns - last_ns)
+            self._unlearned += 1
+
+    def is_stale(self, since_ns: int, now_ns: int) -> bool:
+        """True when it is silent for too long; before its first message since ``since_ns``."""
+        if self._unlearned >= _LEARN_EVERY:
+            self._learn()
+        return now_ns - (self.last_ns or since_ns) > self.limit_ns
+
+    def _learn(self) -> None:
+        self._unlearned = 0
+        ordered = sorted(self._intervals)
+        usual_ns = ordered[int(len(ordered) * _QUANTILE) - 1]
+        self.limit_ns = min(max(self._floor_ns, int(usual_ns * _FACTOR)), self._ceiling_ns)
 
 
 class Freshness:
-    """When each stream of one symbol last spoke on the current connection."""
+    """Whether one symbol's data is to be trusted now."""
 
-    def __init__(self, *, quote_stale_secs: float, trade_stale_secs: float) -> None:
-        self._quote_stale_ns = int(quote_stale_secs * NANOS_PER_SEC)
-        self._trade_stale_ns = int(trade_stale_secs * NANOS_PER_SEC)
-        # Monotonic nanoseconds; None while not connected.
+    def __init__(self, *, quotes: StreamClock, trades: StreamClock) -> None:
+        self._quotes = quotes
+        self._trades = trades
+        # Monotonic nanoseconds; None while no connection is there.
         self._connected_ns: int | None = None
+        # True when the venue has confirmed the subscription on a connection.
+        self._confirmed = False
         # True when a connection was lost or could not be made.
         self._failed = False
-        # None until the stream has spoken on this connection.
-        self._quote_ns: int | None = None
-        self._trade_ns: int | None = None
+        # True while the venue says that it does not trade.
+        self.halted = False
+        # True while trades are missing and being fetched.
+        self.has_hole = False
 
     def on_connected(self, now_ns: int) -> None:
         """Begin anew: what was fresh on the last connection says nothing about this one."""
         self._connected_ns = now_ns
-        self._quote_ns = self._trade_ns = None
+        self._confirmed = self.halted = False
+        self._quotes.restart()
+        self._trades.restart()
+
+    def on_confirmed(self, now_ns: int) -> None:
+        """The venue has confirmed the subscription."""
+        if self._connected_ns is None:
+            self.on_connected(now_ns)
+        self._confirmed = True
 
     def on_disconnected(self) -> None:
         """Nothing is fresh any more; also when an attempt to connect has failed."""
@@ -78,32 +110,43 @@ class Freshness:
 
     def on_quote(self, now_ns: int) -> None:
         """A quote has come."""
-        self._quote_ns = now_ns
+        self._quotes.on_message(now_ns)
 
     def on_trade(self, now_ns: int) -> None:
-        """A trade has come."""
-        self._trade_ns = now_ns
+        """A trade has come that is no repetition."""
+        self._trades.on_message(now_ns)
 
-    def reason(self, now_ns: int) -> str:
+    def reason(self, now_ns: int, *, is_open: bool = True) -> str:
         """Return ``LIVE``, or why the data is not to be trusted.
 
         A stream that has not spoken yet is as old as the connection; without a first quote it is
-        not live, without a first trade it may be.
+        not live, without a first trade it may be. ``is_open``: these are hours of trading; silence
+        outside of them is no stall.
         """
         connected_ns = self._connected_ns
         if connected_ns is None:
             return DISCONNECTED if self._failed else CONNECTING
-        if now_ns - (self._quote_ns or connected_ns) > self._quote_stale_ns:
-            return STALE_QUOTES
-        if now_ns - (self._trade_ns or connected_ns) > self._trade_stale_ns:
-            return STALE_TRADES
-        return CONNECTING if self._quote_ns is None else LIVE
+        if self.halted:
+            return HALTED
+        if self.has_hole:
+            return GAP
+        if self._quotes.is_stale(connected_ns, now_ns):
+            return STALE_QUOTES if is_open else CLOSED
+        if self._trades.is_stale(connected_ns, now_ns):
+            return STALE_TRADES if is_open else CLOSED
+        return LIVE if self._confirmed and self._quotes.last_ns is not None else CONNECTING
 
     def silent_ns(self, now_ns: int) -> int:
         """Return for how long no stream has spoken on this connection; 0 when there is none."""
         if self._connected_ns is None:
             return 0
-        return now_ns - max(self._connected_ns, self._quote_ns or 0, self._trade_ns or 0)
+        spoken_ns = max(self._quotes.last_ns or 0, self._trades.last_ns or 0)
+        return now_ns - max(self._connected_ns, spoken_ns)
+
+    @property
+    def patience_ns(self) -> int:
+        """For how long its quotes may be silent."""
+        return self._quotes.limit_ns
 
 
 class Tape:
@@ -138,16 +181,3 @@ class Tape:
             counted_secs=(now_ns - self._since_ns) / NANOS_PER_SEC,
             ts_event=last.ts_event,
         )
-
-
-def _gap(trade: TradeTick, first_id: int, count: int, reason: str) -> MarketDataGap:
-    return MarketDataGap(
-        symbol=trade.symbol,
-        stream="trade",
-        first_id=first_id,
-        last_id=first_id + count - 1 if count else 0,
-        count=count,
-        reason=reason,
-        ts_event=trade.ts_event,
-        ts_init=trade.ts_init,
-    )

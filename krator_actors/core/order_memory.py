@@ -1,15 +1,14 @@
 """The order table that forgets what is long over, and remembers where to read it again. Pure.
 
 Memory and recovery grow with the open orders and not with the log. Whatever is forgotten can be
-found by its id or by the venue's, exactly: ``ClosedOrders`` says in which records of the log an
-order is, and these are folded again.
+found by its id or by the venue's, exactly: ``ClosedOrders`` says where in the archive an order is.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -47,40 +46,46 @@ class MemoryState(msgspec.Struct, frozen=True, kw_only=True):
 class OrderMemory(OrderTable):
     """An OrderTable of the orders that are open or were closed lately."""
 
-    def forget_closed(self, *, keep: int) -> list[Order]:
-        """Forget all but the last ``keep`` closed orders, and return those.
+    def closed_beyond(self, *, keep: int) -> list[Order]:
+        """Return all but the last ``keep`` closed orders: what may be forgotten.
 
-        A bracket's orders are forgotten together, and not before it was left. Fills stay
-        known: of each symbol the last ones, and all of an order that is in memory.
+        A bracket's orders are forgotten together, and not before it was left.
         """
         closed = [order for order in self.orders.values() if not order.status.is_open]
         closed.sort(key=lambda order: order.number)
         over = {order.client_order_id: order for order in closed[: max(0, len(closed) - keep)]}
-        self._forget_brackets(over)
-        for order in over.values():
+        for entry, legs in self._brackets.items():
+            bracket = {entry, *(leg.client_order_id for leg in legs)}
+            if entry not in self._left or not bracket <= over.keys():
+                for client_order_id in bracket:
+                    over.pop(client_order_id, None)
+        return list(over.values())
+
+    def trade_ids(self, orders: Iterable[Order]) -> list[tuple[str, ...]]:
+        """Return the ids of each order's trades: all of them, while it is in memory."""
+        trades: dict[tuple[str, str], list[str]] = {}
+        for symbol, fills in self._fills.items():
+            for trade_id, venue_order_id in fills:
+                trades.setdefault((symbol, venue_order_id), []).append(trade_id)
+        return [tuple(trades.get((o.symbol, o.venue_order_id), ())) for o in orders]
+
+    def forget(self, orders: Iterable[Order]) -> None:
+        """Forget closed orders, as ``closed_beyond`` returned them.
+
+        Fills stay known: of each symbol the last ones, and all of an order that is in memory.
+        """
+        forgotten = set()
+        for order in orders:
+            forgotten.add(order.client_order_id)
             del self.orders[order.client_order_id]
             self._by_venue_id.pop((order.symbol, order.venue_order_id), None)
         for symbol, fills in self._fills.items():
             for fill in list(fills)[:-KEEP_FILLS]:
                 if (symbol, fill[1]) not in self._by_venue_id:
                     del fills[fill]
-        return list(over.values())
-
-    def _forget_brackets(self, over: dict[str, Order]) -> None:
-        """Take what is still needed out of ``over``."""
-        for entry, legs in tuple(self._brackets.items()):
-            orders = {entry, *(leg.client_order_id for leg in legs)}
-            if entry in self._left and orders <= over.keys():
-                del self._brackets[entry]
-                self._left.discard(entry)
-            else:
-                for client_order_id in orders:
-                    over.pop(client_order_id, None)
-
-    def trade_ids(self, order: Order) -> list[str]:
-        """Return the ids of an order's trades that are known."""
-        fills = self._fills.get(order.symbol, {})
-        return [trade for trade, venue_id in fills if venue_id == order.venue_order_id]
+        for entry in forgotten & self._brackets.keys():
+            del self._brackets[entry]
+            self._left.discard(entry)
 
     def adopt(self, order: Order, trade_ids: Sequence[str]) -> None:
         """Know a forgotten order and its trades again."""
@@ -127,25 +132,25 @@ program whose fold may differ does not believe the snapshot. Made here, because 
 
 
 class Place(NamedTuple):
-    """Where in the log an order is: the numbers of its first and its last record."""
+    """Where an order is in the archive, and the number of its last record then."""
 
-    first: int
-    last: int
+    offset: int
+    number: int
 
 
 Recent = tuple[tuple[int, int, int], ...]
-"""Key, first and last record of names that are not sorted yet."""
+"""Key, offset and number of names that are not sorted yet."""
 
 
 class ClosedOrders:
-    """Where every forgotten order is in the log: sorted columns, and what came after them.
+    """Where every forgotten order is archived: sorted columns, and what came after them.
 
     24 bytes a name; an order has two, its own id and the venue's. A name is known by 64 bits of a
-    hash: one that is not here was never forgotten, one that is here is looked up in the log.
+    hash: one that is not here was never forgotten, one that is here is looked up there.
     """
 
     def __init__(self) -> None:
-        # Keys, firsts and lasts of the sorted part, 64 bits each; a file's bytes, mapped.
+        # Keys, offsets and numbers of the sorted part, 64 bits each; a file's bytes, mapped.
         self._columns = [_NO_WORDS] * _COLUMNS
         # Highest record that the sorted part covers: a snapshot says from which on it needs it.
         self.merged_number = 0
@@ -155,22 +160,23 @@ class ClosedOrders:
     def __len__(self) -> int:
         return len(self._columns[0]) + sum(map(len, self._recent.values()))
 
-    def add(self, order: Order) -> None:
-        """Take a forgotten order."""
-        place = Place(order.first_number, order.number)
+    def add(self, order: Order, offset: int) -> None:
+        """Take a forgotten order that is archived at ``offset``."""
         for key in _keys_of(order):
-            known = [*self._sorted(key), *self._recent.get(key, ())]
-            if place not in known:
-                self._recent.setdefault(key, []).append(place)
+            self._recent.setdefault(key, []).append(Place(offset, order.number))
+
+    def has(self, order: Order) -> bool:
+        """Return whether the order is archived as it is now."""
+        return any(place.number == order.number for place in self.find(order.client_order_id))
 
     def find(self, name: str, symbol: str = "") -> tuple[Place, ...]:
-        """Return where an order of this name may be in the log, the latest first.
+        """Return where an order of this name may be, the latest first.
 
         With ``symbol``, ``name`` is the venue's id. () is certain; a place has to be looked at.
         """
         key = _key(name, symbol)
         places = {*self._sorted(key), *self._recent.get(key, ())}
-        return tuple(sorted(places, key=lambda place: -place.last))
+        return tuple(sorted(places, key=lambda place: -place.number))
 
     @property
     def is_merge_due(self) -> bool:
@@ -199,8 +205,8 @@ class ClosedOrders:
         self._columns = [words[n * size : (n + 1) * size] for n in range(_COLUMNS)]
         self.merged_number = number
         self._recent = {}
-        for key, first, last in recent:
-            self._recent.setdefault(key, []).append(Place(first, last))
+        for key, offset, last in recent:
+            self._recent.setdefault(key, []).append(Place(offset, last))
 
     def merged(self, recent: Recent) -> bytes:
         """Return the sorted part with ``recent`` in it, as bytes.
@@ -214,10 +220,10 @@ class ClosedOrders:
         return b"".join(column[order].tobytes() for column in columns)
 
     def _sorted(self, key: int) -> Iterator[Place]:
-        keys, firsts, lasts = self._columns
+        keys, offsets, numbers = self._columns
         at = bisect_left(keys, key)
         while at < len(keys) and keys[at] == key:
-            yield Place(firsts[at], lasts[at])
+            yield Place(offsets[at], numbers[at])
             at += 1
 
 

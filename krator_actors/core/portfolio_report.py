@@ -21,6 +21,7 @@ def portfolio_report(engine: RiskEngine, utc_ns: int) -> PortfolioReport:
         states=latches.states.latched,
         overrides=latches.overrides.live(utc_ns),
         recovered=engine.is_recovered,
+        venue_reachable=engine.is_venue_reachable,
         cash=engine.portfolio.cash,
         equity=engine.portfolio.known_equity,
         day_start_equity=_ZERO if start_equity is None else start_equity,

@@ -89,6 +89,7 @@ class RiskEngine:
         self.markets = {s: Market(limits.symbols[s]) for s in symbols if s in limits.symbols}
         # Set when the order actor's events have been read to their end.
         self.is_recovered = False
+        self.waits_for = "the order actor"
         # False while events of the order actor are known to be missing.
         self.are_positions_current = True
         # What the order actor said last.
@@ -153,7 +154,7 @@ class RiskEngine:
     def _check_gates(self, order: SubmitOrder) -> Denial | None:
         """What holds up every order, reductions too."""
         if not self.is_recovered:
-            return Denial(DenialReason.RISK_RECOVERING, "risk waits for the order actor")
+            return Denial(DenialReason.RISK_RECOVERING, f"risk waits for {self.waits_for}")
         state = self.latches.states.governing(order.symbol, order.strategy)
         if state is not None and state.state is TradingState.HALTED:
             whose = " ".join(filter(None, (state.scope.value, state.target)))
@@ -284,16 +285,15 @@ class RiskEngine:
 
     def on_market_status(self, status: MarketStatus) -> None:
         """Take the feed's word whether a symbol's data is fresh."""
-        market = self.markets.get(status.symbol)
-        if market is not None:
+        if (market := self.markets.get(status.symbol)) is not None:
             market.is_fresh = status.fresh
             market.status_reason = status.reason
 
     def on_instruments(self, instruments: Instruments) -> None:
         """Take the venue's trading rules."""
         for instrument in instruments.instruments:
-            if instrument.symbol in self.markets:
-                self.markets[instrument.symbol].instrument = instrument
+            if (market := self.markets.get(instrument.symbol)) is not None:
+                market.instrument = instrument
 
     def on_venue_status(self, status: VenueStatus) -> None:
         """Take the order actor's word whether orders can be sent."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from krator_actors.messages.market import Bar, QuoteTick, TradeTick
+from krator_actors.messages.market import Bar, BookTop, QuoteTick, TradeTick
 from krator_actors.messages.orders import Bracket, OrderEvent, SubmitOrder
 from krator_actors.messages.strategy import Reading, SignalRaised
 from krator_actors.model import Instrument, OrderSide, quantize_down
@@ -83,6 +83,13 @@ class Strategy(Protocol):
 
     def on_trade(self, _trade: TradeTick, _standing: Standing, /) -> list[Intent]:
         """Take one trade; the bar that it finishes comes after it."""
+        return []
+
+    def on_book(self, _book: BookTop, _standing: Standing, /) -> list[Intent]:
+        """Return what to do, seeing a book's best levels; only where ``venue.books`` asks for them.
+
+        The newest alone counts: books in between may have been left out.
+        """
         return []
 
     def on_quote(self, _quote: QuoteTick, _standing: Standing, /) -> list[Intent]:

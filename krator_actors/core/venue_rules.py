@@ -11,6 +11,8 @@ from decimal import Decimal
 from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import Instrument, OrderSide, TimeInForce
 
+_AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
 
 def broken_rule(
     order: SubmitOrder,
@@ -47,8 +49,7 @@ def _terms(order: SubmitOrder, instrument: Instrument) -> str | None:
         return f"{kind.value} order with stop price {order.stop_price}"
     if (order.time_in_force is TimeInForce.GTD) != (order.expires_ns is not None):
         return f"{order.time_in_force.value} order that expires at {order.expires_ns}"
-    at_once = {TimeInForce.IOC, TimeInForce.FOK}
-    if order.post_only and (kind.has_stop or not kind.has_price or order.time_in_force in at_once):
+    if order.post_only and (kind.has_stop or not kind.has_price or order.time_in_force in _AT_ONCE):
         return f"a post-only {kind.value} order, {order.time_in_force.value}, can never rest"
     if order.bracket is not None and order.side is OrderSide.SELL:
         return "a bracket protects what is bought"

@@ -87,6 +87,7 @@ class Exchange:
             rest_account=rest_account,
             status=self._status,
             adopt=self._lifetime.adopt,
+            step=session.step,
         )
 
     async def pace(self) -> None:

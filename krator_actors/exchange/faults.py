@@ -12,12 +12,15 @@ import msgspec
 
 _ERROR_TEXTS = {
     -1000: "An unknown error occurred while processing the request.",
+    -1003: "Too many requests; please use the websocket for live updates.",
     -1001: "Internal error; unable to process your request. Please try again.",
     -1006: "An unexpected response was received from the message bus. Execution status unknown.",
     -1007: "Timeout waiting for response from backend server. Send status unknown; "
     "execution status unknown.",
     -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
 }
+
+_REST_MS = 1_000
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Secs = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -56,6 +59,16 @@ class DelayAnswers(_Action, tag="delay_answers", frozen=True):
     ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)]
 
 
+class DelayRequests(_Action, tag="delay_requests", frozen=True):
+    """Let every WebSocket API request (of ``method``, else any) arrive ``ms`` late. 0 ends it.
+
+    One that is named is overtaken by the others, and may arrive when its recvWindow is over.
+    """
+
+    ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)]
+    method: str | None = None
+
+
 class RefuseConnections(_Action, tag="refuse_connections", frozen=True):
     """Drop whoever connects, and every REST request, for ``secs``; ``/sim`` stays open."""
 
@@ -65,12 +78,12 @@ class RefuseConnections(_Action, tag="refuse_connections", frozen=True):
 class AnswerError(_Action, tag="answer_error", frozen=True):
     """Answer the next ``count`` requests (of ``method``, else any) with an error.
 
-    ``act``: the request is carried out all the same.
+    ``act``: the request is carried out all the same. Status 429 asks for a second's rest.
     """
 
     count: Count = 1
-    code: Literal[-1000, -1001, -1006, -1007, -1008] = -1001
-    status: Annotated[int, msgspec.Meta(ge=500, le=599)] = HTTPStatus.INTERNAL_SERVER_ERROR.value
+    code: Literal[-1000, -1001, -1003, -1006, -1007, -1008] = -1001
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = HTTPStatus.INTERNAL_SERVER_ERROR.value
     method: str | None = None
     act: bool = False
 
@@ -78,6 +91,13 @@ class AnswerError(_Action, tag="answer_error", frozen=True):
     def text(self) -> str:
         """Binance's text for the code."""
         return _ERROR_TEXTS[self.code]
+
+    def body(self, now_ms: int) -> dict[str, object]:
+        """Return the error object of an answer at ``now_ms``."""
+        error: dict[str, object] = {"code": self.code, "msg": self.text}
+        if self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            error["data"] = {"serverTime": now_ms, "retryAfter": now_ms + _REST_MS}
+        return error
 
 
 class Clear(_Action, tag="clear", frozen=True):
@@ -90,15 +110,20 @@ Action = (
     | EndSilence
     | LoseAnswer
     | DelayAnswers
+    | DelayRequests
     | RefuseConnections
     | AnswerError
     | Clear
 )
 
 ACTIONS = (
-    "drop_connections, silence, end_silence, lose_answer, delay_answers, refuse_connections, "
-    "answer_error, clear"
+    "drop_connections, silence, end_silence, lose_answer, delay_answers, delay_requests, "
+    "refuse_connections, answer_error, clear"
 )
+
+
+class _Named(msgspec.Struct):
+    method: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +137,7 @@ class _Pending:
 @dataclass(slots=True)
 class _State:
     delay_ms: float = 0.0
+    late: DelayRequests = field(default_factory=lambda: DelayRequests(ms=0))
     silent_until: float = 0.0
     refusing_until: float = 0.0
     lost: _Pending = field(default_factory=_Pending)
@@ -138,6 +164,8 @@ class Faults:
                 state.lost = _Pending(action.count, action.method)
             case DelayAnswers():
                 state.delay_ms = action.ms
+            case DelayRequests():
+                state.late = action
             case RefuseConnections():
                 state.refusing_until = now + action.secs
             case AnswerError():
@@ -152,6 +180,17 @@ class Faults:
     def delay_ms(self) -> float:
         """How long every answer is held back."""
         return self._state.delay_ms
+
+    def late_ms(self, text: str) -> float:
+        """Return how late a request, still as it was sent, is to arrive."""
+        late = self._state.late
+        if not late.ms or late.method is None:
+            return late.ms
+        try:
+            method = msgspec.json.decode(text, type=_Named).method
+        except msgspec.MsgspecError:
+            return 0.0
+        return late.ms if method.removeprefix("v3/") == late.method else 0.0
 
     @property
     def silent(self) -> bool:
@@ -177,6 +216,7 @@ class Faults:
             "silent": self.silent,
             "refusing": self.refusing,
             "delay_ms": self.delay_ms,
+            "delay_requests": msgspec.structs.asdict(self._state.late),
             "lose_answer": asdict(self._state.lost),
             "answer_error": asdict(self._state.errors),
         }

@@ -14,8 +14,11 @@ from krator_actors.model import OrderSide
 class Publish(Protocol):
     """Sends an event to a stream's subscribers."""
 
-    def __call__(self, stream: str, data: str, combined: str | None = None) -> None:
-        """``data``: the event's JSON text; ``combined``: its wrapped text when that is known."""
+    def __call__(self, stream: str, data: str, combined: str | None = None) -> int:
+        """Return how many listen.
+
+        ``data``: the event's JSON text; ``combined``: its wrapped text when that is known.
+        """
 
 
 Level = tuple[int, int]

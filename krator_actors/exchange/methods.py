@@ -143,14 +143,14 @@ class Methods:
         fault = self._faults.take_error(call.method)
         if fault is not None and not fault.act:
             self.note_fault("answer_error", call, acted=False)
-            return Outcome(fault.status, error={"code": fault.code, "msg": fault.text})
+            return Outcome(fault.status, error=fault.body(call.now_ms))
         try:
             outcome = Outcome(HTTPStatus.OK, self._carry_out(call))
         except ApiError as error:
             outcome = _failure(error)
         if fault is not None:
             self.note_fault("answer_error", call, acted=True)
-            return Outcome(fault.status, error={"code": fault.code, "msg": fault.text})
+            return Outcome(fault.status, error=fault.body(call.now_ms))
         return outcome
 
     def note_fault(self, action: str, call: Call, *, acted: bool) -> None:

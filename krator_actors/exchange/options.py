@@ -37,6 +37,7 @@ class Options:
     replay: Path | None
     speed: float
     start_at_once: bool
+    lockstep: bool
     seed: int
     symbols: tuple[str, ...]
     ticks_per_sec: float
@@ -58,8 +59,8 @@ def parse(argv: list[str]) -> Options:
     given = parser.parse_args(argv)
     if (given.linger is None) != (given.parent_pid is None):
         parser.error("--linger and --parent-pid go together")
-    if given.start_at_once and given.replay is None:
-        parser.error("--start-at-once needs --replay")
+    if (given.start_at_once or given.lockstep) and given.replay is None:
+        parser.error("--start-at-once and --lockstep need --replay")
     return Options(
         data_dir=given.data_dir,
         host=given.host,
@@ -67,6 +68,7 @@ def parse(argv: list[str]) -> Options:
         replay=given.replay,
         speed=given.speed,
         start_at_once=given.start_at_once,
+        lockstep=given.lockstep,
         seed=given.seed,
         symbols=given.symbols,
         ticks_per_sec=given.ticks_per_sec,
@@ -123,6 +125,11 @@ def _add_market(group: argparse._ArgumentGroup) -> None:
         "--start-at-once",
         action="store_true",
         help="do not wait with the replay for the first subscriber",
+    )
+    add(
+        "--lockstep",
+        action="store_true",
+        help="send each recorded frame when GET /sim/step asks for it, by no clock",
     )
     add("--seed", type=int, default=1, help="of the synthetic order flow (default 1)")
     add(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from krator_actors.exchange.errors import ExchangeStartError
 from krator_actors.exchange.market import Market, Publish
 from krator_actors.exchange.recording import Frame, Recording
 from krator_actors.exchange.replay_market import FIRST_OWN_TRADE_ID, ReplayMarket
@@ -26,13 +27,21 @@ class ReplaySession:
 
     mode = "replay"
 
-    def __init__(self, directory: Path, *, speed: float, start_at_once: bool) -> None:
-        """Read the recording through; ExchangeStartError names what is broken in it."""
+    def __init__(
+        self, directory: Path, *, speed: float, start_at_once: bool, lockstep: bool = False
+    ) -> None:
+        """Read the recording through; ExchangeStartError names what is broken in it.
+
+        ``lockstep``: no clock paces it; each frame waits for ``step``.
+        """
         self._recording = Recording.scan(directory)
         self.symbols = self._recording.symbols
         self._rules = [rules_of(symbol) for symbol in self.symbols]
         self._speed = speed
         self._start_at_once = start_at_once
+        self._lockstep = lockstep
+        # Who waits for a frame to be sent: how many have heard it, or None at the end.
+        self._steps: asyncio.Queue[asyncio.Future[int | None]] = asyncio.Queue()
         self._markets: dict[str, ReplayMarket] = {}
         self._publish: Publish | None = None
         self._started = False
@@ -60,6 +69,9 @@ class ReplaySession:
         if not self._start_at_once:
             await heard.wait()
         self._started = True
+        if self._lockstep:
+            await self._pace_by_steps(venue, announce)
+            return
         began = time.monotonic()
         batch = 0
         for frame in self._recording.frames():
@@ -74,6 +86,33 @@ class ReplaySession:
             self._send(frame, venue)
         announce()
         self._ended = True
+
+    async def step(self) -> dict[str, Any]:
+        """Have the next frame that somebody listens to sent; see ``Session.step``."""
+        if not self._lockstep:
+            raise ExchangeStartError("a step needs --lockstep")
+        if self._ended:
+            return {"sent": 0, "ended": True}
+        waiting: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._steps.put_nowait(waiting)
+        sent = await waiting
+        return {"sent": sent or 0, "ended": sent is None}
+
+    async def _pace_by_steps(self, venue: Venue, announce: Callable[[], None]) -> None:
+        waiting: asyncio.Future[int | None] | None = None
+        for frame in self._recording.frames():
+            if waiting is None:
+                waiting = await self._steps.get()
+            heard = self._send(frame, venue)
+            announce()
+            if heard:
+                waiting.set_result(heard)
+                waiting = None
+        self._ended = True
+        if waiting is not None:
+            waiting.set_result(None)
+        while not self._steps.empty():
+            self._steps.get_nowait().set_result(None)
 
     def status(self) -> dict[str, Any]:
         """Return how far it has come; ``lag_secs`` is how late the last frame was."""
@@ -90,10 +129,11 @@ class ReplaySession:
             "speed": self._speed,
         }
 
-    def _send(self, frame: Frame, venue: Venue) -> None:
+    def _send(self, frame: Frame, venue: Venue) -> int:
         self._position_ns = frame.ts_ns
         self._frames_done += 1
         if frame.event is not None:
             venue.absorb(frame.symbol, self._markets[frame.symbol].absorb(frame.event))
         if frame.stream and self._publish is not None:
-            self._publish(frame.stream, frame.raw, frame.combined)
+            return self._publish(frame.stream, frame.raw, frame.combined)
+        return 0

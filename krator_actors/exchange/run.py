@@ -43,7 +43,10 @@ def session_of(options: Options) -> Session:
     """Return the session that the options ask for; ExchangeStartError when it cannot be had."""
     if options.replay is not None:
         return ReplaySession(
-            options.replay, speed=options.speed, start_at_once=options.start_at_once
+            options.replay,
+            speed=options.speed,
+            start_at_once=options.start_at_once,
+            lockstep=options.lockstep,
         )
     return SyntheticSession(options.symbols, seed=options.seed, ticks_per_sec=options.ticks_per_sec)
 

@@ -58,8 +58,9 @@ class Server:
         rest_account: RestAccount,
         status: Callable[[], Mapping[str, Any]],
         adopt: Callable[[int], bool],
+        step: Callable[[], Awaitable[Mapping[str, Any]]],
     ) -> None:
-        """``adopt``: follow another parent process, False when it is gone."""
+        """``adopt``: follow another parent process, False when it is gone. ``step``: Session's."""
         self.connections = Connections()
         self.failed: asyncio.Future[LedgerFailedError] = asyncio.get_running_loop().create_future()
         self._venue = venue
@@ -71,6 +72,7 @@ class Server:
         self._rest_account = rest_account
         self._status = status
         self._adopt = adopt
+        self._step = step
         self._last_seen = time.monotonic()
         self._runner = web.AppRunner(
             self._application(),
@@ -120,6 +122,7 @@ class Server:
                 web.get("/ws/{streams:.+}", self._raw_streams),
                 web.get("/ws-api/v3", self._websocket_api),
                 web.get("/sim/status", self._show_status),
+                web.get("/sim/step", self._take_step),
                 web.post("/sim/faults", self._set_fault),
                 web.post("/sim/parent", self._set_parent),
             ]
@@ -139,8 +142,7 @@ class Server:
         try:
             return await handler(request)
         except LedgerFailedError as error:
-            if not self.failed.done():
-                self.failed.set_result(error)
+            self._fail(error)
             raise
 
     async def _combined_streams(self, request: web.Request) -> web.StreamResponse:
@@ -176,11 +178,29 @@ class Server:
         try:
             async for message in connection.socket:
                 if message.type is WSMsgType.TEXT:
-                    self._ws_api.handle(connection, message.data, show_limits=show_limits)
+                    self._take(connection, message.data, show_limits=show_limits)
         finally:
             self._user_streams.unsubscribe(connection)
             await self._disconnect(connection)
         return connection.socket
+
+    def _take(self, connection: Connection, text: str, *, show_limits: bool) -> None:
+        late_ms = self._faults.late_ms(text)
+        if not late_ms:
+            self._ws_api.handle(connection, text, show_limits=show_limits)
+            return
+
+        def arrive() -> None:
+            try:
+                self._ws_api.handle(connection, text, show_limits=show_limits)
+            except LedgerFailedError as error:
+                self._fail(error)
+
+        asyncio.get_running_loop().call_later(late_ms / 1_000, arrive)
+
+    def _fail(self, error: LedgerFailedError) -> None:
+        if not self.failed.done():
+            self.failed.set_result(error)
 
     async def _connect(self, request: web.Request, kind: str) -> Connection:
         socket = web.WebSocketResponse(
@@ -198,6 +218,12 @@ class Server:
         self.connections.remove(connection)
         self._last_seen = time.monotonic()
         await connection.finish()
+
+    async def _take_step(self, _: web.Request) -> web.Response:
+        try:
+            return _json(await self._step())
+        except ExchangeStartError as error:
+            return _json({"code": 0, "msg": str(error)}, HTTPStatus.BAD_REQUEST)
 
     async def _show_status(self, _: web.Request) -> web.Response:
         body = {

@@ -39,5 +39,11 @@ class Session(Protocol):
         ``heard`` is set when somebody listens; ``announce`` tells all who listen what happened.
         """
 
+    async def step(self) -> dict[str, Any]:
+        """Send one more frame that somebody hears; return ``sent`` and ``ended``.
+
+        ExchangeStartError unless this is a replay in lockstep.
+        """
+
     def status(self) -> dict[str, Any]:
         """Return ``ended``, ``position`` and more, for ``/sim/status``."""

@@ -38,14 +38,15 @@ class StreamHub:
         # set when the first market stream has a subscriber: a replay waits for it
         self.heard = asyncio.Event()
 
-    def publish(self, stream: str, data: str, combined: str | None = None) -> None:
-        """Send an event's JSON text; ``combined`` when its wrapped text is known already."""
+    def publish(self, stream: str, data: str, combined: str | None = None) -> int:
+        """Send an event's JSON text to so many; ``combined``: its wrapped text if that is known."""
         listeners = self._subscribers.get(stream)
         if not listeners or self._faults.silent:
-            return
+            return 0
         wrapped = combined or f'{{"stream":"{stream}","data":{data}}}'
         for connection in tuple(listeners):
             connection.send(wrapped if connection in self._combined else data)
+        return len(listeners)
 
     def add(self, connection: Connection, streams: list[str], *, combined: bool) -> None:
         """A client has connected, with the streams that its URL names."""

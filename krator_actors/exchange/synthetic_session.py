@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from krator_actors.exchange.errors import ExchangeStartError
 from krator_actors.exchange.market import Market
 from krator_actors.exchange.rules import rules_of
 from krator_actors.exchange.session import Surroundings
@@ -81,6 +82,10 @@ class SyntheticSession:
                 continue
             wait = min(began + (done + 1) / rate, depth_due) - time.monotonic()
             await asyncio.sleep(max(wait, _SHORTEST_SLEEP_SECS))
+
+    async def step(self) -> dict[str, Any]:
+        """Refuse: its clock is real."""
+        raise ExchangeStartError("a synthetic market takes no steps")
 
     def status(self) -> dict[str, Any]:
         """Return that it goes on, and how many ticks the machine was too slow for."""

@@ -30,6 +30,27 @@ class SyncOrders(Message, frozen=True, kw_only=True):
     """which request of this risk generation; ``OrdersSynced`` repeats it"""
 
 
+class OrdersAbsorbed(Message, frozen=True, kw_only=True):
+    """Risk to order, after a snapshot: it recovers without the events up to ``number``.
+
+    Order may remove them from its log, and has them no more to tell.
+    """
+
+    number: int
+
+
+class OrdersRemoved(Message, frozen=True, kw_only=True):
+    """Order to risk, instead of ``OrdersSynced``: it cannot tell all that was asked for.
+
+    The records before ``first_number`` were removed. Risk goes on denying all but cancels, and
+    asks again, until a person has put its snapshot back.
+    """
+
+    venue: str
+    risk_generation: int
+    first_number: int
+
+
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that may still change a position."""
 

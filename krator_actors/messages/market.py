@@ -15,6 +15,8 @@ from supervisors.messages import Delivery, Message
 class MarketDataGap(Message, frozen=True, kw_only=True):
     """Data of a stream is missing between two events; what depends on it is no longer true."""
 
+    delivery: ClassVar[Delivery] = Delivery.GAP
+
     symbol: str
     stream: str
     """``trade``, ``quote`` or ``book``"""
@@ -22,9 +24,35 @@ class MarketDataGap(Message, frozen=True, kw_only=True):
     """first missing trade or update id, 0 when not known"""
     last_id: int
     count: int
+    """how many stay missing; 0 with ``filled`` 0: nobody knows"""
+    filled: int = 0
+    """how many were asked of the venue and follow right behind this message, in order"""
     reason: str
     ts_event: int
     ts_init: int
+
+    @property
+    def is_filled(self) -> bool:
+        """True when all that was missing follows: only late, nothing is lost."""
+        return self.filled > 0 and self.count == 0
+
+    def gap_key(self) -> str:
+        """One gap never spans two streams."""
+        return f"{self.symbol}/{self.stream}"
+
+    def gap_message(self, last: Message, count: int) -> MarketDataGap:  # noqa: ARG002 - of messages
+        """Declare from self to ``last`` as one gap of which nobody knows how much is missing."""
+        assert isinstance(last, MarketDataGap)
+        return MarketDataGap(
+            symbol=self.symbol,
+            stream=self.stream,
+            first_id=self.first_id,
+            last_id=last.last_id,
+            count=0,
+            reason="OVERFLOW",
+            ts_event=last.ts_event,
+            ts_init=last.ts_init,
+        )
 
 
 class TradeTick(Message, frozen=True, kw_only=True):
@@ -107,7 +135,8 @@ class MarketStatus(Message, frozen=True, kw_only=True):
     symbol: str
     fresh: bool
     reason: str
-    """``LIVE``, ``CONNECTING``, ``DISCONNECTED``, ``STALE_TRADES``, ``STALE_QUOTES``, ``GAP``"""
+    """``LIVE``, ``CONNECTING``, ``DISCONNECTED``, ``STALE_TRADES``, ``STALE_QUOTES``, ``GAP``
+    (trades are missing and being fetched), ``HALTED`` (by the venue), ``CLOSED`` (its hours)"""
     ts_event: int
 
     def conflation_key(self) -> str:
@@ -243,3 +272,26 @@ class Instruments(Message, frozen=True, kw_only=True):
     def conflation_key(self) -> str:
         """Only the newest rules matter."""
         return ""
+
+
+class FeedStatusRequest(Message, frozen=True, kw_only=True):
+    """Anybody to feed (ask). Answer: ``FeedStatus``."""
+
+
+class FeedStatus(Message, frozen=True, kw_only=True):
+    """What a feed has now, and how far the clocks are apart."""
+
+    connections: int
+    """that the venue has confirmed"""
+    symbols: dict[str, str]
+    """symbol to ``MarketStatus.reason``"""
+    unreadable: dict[str, int]
+    """frames that could not be read or believed, by reason"""
+    repeated: int
+    """trades that came again and were left out"""
+    clock_offset_secs: float | None
+    """by how much the venue's clock is ahead of this machine's; None: not known"""
+    clock_error_secs: float | None
+    """how wrong that may be"""
+    clock_drift_ppm: float | None
+    """by how many millionths the venue's clock runs faster; None before five measurements"""

@@ -177,6 +177,8 @@ class PortfolioReport(Message, frozen=True, kw_only=True):
     """those that have not expired"""
     recovered: bool
     """False while risk still waits for the order actor: everything but cancels is denied"""
+    venue_reachable: bool = False
+    """what the order actor said last: while it is False everything but cancels is denied"""
     cash: Decimal
     equity: Decimal
     day_start_equity: Decimal

@@ -37,6 +37,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     value: float
 
 
+class SettleRequest(Message, frozen=True, kw_only=True):
+    """Feed to strategy (ask), in lockstep only. Answer: ``Settled``."""
+
+
+class Settled(Message, frozen=True, kw_only=True):
+    """Whether all that the strategy was told has led to all that it will lead to."""
+
+    is_settled: bool
+    """no order is under way, the position is known, no history is waited for"""
+
+
 class SignalRaised(Message, frozen=True, kw_only=True):
     """What a strategy writes in its own log before it tells risk ``SubmitOrder``."""
 

@@ -120,7 +120,9 @@ async def test_day_is_closed_when_it_has_ended(
         assert report["totals"]["denied"] == 1
         assert report["totals_at_end"]["denied"] == 2
         assert "MAX_POSITION" in path.with_suffix(".txt").read_text()
-        assert (await report_of(harness, "daily_close")).done_due_ns == at("2026-11-23T00:01:00")
+        done = await report_of(harness, "daily_close")
+        assert done.done_due_ns == at("2026-11-23T00:01:00")
+        assert harness.actor.describe_state()["daily_close"] == msgspec.to_builtins(done)
 
 
 async def test_report_that_is_there_already_is_replaced(data_dir: Path, postgres_dsn: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -105,6 +108,10 @@ def folder(data_dir: Path) -> Path:
     return log_path(data_dir, NAME).parent
 
 
+def no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "no space")
+
+
 def facts(ledger: OrderLedger) -> Any:
     """What a ledger knows, whatever it had to read for it."""
     return (
@@ -181,9 +188,16 @@ async def test_snapshots_are_written_while_it_works(tmp_path: Path) -> None:
     assert opened(tmp_path, 2)._events_since_snapshot < 10
 
 
-@pytest.mark.parametrize("name", ["order%3ASIM.snapshot", "order%3ASIM.closed"])
-@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "missing"])
-def test_damaged_file_is_ignored_and_the_whole_log_is_read(
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        *itertools.product(
+            ["order%3ASIM.snapshot", "order%3ASIM.closed"], ["flip", "cut", "empty", "missing"]
+        ),
+        *itertools.product(["order%3ASIM.archive"], ["cut", "empty", "missing"]),
+    ],
+)
+def test_what_a_damaged_file_said_is_read_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, harm: str
 ) -> None:
     monkeypatch.setattr(order_memory, "_MERGE_AT_LEAST", 0)
@@ -234,7 +248,7 @@ def test_snapshot_that_knows_more_than_the_log_is_ignored(tmp_path: Path) -> Non
     assert not ledger.is_forgotten("lost")
 
 
-async def test_forgotten_order_is_read_again_from_the_log(tmp_path: Path) -> None:
+async def test_forgotten_order_is_read_again_from_the_archive(tmp_path: Path) -> None:
     lived(tmp_path, 40).close()
     ledger = opened(tmp_path, 2)
 
@@ -252,14 +266,64 @@ async def test_forgotten_order_is_read_again_from_the_log(tmp_path: Path) -> Non
     assert nobody is None
 
 
-async def test_forgotten_order_whose_records_are_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+async def test_forgotten_order_that_is_damaged_is_said_to_be_gone(tmp_path: Path) -> None:
+    lived(tmp_path, 40).close()
+    archive = folder(tmp_path) / "order%3ASIM.archive"
+    archive.write_bytes(archive.read_bytes().replace(b"k3", b"k?"))
+    ledger = opened(tmp_path, 2)
+
+    assert ledger.is_forgotten("k3")
+    with pytest.raises(OrderGoneError, match="damaged"):
+        await ledger.recall("k3")
+    killed(ledger)
+
+
+async def test_late_fill_of_a_recalled_order_is_folded_again_after_a_kill(tmp_path: Path) -> None:
     lived(tmp_path, 40).close()
     ledger = opened(tmp_path, 2)
+    await ledger.recall("k3")
+    ledger.record(fill("k3", "late"))
     killed(ledger)
-    log_path(tmp_path, NAME).unlink()
 
-    with pytest.raises(OrderGoneError):
-        await ledger.recall("k3")
+    ledger = opened(tmp_path, 3)
+    again, order = facts(ledger), ledger.table.orders["k3"]
+    killed(ledger)
+
+    assert order.filled == Decimal(4)
+    assert again == whole(tmp_path)
+
+
+def test_half_written_end_of_the_archive_is_cut_off(tmp_path: Path) -> None:
+    lived(tmp_path, 40).close()
+    archive = folder(tmp_path) / "order%3ASIM.archive"
+    size = archive.stat().st_size
+    with archive.open("ab") as file:
+        file.write(archive.read_bytes()[: size // 40 // 2])
+
+    killed(opened(tmp_path, 2))
+
+    assert archive.stat().st_size == size
+
+
+async def test_archive_that_cannot_be_written_leaves_orders_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = lived(tmp_path, 40)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_space)
+        ledger.close()
+    ledger = opened(tmp_path, 2)
+    in_memory = "k0" in ledger.table.orders
+    ledger.record(fill("k0", "late"))
+    ledger.close()
+    ledger = opened(tmp_path, 3)
+    order = ledger.table.orders["k0"]
+    killed(ledger)
+
+    assert in_memory
+    assert ledger.is_forgotten("k1")
+    assert order.filled == Decimal(4)
 
 
 # -- in the actor --------------------------------------------------------------------------------

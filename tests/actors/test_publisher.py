@@ -153,6 +153,9 @@ async def test_what_the_logs_have_and_get_is_published(
         assert await stream(reader) == [1, 2, 3, 4, 5]
         assert await stream(reader, "order:SIM") == [1]
         assert not harness.told
+        state = harness.actor.describe_state()
+        assert (state["connected"], state["published"], state["waiting"]) == (True, 6, 0)
+        assert "redis" not in str(state), "an address, which may hold a password"
 
 
 async def test_states_are_cached_while_risk_answers_and_expire_when_it_does_not(

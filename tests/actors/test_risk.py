@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from krator_actors import clock, halt_file, risk_ledger
+from krator_actors import clock, halt_file
 from krator_actors.adapters.local_log import LocalLog, LogFullError, log_path, read_log
 from krator_actors.config import RiskConfig
 from krator_actors.core.risk import RiskEvent
@@ -19,6 +19,7 @@ from krator_actors.halt_file import FiledHalt
 from krator_actors.messages.handshake import (
     OpenOrder,
     OrderActorStarted,
+    OrdersAbsorbed,
     OrdersSynced,
     SyncOrders,
     VenueStatus,
@@ -210,7 +211,10 @@ class Bench:
         """Return what became of an order."""
         before = len(self.harness.told)
         await self.harness.deliver(submitted, STRATEGY)
-        answers = [m for to, m in self.harness.told[before:] if to in {ORDER, STRATEGY}]
+        told = self.harness.told[before:]
+        answers = [
+            m for to, m in told if to in {ORDER, STRATEGY} and not isinstance(m, OrdersAbsorbed)
+        ]
         assert len(answers) == 1
         return answers[0]
 
@@ -253,9 +257,11 @@ async def test_approval_is_logged_then_told(bench: Bench, monkeypatch: pytest.Mo
         before = len(harness.told)
 
         placed = await bench.submit(order())
+        state = harness.actor.describe_state()
 
     assert placed == PlaceOrder(order=order(), risk_generation=1)
     assert seen == [before]
+    assert (state["is_recovered"], state["approved"], state["open_orders"]) == (True, 1, 1)
     assert bench.logged(OrderApproved)[0].order == order()
     assert harness.told_to("journal")[-1] == LogGrew(writer="risk")
 
@@ -579,17 +585,12 @@ async def test_rate_holds_across_a_restart(bench: Bench, monkeypatch: pytest.Mon
     assert (first, second) == ("APPROVED", "ORDER_RATE")
 
 
-async def test_snapshot_is_written_along_the_way(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(risk_ledger, "_SNAPSHOT_NS", 0)
-    async with bench.start():
+async def test_snapshot_is_written_along_the_way(bench: Bench) -> None:
+    async with bench.start() as harness:
         await bench.recover()
         for number in range(SNAPSHOT_EVENTS):
             await bench.happen(filled("external", str(number)))
-        written = (bench.data_dir / "log" / "risk.snapshot").exists()
-
-    assert written
+        await harness.eventually((bench.data_dir / "log" / "risk.snapshot").exists)
 
 
 async def test_snapshot_that_cannot_be_written_costs_nothing_but_time(bench: Bench) -> None:
@@ -901,6 +902,26 @@ async def test_lost_approval_stays_reserved_while_its_denial_cannot_be_written(
         report = await bench.portfolio()
 
     assert [o.client_order_id for o in report.open_orders] == ["k1"]
+
+
+async def test_lost_approval_is_released_when_its_denial_can_be_written_again(
+    bench: Bench, fill_disk: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found by the simulation.
+    monkeypatch.setattr("krator_actors.risk._SYNC_AGAIN_SECS", 0.01)
+    async with bench.start():
+        await bench.recover()
+        await bench.submit(order())
+    async with bench.start() as harness:
+        fill_disk()
+        await bench.recover()
+        monkeypatch.undo()
+
+        await harness.eventually(lambda: len(bench.requests()) > 1)
+        await bench.sync()
+        report = await bench.portfolio()
+
+    assert report.open_orders == ()
 
 
 async def test_log_past_its_bound_lets_only_reductions_pass(bench: Bench) -> None:

@@ -5,20 +5,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from krator_actors import strategy as strategy_module
-from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
+from krator_actors.adapters import local_log
+from krator_actors.adapters.local_log import LocalLog, log_path, read_log, write_committed
 from krator_actors.core.bars import BarBuilder
 from krator_actors.core.identity import client_order_id
-from krator_actors.core.strategies import Standing, readings
+from krator_actors.core.strategies import Intent, Standing, readings
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
+    BookTop,
     Instruments,
     MarketDataGap,
     MarketStatus,
@@ -35,9 +37,16 @@ from krator_actors.messages.orders import (
     SubmitOrder,
 )
 from krator_actors.messages.risk import DuplicateRefused
-from krator_actors.messages.strategy import SignalRaised, StrategyState, StrategyStateRequest
+from krator_actors.messages.strategy import (
+    Settled,
+    SettleRequest,
+    SignalRaised,
+    StrategyState,
+    StrategyStateRequest,
+)
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderStatus, OrderType
 from krator_actors.strategy import StrategyActor, StrategyActorConfig
+from krator_actors.strategy_config import MeanReversionConfig, SmaCrossConfig, StrategyConfig
 from supervisors.messages import AskTimeoutError, PeerDiedError
 from supervisors.testing import ActorHarness
 
@@ -346,6 +355,29 @@ async def test_the_stop_of_its_entry_outlives_a_restart(running: Running, tmp_pa
 
     async with running(state("5.2"), strategy=REVERSION, generation=2) as harness:
         await sold_at(harness, stop)
+
+
+async def test_signals_before_its_newest_entry_are_removed_and_its_stop_stays(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_log, "SEGMENT_BYTES", 1)
+    name = REVERSION.actor_name
+    log = log_path(tmp_path, name)
+    write_committed(tmp_path, {name: 1_000})
+    async with running(strategy=REVERSION) as harness:
+        await bought_on_a_fall(harness, log)
+    (earlier,) = read_log(log, types=SignalRaised)
+    far = replace(earlier.event, stop_price=Decimal(1))
+    with LocalLog.open(log, writer=name, generation=1, durability="process") as writer:
+        for _ in range(5):
+            writer.append(far, ts_ns=1)
+
+    async with running(strategy=REVERSION, generation=2) as harness:
+        await live(harness, [100, *CALM_THEN_FALL, 96], begin=-1)
+        await harness.eventually(lambda: not log.exists())
+    assert earlier.event.stop_price is not None
+    async with running(state("5.2"), strategy=REVERSION, generation=3) as harness:
+        await sold_at(harness, earlier.event.stop_price)
 
 
 async def test_the_stop_of_its_entry_outlives_missing_trades(
@@ -671,3 +703,54 @@ async def test_an_open_order_of_the_former_incarnation_is_waited_for(running: Ru
 
         assert waiting == []
         assert harness.actor._holding.position == 1
+
+
+async def test_replay_waits_while_an_order_is_under_way(running: Running) -> None:
+    async with running() as harness:
+        assert await harness.deliver(SettleRequest(), FEED) == Settled(is_settled=True)
+
+        order = await bought(harness)
+
+        assert await harness.deliver(SettleRequest(), FEED) == Settled(is_settled=False)
+        harness.answer("risk", state(str(order.quantity)))
+        await harness.deliver(fill(order, order.quantity), "order:SIM")
+        await position_known(harness)
+        assert await harness.deliver(SettleRequest(), FEED) == Settled(is_settled=True)
+
+
+async def test_book_is_shown_to_the_strategy(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = BookTop(
+        symbol=SYMBOL,
+        bids=((Decimal(99), Decimal(1)),),
+        asks=((Decimal(101), Decimal(1)),),
+        update_id=1,
+        ts_event=1,
+        ts_init=1,
+    )
+    async with running() as harness:
+        shown: list[BookTop] = []
+        strategy = type(harness.actor._strategy)
+
+        def note(_strategy: object, top: BookTop, _standing: Standing) -> list[Intent]:
+            shown.append(top)
+            return []
+
+        monkeypatch.setattr(strategy, "on_book", note)
+
+        await harness.deliver(book, FEED)
+
+    assert shown == [book]
+
+
+async def test_gap_that_was_filled_costs_no_warm_up(running: Running) -> None:
+    async with running() as harness:
+        await live(harness, [11, *FALL_THEN_RISE[:-1]], begin=-1)
+        strategy = harness.actor._strategy
+
+        await harness.deliver(msgspec.structs.replace(trade_gap(), count=0, filled=3), FEED)
+        assert harness.actor._strategy is strategy
+
+        await harness.deliver(trade_gap(), FEED)
+        assert harness.actor._strategy is not strategy

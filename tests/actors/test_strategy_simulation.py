@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from krator_actors import strategy as strategy_module
-from krator_actors.config import SmaCrossConfig
 from krator_actors.core.bars import BarBuilder
 from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.handshake import OpenOrder
@@ -29,6 +28,7 @@ from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import StrategyState, StrategyStateRequest
 from krator_actors.model import NANOS_PER_SEC, Instrument, OrderSide, OrderStatus
 from krator_actors.strategy import PendingSilent, StrategyActor, StrategyActorConfig
+from krator_actors.strategy_config import SmaCrossConfig
 from supervisors.messages import AskTimeoutError, Message
 from supervisors.testing import ActorHarness
 

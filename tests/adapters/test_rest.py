@@ -22,7 +22,7 @@ async def client_of(handler: Handler, **options: int) -> AsyncIterator[RestClien
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
     async with TestServer(app) as server:
-        client = RestClient(f"http://127.0.0.1:{server.port}/", timeout_secs=0.5, **options)
+        client = RestClient(f"http://127.0.0.1:{server.port}/", timeout_secs=0.5, **options)  # type: ignore[arg-type]
         try:
             yield client
         finally:

@@ -27,6 +27,7 @@ from websockets.utils import accept_key
 
 from krator_actors.adapters.session import ReconnectPolicy, Session, parse_retry_after
 from krator_actors.adapters.websocket import WebSocketConnection
+from krator_actors.ports import CloseAdvice
 from krator_actors.venue_errors import VenueUnavailableError
 
 DEADLINE_SECS = 10.0
@@ -50,7 +51,7 @@ class Caller:
         self.reasons: list[str] = []
         settings = {
             "on_connected": self.connected,
-            "on_text": self.texts.append,
+            "on_text": lambda data: self.texts.append(data.decode()),
             "on_disconnected": self.reasons.append,
             "heartbeat_secs": 5.0,
             "reconnect": AT_ONCE,
@@ -391,7 +392,7 @@ class DeafTransport(asyncio.Transport):
 
 @given(junk=st.binary(min_size=1, max_size=100))
 async def test_no_bytes_of_the_venue_raise(junk: bytes) -> None:
-    texts: list[str] = []
+    texts: list[bytes] = []
     connection = WebSocketConnection(parse_uri("ws://venue/"), texts.append, 5.0, 1_000)
     connection.connection_made(DeafTransport())
     accept = accept_key(connection._websocket.key)
@@ -441,7 +442,7 @@ async def test_text_of_any_size_arrives_as_it_was_sent(size: int) -> None:
 async def test_messages_are_whole_in_whatever_pieces_their_bytes_come(
     messages: list[tuple[str, bool]], cuts: list[int]
 ) -> None:
-    texts: list[str] = []
+    texts: list[bytes] = []
     connection = WebSocketConnection(parse_uri("ws://venue/"), texts.append, 5.0, 100_000)
     connection.connection_made(DeafTransport())
     accept = accept_key(connection._websocket.key)
@@ -455,7 +456,7 @@ async def test_messages_are_whole_in_whatever_pieces_their_bytes_come(
     connection.data_received(stream or Frame(Opcode.PONG, b"").serialize(mask=False))
     connection.connection_lost(None)
 
-    assert texts == [text for text, _ in messages]
+    assert texts == [text.encode() for text, _ in messages]
     connection.lost.result()
 
 
@@ -471,7 +472,7 @@ async def test_messages_are_whole_in_whatever_pieces_their_bytes_come(
     ids=["masked", "too long", "longer than any", "reserved bit", "text within fragments"],
 )
 async def test_frame_that_breaks_the_protocol_ends_the_connection(frame: bytes) -> None:
-    texts: list[str] = []
+    texts: list[bytes] = []
     connection = WebSocketConnection(parse_uri("ws://venue/"), texts.append, 5.0, 1_000)
     connection.connection_made(DeafTransport())
     accept = accept_key(connection._websocket.key)
@@ -500,7 +501,7 @@ async def test_ping_of_the_venue_is_answered() -> None:
 
 
 async def test_what_on_text_raises_comes_out_of_run() -> None:
-    def broken(_text: str) -> None:
+    def broken(_text: bytes) -> None:
         raise ZeroDivisionError("a programming error")
 
     async with venue(echo) as url:
@@ -638,9 +639,31 @@ async def test_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None
         assert stranger.connections == 0
 
 
-def certificates(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+@pytest.mark.parametrize(
+    ("days", "host", "why"),
+    [((-9, -1), "localhost", "expired"), ((-1, 1), "elsewhere.example", "mismatch")],
+    ids=["expired", "of another host"],
+)
+async def test_certificate_that_does_not_hold_is_refused(
+    tmp_path: Path, days: tuple[int, int], host: str, why: str
+) -> None:
+    trusted, server_tls = certificates(tmp_path, days=days, host=host)
+    async with venue(echo, ssl=server_tls) as plain_url:
+        caller = Caller(plain_url.replace("ws://127.0.0.1", "wss://localhost"), tls=trusted)
+
+        async with keeping(caller.session):
+            await eventually(lambda: len(caller.reasons) >= 2)
+
+        assert why in caller.reasons[0]
+        assert caller.connections == 0
+
+
+def certificates(
+    folder: Path, *, days: tuple[int, int] = (-1, 1), host: str = "localhost"
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a client's context that trusts the server's, and the server's."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -648,9 +671,9 @@ def certificates(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .not_valid_before(now + dt.timedelta(days=days[0]))
+        .not_valid_after(now + dt.timedelta(days=days[1]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     path = folder / "server.pem"
@@ -665,6 +688,82 @@ def certificates(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
     return ssl.create_default_context(cafile=str(path)), server
+
+
+async def test_compression_is_used_only_when_asked_for() -> None:
+    agreed: list[bool] = []
+
+    async def speak(connection: ServerConnection) -> None:
+        agreed.append(bool(connection.protocol.extensions))
+        await connection.send("tick " * 1_000)
+        await connection.wait_closed()
+
+    async with venue(speak) as url:
+        plain, compressed = Caller(url), Caller(url, compression=True)
+        async with keeping(plain.session):
+            await eventually(lambda: plain.texts == ["tick " * 1_000])
+        async with keeping(compressed.session):
+            await eventually(lambda: compressed.texts == ["tick " * 1_000])
+
+    assert agreed == [False, True]
+
+
+async def test_small_frame_that_unpacks_to_20_megabytes_ends_the_connection() -> None:
+    async def bomb(connection: ServerConnection) -> None:
+        await connection.send("x" * 20_000_000)
+
+    async with venue(bomb) as url:
+        caller = Caller(url, compression=True)
+
+        async with keeping(caller.session):
+            await eventually(lambda: len(caller.reasons) >= 1)
+
+    assert caller.texts == []
+
+
+async def test_venue_that_closes_with_a_code_to_wait_is_left_alone() -> None:
+    async def close_at_once(connection: ServerConnection) -> None:
+        await connection.close(1008, "too many requests")
+
+    asked: list[int] = []
+
+    def wait(code: int) -> CloseAdvice:
+        asked.append(code)
+        return CloseAdvice.WAIT
+
+    patient = ReconnectPolicy(initial_secs=0.001, max_secs=60.0, healthy_secs=0.0)
+    async with venue(close_at_once) as url:
+        caller = Caller(url, close_advice=wait, reconnect=patient)
+        async with keeping(caller.session):
+            await eventually(lambda: len(caller.reasons) == 1)
+
+            await asyncio.sleep(0.1)
+
+            assert asked == [1008]
+            assert caller.connections <= 1
+
+
+@pytest.mark.parametrize(
+    ("advice", "secs"),
+    [(CloseAdvice.RECONNECT, 0.0), (CloseAdvice.WAIT, 32.0), (CloseAdvice.GIVE_UP, 900.0)],
+)
+def test_wait_that_a_close_code_asks_for(advice: CloseAdvice, secs: float) -> None:
+    assert ReconnectPolicy().advised_secs(advice) == secs
+
+
+async def test_storm_of_connections_that_succeed_is_broken() -> None:
+    async def close_at_once(connection: ServerConnection) -> None:
+        await connection.close()
+
+    flapping = ReconnectPolicy(initial_secs=0.001, healthy_secs=0.0, storm_attempts=5)
+    async with venue(close_at_once) as url:
+        caller = Caller(url, reconnect=flapping)
+        async with keeping(caller.session):
+            await eventually(lambda: len(caller.reasons) == 5)
+
+            await asyncio.sleep(0.1)
+
+    assert len(caller.reasons) == 5
 
 
 def test_first_attempt_after_a_healthy_connection_is_at_once() -> None:

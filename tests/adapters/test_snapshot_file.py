@@ -9,30 +9,53 @@ import pytest
 from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
 
 
-def bytes_of(file: SnapshotFile) -> bytes | None:
-    payload = file.read()
+def bytes_of(file: SnapshotFile, *, before: bool = False) -> bytes | None:
+    payload = file.read(before=before)
     return None if payload is None else bytes(payload)
 
 
-def snapshot(folder: Path, *, version: int = 1, sync: bool = False) -> SnapshotFile:
-    return SnapshotFile(folder / "risk.snapshot", version=version, sync=sync)
+def snapshot(folder: Path, *, version: int = 1) -> SnapshotFile:
+    return SnapshotFile(folder / "risk.snapshot", version=version)
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_latest_payload_is_read_back(tmp_path: Path, *, sync: bool) -> None:
-    file = snapshot(tmp_path, sync=sync)
+def test_latest_payload_is_read_back_and_the_one_before_it(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
 
+    for payload in (b"first", b"second", b"third"):
+        file.write(payload)
+
+    assert bytes_of(file) == b"third"
+    assert bytes_of(file, before=True) == b"second"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_one_before_takes_the_place_of_a_newest_that_is_dropped(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
     file.write(b"first")
     file.write(b"second")
 
-    assert bytes_of(file) == b"second"
-    assert [path.name for path in tmp_path.iterdir()] == ["risk.snapshot"]
+    file.drop_newest()
+
+    assert bytes_of(file) == b"first"
+    assert file.read(before=True) is None
+
+
+def test_write_that_fails_leaves_the_snapshot_that_stands(tmp_path: Path) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"first")
+    file.path.with_name("risk.snapshot.new").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        file.write(b"second")
+
+    assert bytes_of(file) == b"first"
 
 
 def test_missing_or_deleted_snapshot_is_none(tmp_path: Path) -> None:
     file = snapshot(tmp_path)
     missing = file.read()
 
+    file.write(b"payload")
     file.write(b"payload")
     file.delete()
     file.delete()

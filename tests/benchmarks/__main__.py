@@ -37,11 +37,13 @@ PARTS = (
     "thespian_hop",
     "risk_check",
     "restart",
+    "deaths",
     "redaction",
     "journal",
     "indicators",
     "observing",
     "decode",
+    "feed",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""

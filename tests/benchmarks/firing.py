@@ -26,6 +26,8 @@ class FiringConfig(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "firing"
     bar_spec: BarSpec = BarSpec(5, BarUnit.SECOND)
     order_notional: Decimal = Decimal(500)
+    stop_loss_fraction: Decimal = Decimal(0)
+    take_profit_fraction: Decimal = Decimal(0)
 
     def make(self) -> Firing:
         return Firing(self.every, self.offset)

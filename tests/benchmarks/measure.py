@@ -35,9 +35,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     bare_flood_secs: float = 10.0
     indicator_values: int = 10_000
     forks: int = 100
+    restarts: int = 1_000
+    spares: int = 200
+    subtrees: int = 100
+    """SIGKILLs of a supervisor with another one and four workers below it"""
+    hangs: int = 20
     log_calls: int = 20_000
     redact_bytes: int = 4_000_000
-    restarts: int = 100
     breaker_calls: int = 100_000
     recovery_rounds: int = 6
     """SIGKILLs of each of feed, strategy, risk and order"""
@@ -52,6 +56,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     reconciliations: int = 5
     decodes: int = 20_000
     """of each kind of frame of each venue"""
+    feed_frames: int = 30_000
+    feed_recoveries: int = 30
+    feed_connections: int = 1_000
+    feed_round_trips: int = 2_000
 
 
 FULL = Counts()
@@ -65,9 +73,12 @@ QUICK = Counts(
     flood_secs=10.0,
     bare_flood_secs=4.0,
     forks=30,
+    restarts=100,
+    spares=30,
+    subtrees=20,
+    hangs=5,
     log_calls=5_000,
     redact_bytes=1_000_000,
-    restarts=30,
     breaker_calls=30_000,
     recovery_rounds=2,
     recovery_events=10_000,
@@ -76,6 +87,10 @@ QUICK = Counts(
     journal_bulk_rows=50_000,
     reconciliations=3,
     decodes=5_000,
+    feed_frames=3_000,
+    feed_recoveries=5,
+    feed_round_trips=300,
+    feed_connections=1_000,
 )
 TINY = Counts(
     hops=50,
@@ -94,6 +109,9 @@ TINY = Counts(
     log_calls=100,
     redact_bytes=20_000,
     restarts=3,
+    spares=3,
+    subtrees=2,
+    hangs=1,
     breaker_calls=100,
     recovery_rounds=1,
     recovery_events=100,
@@ -103,6 +121,10 @@ TINY = Counts(
     open_orders=10,
     reconciliations=1,
     decodes=50,
+    feed_frames=3_000,
+    feed_recoveries=5,
+    feed_round_trips=300,
+    feed_connections=1_000,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
 

@@ -10,27 +10,34 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisors.breaker import BreakerSettings, CircuitBreaker
 from supervisors.client import Client
+from supervisors.heart import Heart
 from supervisors.messages import ActorError
+from supervisors.process import process_state, resident_bytes
 from tests.benchmarks.echo import Me, WhoAreYou
 from tests.benchmarks.hop import players
 from tests.benchmarks.measure import Counts, p50_p99, percentile, short_folder
 
 _QUIET_SECS = 0.05
 _LIMIT_SECS = 10.0
+_SETTLE_SECS = 1.0
 
 
 def run(counts: Counts) -> dict[str, Any]:
     forks_ns = [_fork() for _ in range(counts.forks)]
     # No budget, so that each restart is at once: a backoff is not what is measured.
-    with short_folder() as folder, players(folder, None):
+    with short_folder() as folder, players(folder, None) as heart:
+        # What is made once, e.g. imported, is there after some of them.
+        asyncio.run(_kill_again_and_again(folder / "run", max(10, counts.restarts // 10)))
+        before = Held.now(heart)
         restarts_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.restarts))
+        after = Held.now(heart)
     p50, p99 = p50_p99(restarts_ns, 1e6)
     with short_folder() as folder, players(folder, None, spare=True):
-        spares_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.restarts))
+        spares_ns = asyncio.run(_kill_again_and_again(folder / "run", counts.spares))
     spare_p50, spare_p99 = p50_p99(spares_ns, 1e6)
     return {
         "spare_p50_ms": spare_p50,
@@ -38,8 +45,34 @@ def run(counts: Counts) -> dict[str, Any]:
         "breaker_call_us": asyncio.run(_breaker_call_us(counts.breaker_calls)),
         "restart_p50_ms": p50,
         "restart_p99_ms": p99,
+        "leaked_fds": after.descriptors - before.descriptors,
+        "zombies": after.zombies,
+        "supervisor_growth_mb": (after.resident - before.resident) / 2**20,
         "bare_fork_p50_ms": percentile(forks_ns, 0.5) / 1e6,
     }
+
+
+class Held(NamedTuple):
+    """What the supervisor of the killed holds."""
+
+    descriptors: int
+    zombies: int
+    resident: int
+    """bytes"""
+
+    @classmethod
+    def now(cls, heart: Heart) -> Held:
+        """Look, once the last death has been digested."""
+        time.sleep(_SETTLE_SECS)
+        heart.poll()
+        root = heart.status().pid
+        assert root is not None
+        children = Path(f"/proc/{root}/task/{root}/children").read_text().split()
+        return cls(
+            descriptors=len(list(Path(f"/proc/{root}/fd").iterdir())),
+            zombies=sum(process_state(int(pid)) == "Z" for pid in children),
+            resident=resident_bytes(root),
+        )
 
 
 async def _kill_again_and_again(runtime: Path, count: int) -> list[int]:

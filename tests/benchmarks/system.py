@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from krator_actors import place, telemetry, tree
-from krator_actors.config import Config, RiskConfig, SmaCrossConfig, SupervisionConfig, SystemConfig
+from krator_actors.config import Config, RiskConfig, SupervisionConfig, SystemConfig
 from krator_actors.strategy import StrategyActorConfig
+from krator_actors.strategy_config import SmaCrossConfig
 from supervisors.heart import Heart
 from supervisors.spec import Backoff, Budget, ChildSpec, SupervisorSpec
 from supervisors.status import NodeStatus

@@ -27,6 +27,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from krator_actors.adapters.binance_errors import NO_SUCH_ORDER
+
 PRICE: Final = "100.00"
 """Nothing moves: what is measured is not the market."""
 
@@ -34,6 +36,7 @@ IN_FLIGHT_LIMIT: Final = 512
 """Ticks of a flood that may be sent and not yet counted by their receivers."""
 
 _FLOOD_BLOCK = 32
+_KNOWN_ORDERS = 1_000
 _json = msgspec.json.encode
 
 
@@ -76,6 +79,8 @@ class Venue:
         self._trade_ids = dict.fromkeys(options.symbols, 0)
         self._order_id = 0
         self._fill_id = 0
+        # The latest orders by client order id: asked for after a SIGKILL.
+        self._orders: dict[str, dict[str, Any]] = {}
         self._counters = _counters(options.counter) if options.counter else None
 
     def frame_of_tick(self) -> bytes:
@@ -141,10 +146,22 @@ class Venue:
             case "account.status":
                 held = [{"asset": "USDT", "free": "100000", "locked": "0"}]
                 return {"balances": held}, []
-            case "openOrders.status" | "myTrades":
+            case "order.status":
+                return self._found(params), []
+            case "myTrades":
+                asked = params.get("orderId")
+                return [_trade(o) for o in self._orders.values() if o["orderId"] == asked], []
+            case "openOrders.status":
                 return [], []
             case _:
                 return {}, []
+
+    def _found(self, params: dict[str, Any]) -> dict[str, Any] | None:
+        """Return an order by its id or its client's; None when there is none."""
+        if "orderId" in params:
+            found = (o for o in self._orders.values() if o["orderId"] == params["orderId"])
+            return next(found, None)
+        return self._orders.get(params["origClientOrderId"])
 
     def _place(self, params: dict[str, Any]) -> tuple[Any, list[Any]]:
         self._order_id += 1
@@ -159,6 +176,9 @@ class Venue:
             "transactTime": now_ms, "price": "0", "origQty": quantity, "executedQty": quantity,
             "status": "FILLED", "type": "MARKET", "side": side, "fills": [fill],
         }  # fmt: skip
+        self._orders[client_id] = result
+        if len(self._orders) > _KNOWN_ORDERS:
+            del self._orders[next(iter(self._orders))]
         event = {
             "e": "executionReport", "s": symbol, "c": client_id, "S": side, "o": "MARKET",
             "q": quantity, "p": "0", "x": "TRADE", "X": "FILLED", "r": "NONE",
@@ -238,9 +258,23 @@ class Connection(asyncio.Protocol):
         if request["method"] == "order.place":
             self._venue.record.orders[params["newClientOrderId"]] = now_ns
         result, events = self._venue.answer(request["method"], params)
+        if result is None:
+            error = {"code": NO_SUCH_ORDER, "msg": "Order does not exist."}
+            self.write(text_frame(_json({"id": request["id"], "status": 400, "error": error})))
+            return
         self.write(text_frame(_json({"id": request["id"], "status": 200, "result": result})))
         for event in events:
             self.write(text_frame(_json(event)))
+
+
+def _trade(order: dict[str, Any]) -> dict[str, Any]:
+    (fill,) = order["fills"]
+    return {
+        "symbol": order["symbol"], "id": fill["tradeId"], "orderId": order["orderId"],
+        "price": fill["price"], "qty": fill["qty"], "commission": fill["commission"],
+        "commissionAsset": fill["commissionAsset"], "time": order["transactTime"],
+        "isBuyer": order["side"] == "BUY",
+    }  # fmt: skip
 
 
 def text_frame(payload: bytes) -> bytes:

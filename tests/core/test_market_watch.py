@@ -1,15 +1,13 @@
-"""What is missing and what is stale, by numbers alone."""
+"""What is fresh and what is stale, by numbers alone."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from krator_actors.core.market_watch import Freshness, Tape, TradeSequence
-from krator_actors.messages.market import MarketDataGap, TradeSummary, TradeTick
+from krator_actors.core.market_watch import Freshness, StreamClock, Tape
+from krator_actors.messages.market import TradeSummary, TradeTick
 from krator_actors.model import OrderSide
 
 SECOND_NS = 1_000_000_000
@@ -27,80 +25,17 @@ def trade(trade_id: int, ts_event: int | None = None) -> TradeTick:
     )
 
 
-def take(sequence: TradeSequence, *trades: TradeTick) -> list[MarketDataGap | int]:
-    """Return what a feed would tell: gaps, and the ids of trades that are not repeated."""
-    told: list[MarketDataGap | int] = []
-    for one in trades:
-        if sequence.is_repeated(one):
-            continue
-        gap = sequence.gap_before(one)
-        if gap is not None:
-            told.append(gap)
-        told.append(one.trade_id)
-    return told
-
-
-def gap(first_id: int, last_id: int, count: int, reason: str, ts_event: int) -> MarketDataGap:
-    return MarketDataGap(
-        symbol="BTC-USDT.SIM",
-        stream="trade",
-        first_id=first_id,
-        last_id=last_id,
-        count=count,
-        reason=reason,
-        ts_event=ts_event,
-        ts_init=1,
+@pytest.fixture
+def freshness() -> Freshness:
+    return Freshness(
+        quotes=StreamClock(stale_secs=5, stale_max_secs=900),
+        trades=StreamClock(stale_secs=60, stale_max_secs=900),
     )
 
 
-def test_consecutive_trades_have_no_gap() -> None:
-    assert take(TradeSequence(continues=False), trade(7), trade(8), trade(9)) == [7, 8, 9]
-
-
-def test_hole_is_declared_with_its_extent_before_the_trade_after_it() -> None:
-    told = take(TradeSequence(continues=False), trade(7), trade(11))
-
-    assert told == [7, gap(8, 10, 3, "HOLE", 11 * SECOND_NS), 11]
-
-
-def test_repeated_and_older_trades_are_left_out_and_counted() -> None:
-    sequence = TradeSequence(continues=False)
-
-    told = take(sequence, trade(7), trade(8), trade(8), trade(7), trade(9))
-
-    assert told == [7, 8, 9]
-    assert sequence.repeated == 2
-
-
-def test_first_trade_of_a_feed_that_follows_another_declares_a_gap_of_unknown_extent() -> None:
-    told = take(TradeSequence(continues=True), trade(7), trade(8))
-
-    assert told == [gap(0, 0, 0, "FEED_STARTED", 7 * SECOND_NS), 7, 8]
-
-
-def test_ids_that_begin_anew_are_a_gap_and_no_repetition() -> None:
-    told = take(TradeSequence(continues=False), trade(700, 5), trade(1, 6), trade(2, 7))
-
-    assert told == [700, gap(0, 0, 0, "SEQUENCE_RESTARTED", 6), 1, 2]
-
-
-@given(ids=st.lists(st.integers(min_value=0, max_value=60), max_size=40))
-def test_every_id_is_told_once_or_declared_missing(ids: list[int]) -> None:
-    told = take(TradeSequence(continues=False), *(trade(trade_id) for trade_id in ids))
-
-    accounted: list[int] = []
-    for item in told:
-        if isinstance(item, MarketDataGap):
-            assert item.count == item.last_id - item.first_id + 1
-            accounted.extend(range(item.first_id, item.last_id + 1))
-        else:
-            accounted.append(item)
-    assert accounted == list(range(ids[0], max(ids) + 1) if ids else [])
-
-
-@pytest.fixture
-def freshness() -> Freshness:
-    return Freshness(quote_stale_secs=5, trade_stale_secs=60)
+def connect(freshness: Freshness, now_ns: int) -> None:
+    freshness.on_connected(now_ns)
+    freshness.on_confirmed(now_ns)
 
 
 def at(secs: float) -> int:
@@ -119,7 +54,7 @@ def test_attempt_that_failed_is_disconnected(freshness: Freshness) -> None:
 
 
 def test_first_quote_makes_it_live_and_the_first_trade_may_come_later(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
     freshness.on_trade(at(1))
     assert freshness.reason(at(1)) == "CONNECTING"
 
@@ -130,7 +65,7 @@ def test_first_quote_makes_it_live_and_the_first_trade_may_come_later(freshness:
 
 
 def test_quotes_older_than_the_limit_are_stale_until_the_next(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
     freshness.on_quote(at(1))
     assert freshness.reason(at(6.1)) == "STALE_QUOTES"
 
@@ -140,14 +75,14 @@ def test_quotes_older_than_the_limit_are_stale_until_the_next(freshness: Freshne
 
 
 def test_connection_without_any_quote_becomes_stale(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
 
     assert freshness.reason(at(5)) == "CONNECTING"
     assert freshness.reason(at(5.1)) == "STALE_QUOTES"
 
 
 def test_trades_older_than_their_own_limit_are_stale(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
     freshness.on_trade(at(1))
 
     freshness.on_quote(at(61.1))
@@ -156,7 +91,7 @@ def test_trades_older_than_their_own_limit_are_stale(freshness: Freshness) -> No
 
 
 def test_lost_connection_is_known_at_once_and_the_next_begins_anew(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
     freshness.on_quote(at(1))
 
     freshness.on_disconnected()
@@ -167,13 +102,77 @@ def test_lost_connection_is_known_at_once_and_the_next_begins_anew(freshness: Fr
 
 
 def test_silence_is_counted_from_the_last_event_of_any_stream(freshness: Freshness) -> None:
-    freshness.on_connected(at(0))
+    connect(freshness, at(0))
     assert freshness.silent_ns(at(1)) == SECOND_NS
 
     freshness.on_quote(at(1))
     freshness.on_trade(at(3))
 
     assert freshness.silent_ns(at(7)) == 4 * SECOND_NS
+
+
+def test_nothing_is_live_before_the_venue_has_confirmed(freshness: Freshness) -> None:
+    freshness.on_connected(at(0))
+    freshness.on_quote(at(1))
+    assert freshness.reason(at(1)) == "CONNECTING"
+
+    freshness.on_confirmed(at(1))
+
+    assert freshness.reason(at(1)) == "LIVE"
+
+
+def test_halt_and_hole_come_before_silence(freshness: Freshness) -> None:
+    connect(freshness, at(0))
+    freshness.on_quote(at(1))
+    freshness.has_hole = True
+    assert freshness.reason(at(99)) == "GAP"
+
+    freshness.halted = True
+
+    assert freshness.reason(at(99)) == "HALTED"
+
+
+def test_silence_outside_of_trading_hours_is_no_stall(freshness: Freshness) -> None:
+    connect(freshness, at(0))
+    freshness.on_quote(at(1))
+
+    assert freshness.reason(at(99), is_open=False) == "CLOSED"
+    assert freshness.reason(at(2), is_open=False) == "LIVE"
+
+
+def clock_of(intervals: list[float]) -> StreamClock:
+    clock = StreamClock(stale_secs=5, stale_max_secs=900)
+    secs = 0.0
+    for interval in [0.0, *intervals]:
+        secs += interval
+        clock.on_message(at(secs))
+    clock.is_stale(at(0), at(secs))
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("intervals", "limit_secs"),
+    [
+        ([20.0] * 19, 5),  # not enough to learn from
+        ([20.0] * 20, 60),
+        ([20.0] * 19 + [3_000.0], 60),  # one may have been a stall
+        ([0.01] * 200, 5),
+        ([800.0] * 20, 900),
+    ],
+)
+def test_limit_of_a_stream_is_learned_within_bounds(
+    intervals: list[float], limit_secs: float
+) -> None:
+    assert clock_of(intervals).limit_ns == limit_secs * SECOND_NS
+
+
+def test_what_is_normal_stays_known_on_a_new_connection() -> None:
+    clock = clock_of([20.0] * 20)
+
+    clock.restart()
+
+    assert not clock.is_stale(at(1_000), at(1_059))
+    assert clock.is_stale(at(1_000), at(1_061))
 
 
 def test_tape_says_last_price_and_volume_once_for_each_news() -> None:

@@ -16,6 +16,7 @@ from krator_actors.core.order_memory import (
     OrderMemory,
     Place,
 )
+from krator_actors.core.orders import Order
 from krator_actors.messages.orders import (
     AccountReport,
     Bracket,
@@ -86,6 +87,12 @@ class Story:
         self.happen(OrderCanceled(client_order_id=name, symbol=SYMBOL, ts_event=1))
 
 
+def forget_closed(table: OrderMemory, *, keep: int) -> list[Order]:
+    forgotten = table.closed_beyond(keep=keep)
+    table.forget(forgotten)
+    return forgotten
+
+
 def test_open_orders_are_never_forgotten() -> None:
     story = Story()
     story.open("resting")
@@ -93,7 +100,7 @@ def test_open_orders_are_never_forgotten() -> None:
         story.open(f"k{n}")
         story.fill(f"k{n}", str(n))
 
-    forgotten = story.table.forget_closed(keep=2)
+    forgotten = forget_closed(story.table, keep=2)
 
     assert [order.client_order_id for order in forgotten] == ["k0", "k1", "k2"]
     assert set(story.table.orders) == {"resting", "k3", "k4"}
@@ -108,7 +115,7 @@ def test_order_that_was_closed_last_is_forgotten_last() -> None:
     story.cancel("late")
     story.cancel("early")
 
-    forgotten = story.table.forget_closed(keep=1)
+    forgotten = forget_closed(story.table, keep=1)
 
     assert [order.client_order_id for order in forgotten] == ["late"]
 
@@ -121,7 +128,7 @@ def test_fills_of_an_order_in_memory_stay_known_however_many_follow() -> None:
         story.open(f"k{n}")
         story.fill(f"k{n}", str(n))
 
-    story.table.forget_closed(keep=0)
+    forget_closed(story.table, keep=0)
 
     assert story.table.knows_fill(SYMBOL, "first", "vresting")
     assert not story.table.knows_fill(SYMBOL, "0", "vk0")
@@ -161,7 +168,7 @@ def bracket_story() -> Story:
 def test_orders_of_a_bracket_are_not_forgotten_before_it_is_left() -> None:
     story = bracket_story()
 
-    forgotten = story.table.forget_closed(keep=0)
+    forgotten = forget_closed(story.table, keep=0)
 
     assert [order.client_order_id for order in forgotten] == ["k0", "k1"]
 
@@ -170,8 +177,8 @@ def test_orders_of_a_bracket_that_was_left_are_forgotten_together() -> None:
     story = bracket_story()
     story.table.leave_bracket(story.table.orders["entry"])
 
-    none_of_it = story.table.forget_closed(keep=3)
-    all_of_it = story.table.forget_closed(keep=2)
+    none_of_it = forget_closed(story.table, keep=3)
+    all_of_it = forget_closed(story.table, keep=2)
 
     assert none_of_it == []
     assert [order.client_order_id for order in all_of_it] == ["entry", "leg1", "leg2"]
@@ -193,7 +200,7 @@ def test_adopted_entry_has_no_bracket_because_its_legs_are_not_known() -> None:
     story = bracket_story()
     entry = story.table.orders["entry"]
     story.table.leave_bracket(entry)
-    story.table.forget_closed(keep=0)
+    forget_closed(story.table, keep=0)
 
     story.table.adopt(entry, ["1"])
     restored = OrderMemory()
@@ -209,12 +216,12 @@ def test_adopted_order_knows_its_fills_again() -> None:
     story.open("k0")
     story.fill("k0", "7")
     order = story.table.orders["k0"]
-    trade_ids = story.table.trade_ids(order)
-    story.table.forget_closed(keep=0)
+    (trade_ids,) = story.table.trade_ids([order])
+    forget_closed(story.table, keep=0)
 
     story.table.adopt(order, trade_ids)
 
-    assert trade_ids == ["7"]
+    assert trade_ids == ("7",)
     assert story.table.find(SYMBOL, "vk0") is order
     assert story.table.knows_fill(SYMBOL, "7", "vk0")
     assert story.table.open_orders == ()
@@ -245,11 +252,11 @@ def test_restored_table_is_the_same() -> None:
     assert restored.find(SYMBOL, "vk1", "") is restored.orders["k1"]
 
 
-def closed_order(name: str, first: int, last: int) -> object:
+def closed_order(name: str, number: int) -> Order:
     story = Story()
     story.open(name)
     order = story.table.orders[name]
-    order.first_number, order.number = first, last
+    order.number = number
     return order
 
 
@@ -263,7 +270,7 @@ def test_every_forgotten_name_is_found_and_no_other(
 ) -> None:
     closed = ClosedOrders()
     for (name, first), merge in zip(firsts.items(), merges, strict=False):
-        closed.add(closed_order(name, first, first + 3))  # type: ignore[arg-type]
+        closed.add(closed_order(name, first + 3), first)
         if merge:
             closed.restore(closed.merged(closed.recent()), (), number=first)
 
@@ -277,11 +284,12 @@ def test_every_forgotten_name_is_found_and_no_other(
 
 def test_order_that_is_forgotten_again_is_found_where_it_ends_now() -> None:
     closed = ClosedOrders()
-    closed.add(closed_order("k0", 5, 9))  # type: ignore[arg-type]
-    closed.add(closed_order("k0", 5, 9))  # type: ignore[arg-type]
-    closed.add(closed_order("k0", 5, 70))  # type: ignore[arg-type]
+    closed.add(closed_order("k0", 9), 500)
+    closed.add(closed_order("k0", 70), 100)
 
-    assert closed.find("k0") == (Place(5, 70), Place(5, 9))
+    assert closed.find("k0") == (Place(100, 70), Place(500, 9))
+    assert closed.has(closed_order("k0", 70))
+    assert not closed.has(closed_order("k0", 71))
 
 
 def test_bytes_that_are_no_columns_are_refused() -> None:
@@ -290,11 +298,11 @@ def test_bytes_that_are_no_columns_are_refused() -> None:
 
 
 def test_order_without_a_venue_id_has_one_name() -> None:
-    order = closed_order("k0", 1, 2)
-    order.venue_order_id = ""  # type: ignore[attr-defined]
-    order.status = OrderStatus.DENIED  # type: ignore[attr-defined]
+    order = closed_order("k0", 2)
+    order.venue_order_id = ""
+    order.status = OrderStatus.DENIED
     closed = ClosedOrders()
 
-    closed.add(order)  # type: ignore[arg-type]
+    closed.add(order, 0)
 
     assert len(closed) == 1

@@ -31,7 +31,7 @@ def drain(queue: TickQueue) -> list[object]:
 def test_messages_come_out_in_order_with_their_receivers() -> None:
     queue = TickQueue(limit=10, conflate_above=10)
     queue.put(("risk",), InstrumentsRequest())
-    queue.put_quote(("risk", "strategy:a"), quote("A", 1))
+    queue.put_newest(("risk", "strategy:a"), quote("A", 1))
 
     assert queue.take() == (("risk",), InstrumentsRequest())
     assert queue.take() == (("risk", "strategy:a"), quote("A", 1))
@@ -40,8 +40,8 @@ def test_messages_come_out_in_order_with_their_receivers() -> None:
 
 def test_quotes_are_not_merged_while_few_wait() -> None:
     queue = TickQueue(limit=10, conflate_above=10)
-    queue.put_quote((), quote("A", 1))
-    queue.put_quote((), quote("A", 2))
+    queue.put_newest((), quote("A", 1))
+    queue.put_newest((), quote("A", 2))
 
     assert drain(queue) == [quote("A", 1), quote("A", 2)]
     assert queue.conflated == 0
@@ -50,7 +50,7 @@ def test_quotes_are_not_merged_while_few_wait() -> None:
 def test_newest_quote_of_a_symbol_wins_while_many_wait() -> None:
     queue = TickQueue(limit=10, conflate_above=1)
     for one in (quote("A", 1), quote("B", 1), quote("A", 2), quote("B", 2), quote("A", 3)):
-        queue.put_quote((), one)
+        queue.put_newest((), one)
 
     assert drain(queue) == [quote("A", 3), quote("B", 2)]
     assert queue.conflated == 3
@@ -58,19 +58,19 @@ def test_newest_quote_of_a_symbol_wins_while_many_wait() -> None:
 
 def test_newest_quote_goes_to_its_receivers_and_not_to_those_of_the_one_before() -> None:
     queue = TickQueue(limit=10, conflate_above=0)
-    queue.put_quote(["strategy"], quote("BTC-USDT.SIM", 1))
+    queue.put_newest(["strategy"], quote("BTC-USDT.SIM", 1))
 
-    queue.put_quote(["strategy", "risk"], quote("BTC-USDT.SIM", 2))
+    queue.put_newest(["strategy", "risk"], quote("BTC-USDT.SIM", 2))
 
     assert queue.take() == (["strategy", "risk"], quote("BTC-USDT.SIM", 2))
 
 
 def test_quote_that_was_taken_is_not_replaced() -> None:
     queue = TickQueue(limit=10, conflate_above=0)
-    queue.put_quote((), quote("A", 1))
+    queue.put_newest((), quote("A", 1))
     queue.take()
 
-    queue.put_quote((), quote("A", 2))
+    queue.put_newest((), quote("A", 2))
 
     assert drain(queue) == [quote("A", 2)]
 
@@ -93,7 +93,7 @@ def test_quotes_above_the_mark_are_one_a_symbol_and_the_last_is_the_newest(
 ) -> None:
     queue = TickQueue(limit=10, conflate_above=conflate_above)
     for update_id, symbol in enumerate(symbols):
-        queue.put_quote((), quote(symbol, update_id))
+        queue.put_newest((), quote(symbol, update_id))
 
     told = [message for message in drain(queue) if isinstance(message, QuoteTick)]
 

@@ -104,6 +104,38 @@ async def test_silence_ends_by_itself_after_its_time(still: Any, eventually: Any
     assert not status["faults"]["silent"]
 
 
+async def test_late_order_is_overtaken_by_the_question_for_it(still: Any, eventually: Any) -> None:
+    client = await still.trader()
+    await still.fault("delay_requests", ms=300, method="order.place")
+
+    placed = asyncio.ensure_future(client.request("order.place", **ORDER, newClientOrderId="late"))
+    asked = await client.request("order.status", symbol="BTCUSDT", origClientOrderId="late")
+
+    assert asked["error"]["code"] == -2013
+    assert not placed.done()
+    assert (await placed)["status"] == 200
+
+
+async def test_order_that_arrives_after_its_validity_is_refused(still: Any) -> None:
+    client = await still.trader()
+    await still.fault("delay_requests", ms=100)
+
+    answer = await client.request("order.place", **ORDER, recvWindow=20)
+
+    assert answer["error"]["code"] == -1021
+
+
+async def test_too_many_requests_asks_for_a_rest(still: Any) -> None:
+    client = await still.trader()
+    await still.fault("answer_error", code=-1003, status=429, method="order.place")
+
+    answer = await client.request("order.place", **ORDER)
+
+    assert answer["status"] == 429
+    data = answer["error"]["data"]
+    assert data["retryAfter"] - data["serverTime"] == 1_000
+
+
 async def test_answers_are_held_back_and_events_are_not(still: Any, eventually: Any) -> None:
     watcher, client = await still.trader(), await still.trader()
     await watcher.subscribe()

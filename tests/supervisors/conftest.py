@@ -11,13 +11,10 @@ import pytest
 # The tree's processes import their actors by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conformance_table import pytest_runtest_logreport, pytest_sessionfinish
 from trial_house import House
 
 from supervisors.process import executed_processes, forked_processes
 from supervisors.spec import SupervisorSpec
-
-__all__ = ["HouseBuilder", "house", "pytest_runtest_logreport", "pytest_sessionfinish"]
 
 HouseBuilder = Callable[..., House]
 

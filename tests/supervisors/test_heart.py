@@ -308,6 +308,39 @@ def test_heart_after_a_killed_one_starts_on_the_same_folder(
     assert system.ask("a").generation == 2
 
 
+def test_interrupt_from_the_terminal_is_for_the_heart_alone(
+    short_dir: Path,
+) -> None:
+    program = """
+import signal, sys, time
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from trial_house import House, supervisor, worker
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+a = worker("a", config={"diary": sys.argv[1] + "/diary"})
+system = House(supervisor("root", a), Path(sys.argv[1]))
+system.start()
+print("ready", flush=True)
+system.eventually(lambda: bool(seen))
+assert system.ask("a").generation == 1
+system.heart.stop()
+"""
+    command = [sys.executable, "-c", program, str(short_dir), str(Path(__file__).parent)]
+    # A session of its own stands for a terminal: what is typed goes to its foreground group.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as heart:
+        try:
+            assert heart.stdout is not None
+            assert heart.stdout.readline() == b"ready\n"
+
+            os.killpg(heart.pid, signal.SIGINT)
+
+            assert heart.wait(60) == 0
+        finally:
+            heart.kill()
+    assert (short_dir / "diary").read_text().splitlines() == ["start a", "stop a"]
+
+
 def test_orphan_of_an_earlier_run_is_ended_and_raises_an_alarm(
     house: HouseBuilder, short_dir: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from trial_house import supervisor, worker
 from supervisors.process import resident_bytes
 from supervisors.spec import Backoff, Budget, SpecError
 from supervisors.spec_check import check_spec
+from tests.system.ordinary_user import as_user
 
+UID = 54_322
 MEGA = 1024 * 1024
 LIMIT = 200 * MEGA
 QUICK = Budget(max_restarts=1_000, backoff=Backoff(initial_secs=0.01, max_secs=0.05))
@@ -87,6 +91,54 @@ def test_fork_that_fails_is_a_failed_start_and_not_a_dead_supervisor(
     assert (system.pid("root"), system.pid("b")) == (root, sibling)
     assert "not forked" in system.reports("start_error", "a")[0]["reason"]["detail"]
     assert system.ask("a").generation >= 2
+
+
+# The limit counts all processes of a user, and root is never refused.
+AS_USER = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_limits import QUICK
+from trial_house import House, supervisor, worker
+system = House(supervisor("root", worker("a", budget=QUICK), worker("b")), Path({base!r})).start()
+try:
+    root = system.pid("root")
+    before = resource.prlimit(root, resource.RLIMIT_NPROC)
+    resource.prlimit(root, resource.RLIMIT_NPROC, (1, before[1]))
+    system.kill("a")
+    system.eventually(lambda: len(system.reports("start_error", "a")) >= 3)
+    print(system.reports("start_error", "a")[0]["reason"]["detail"])
+    print("sibling answers", system.ask("b").generation)
+    resource.prlimit(root, resource.RLIMIT_NPROC, before)
+    system.eventually(lambda: system.node("a").state == "running")
+    print("answers again", system.ask("a").generation > 1, system.pid("root") == root)
+finally:
+    system.heart.stop()
+"""
+
+
+def test_kernel_that_refuses_processes_is_a_failed_start_and_not_a_dead_supervisor(
+    short_dir: Path, tmp_path: Path
+) -> None:
+    prefix = as_user(UID, tmp_path)
+    os.chown(short_dir, UID, UID)
+    here = Path(__file__).parent
+
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", AS_USER.format(tests=str(here), base=str(short_dir))],
+        cwd=here.parent.parent,
+        env={**os.environ, "PYTHONPATH": str(here.parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.stdout.splitlines() == [
+        "not forked: the process could not be forked",
+        "sibling answers 1",
+        "answers again True True",
+    ], done.stderr
 
 
 def test_failed_forks_leak_no_descriptor(

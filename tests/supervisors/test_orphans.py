@@ -14,7 +14,7 @@ from conftest import HouseBuilder
 from trial_house import LIMIT_SECS, House, supervisor, worker
 
 from supervisors.ground import Ground
-from supervisors.process import executed_processes, process_state
+from supervisors.process import children_of_this_process, executed_processes, process_state
 
 FORKED, EXECUTED = "escape fork", "escape execute"
 
@@ -70,11 +70,7 @@ def test_killed_admin_leaves_no_escapee(house: HouseBuilder) -> None:
     system = house(supervisor("root", worker("a"))).start()
     system.ask("a", "execute")
     [program] = executed_processes(f"KRATOR_RUNTIME={system.runtime}")
-    body = system.heart._body
-    assert body is not None
-    assert body.admin_pid is not None
-
-    os.kill(body.admin_pid, signal.SIGKILL)
+    os.kill(body_pid(system), signal.SIGKILL)
     system.eventually(lambda: system.node("a").generation == 2)
 
     system.eventually(lambda: process_state(program) == "")
@@ -87,6 +83,26 @@ def test_stopped_system_leaves_no_zombie(house: HouseBuilder) -> None:
     system.heart.stop()
 
     assert [pid for pid in before if process_state(pid) != ""] == []
+
+
+@pytest.mark.parametrize("who", ["admin", "root"])
+def test_failed_systems_leave_no_zombie_while_the_heart_runs(house: HouseBuilder, who: str) -> None:
+    system = house(supervisor("root", worker("a"), supervisor("s", worker("b")))).start()
+    with subprocess.Popen(["/bin/true"]) as stranger:  # a child that is none of the heart's
+        for generation in range(2, 5):
+            os.kill(body_pid(system) if who == "admin" else system.pid("root"), signal.SIGKILL)
+            system.eventually_runs("b", generation)
+
+        running = body_pid(system)
+        system.eventually(lambda: set(children_of_this_process()) == {running, stranger.pid})
+        assert stranger.wait() == 0
+
+
+def body_pid(system: House) -> int:
+    body = system.heart._body
+    assert body is not None
+    assert body.admin_pid is not None
+    return body.admin_pid
 
 
 HEART = """

@@ -169,6 +169,21 @@ def test_state_and_description_of_a_stopped_process() -> None:
     assert process_state(sleeper.pid) == ""
 
 
+def test_signal_to_an_ended_process_reaches_nobody() -> None:
+    with subprocess.Popen(["/bin/true"]) as ended:
+        pidfd = os.pidfd_open(ended.pid)
+        ended.wait()  # from here on its number may be another's
+        try:
+            with pytest.raises(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+            send_signal(pidfd, signal.SIGKILL)
+
+            assert has_ended(pidfd)
+        finally:
+            os.close(pidfd)
+
+
 @pytest.mark.parametrize("marked", [True, False])
 def test_processes_are_found_by_marker_and_by_environment(tmp_path: Path, *, marked: bool) -> None:
     marker = tmp_path / "alive"

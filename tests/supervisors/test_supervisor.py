@@ -12,8 +12,6 @@ from trial_house import supervisor, worker
 from supervisors.spec import Backoff, Budget, Restart
 from supervisors.status import StartError
 
-QUICK = Budget(max_restarts=100, backoff=Backoff(initial_secs=0.01, max_secs=0.01))
-
 
 def test_killed_worker_is_replaced_and_its_siblings_are_not(house: HouseBuilder) -> None:
     system = house(supervisor("root", worker("a"), worker("b"), worker("c"))).start()
@@ -43,19 +41,6 @@ def test_report_of_a_killed_worker_has_signal_and_next_start(house: HouseBuilder
     assert report["reason"] == {"kind": "signal", "detail": "SIGKILL", "exception": None}
     assert report["restart_in_secs"] == 0.0
     assert [each["generation"] for each in system.reports("child_started", "a")] == [1, 2]
-
-
-def test_children_killed_in_one_instant_are_all_replaced(house: HouseBuilder) -> None:
-    names = [f"w{number}" for number in range(6)]
-    system = house(supervisor("root", *(worker(name, budget=QUICK) for name in names))).start()
-
-    for name in names:
-        system.kill(name)
-    for name in names:
-        system.eventually_runs(name, 2)
-
-    assert all(system.ask(name).generation == 2 for name in names)
-    assert len(system.reports("child_terminated")) == len(names)
 
 
 def test_killed_supervisor_takes_its_subtree_along_and_is_rebuilt(house: HouseBuilder) -> None:
@@ -88,17 +73,6 @@ def test_exception_in_receive_ends_the_process_once_with_its_traceback(house: Ho
     assert system.node("a").last_reason == "TrialError: as told"
 
 
-def test_exit_status_of_a_worker_is_its_reason(house: HouseBuilder) -> None:
-    system = house(supervisor("root", worker("a"))).start()
-
-    system.tell("a", "exit 77")
-    system.eventually_runs("a", 2)
-
-    [report] = system.reports("child_terminated", "a")
-    assert report["reason"]["kind"] == "exit"
-    assert report["reason"]["detail"] == "exit status 77"
-
-
 def test_native_crash_ends_the_process_with_its_stacks(house: HouseBuilder) -> None:
     system = house(supervisor("root", worker("a"))).start()
 
@@ -108,36 +82,6 @@ def test_native_crash_ends_the_process_with_its_stacks(house: HouseBuilder) -> N
     [report] = system.reports("child_terminated", "a")
     assert report["reason"]["detail"] == "SIGSEGV"
     assert "Segmentation fault" in Path(report["crash_file"]).read_text()
-
-
-@pytest.mark.parametrize("what", ["busy", "never", "block"])
-def test_hung_brain_is_found_dumped_and_replaced(house: HouseBuilder, what: str) -> None:
-    hasty = worker("a", beat_secs=0.2, stall_timeout_secs=0.5)
-    system = house(supervisor("root", hasty, worker("b"))).start()
-    sibling = system.pid("b")
-
-    system.tell("a", what)
-    system.eventually_runs("a", 2)
-
-    [report] = system.reports("child_terminated", "a")
-    assert report["reason"]["kind"] == "hung"
-    assert "Do in work for" in report["reason"]["detail"]
-    text = Path(report["crash_file"]).read_text()
-    assert "Current thread" in text or "Thread 0x" in text
-    if what != "never":  # nothing of a coroutine that waits is on a stack
-        assert "trial_actors.py" in text
-    assert system.pid("b") == sibling
-
-
-def test_stopped_worker_is_found_and_replaced(house: HouseBuilder) -> None:
-    system = house(supervisor("root", worker("a", beat_secs=0.2))).start()
-
-    system.kill("a", signal.SIGSTOP)
-    system.eventually_runs("a", 2)
-
-    [report] = system.reports("child_terminated", "a")
-    assert report["reason"]["kind"] == "hung"
-    assert "state T" in Path(report["crash_file"]).read_text()
 
 
 def test_stopped_supervisor_is_found_and_replaced(house: HouseBuilder) -> None:
@@ -292,36 +236,3 @@ def test_output_of_actors_goes_to_a_file(house: HouseBuilder) -> None:
     system.heart.stop()
 
     assert "x" * 100 in (system.crash_dir / "stderr.log").read_text()
-
-
-def test_many_kills_leave_no_descriptor_and_no_zombie(house: HouseBuilder) -> None:
-    budget = Budget(max_restarts=1000, backoff=Backoff(initial_secs=0.0, max_secs=0.0))
-    system = house(supervisor("root", worker("a", budget=budget))).start()
-    system.kill("a")
-    system.eventually_runs("a", 2)
-    root = system.pid("root")
-    descriptors = len(list(Path(f"/proc/{root}/fd").iterdir()))
-
-    for generation in range(3, 53):
-        system.kill("a")
-        system.eventually_runs("a", generation)
-
-    system.eventually(lambda: len(list(Path(f"/proc/{root}/fd").iterdir())) <= descriptors + 2)
-    assert children_of(root) == [system.pid("a")]
-
-
-def test_worker_inherits_none_of_its_supervisors_descriptors(house: HouseBuilder) -> None:
-    system = house(supervisor("root", *(worker(f"w{number}") for number in range(8)))).start()
-
-    open_files = [
-        [str(link.readlink()) for link in Path(f"/proc/{system.pid(f'w{number}')}/fd").iterdir()]
-        for number in range(8)
-    ]
-
-    assert not [link for links in open_files for link in links if "pidfd" in link]
-    assert max(map(len, open_files)) < 2 * min(map(len, open_files))
-
-
-def children_of(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]

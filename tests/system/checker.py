@@ -1,19 +1,24 @@
 """The outside checker: reads the venue's ledger, the local logs and the journal, and nothing else.
 
 It shares no state with the system and asks it nothing. What it returns is a list of sentences; an
-empty list means that every order is accounted for.
+empty list means that every order is accounted for. Limits and halts are in ``limit_checks``.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from krator_actors.adapters.local_log import LogTail, log_path, read_log
+from krator_actors.adapters.local_log import LogRecord, LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
+from krator_actors.core.flatten import WRITER as FLATTEN
+from krator_actors.core.risk import RiskEvent
+from krator_actors.messages.emergency import FlattenEvent, FlattenOrderInitialized
 from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
@@ -28,19 +33,25 @@ from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import venue_symbol_of
 from supervisors.messages import Message
 
-FINAL = OrderDenied | OrderRejected | OrderCanceled | OrderExpired
 
-
+@dataclass(frozen=True)
 class Evidence:
-    """The three records of one run."""
+    """The records of one run."""
 
-    def __init__(self, data_dir: Path, ledger: Path, *, venue: str) -> None:
-        self.data_dir = data_dir
-        self.order_log = list(
-            read_log(log_path(data_dir, f"order:{venue}"), after=0, types=OrderEvent)
+    order_log: list[LogRecord[OrderEvent]]
+    risk_log: list[LogRecord[RiskEvent]]
+    flatten_log: list[LogRecord[FlattenEvent]]
+    """what ``krator kill --flatten`` has written before it sold"""
+    ledger: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, data_dir: Path, ledger: Path, *, venue: str) -> Self:
+        return cls(
+            list(read_log(log_path(data_dir, f"order:{venue}"), types=OrderEvent)),
+            list(read_log(log_path(data_dir, "risk"), types=RiskEvent)),
+            list(read_log(log_path(data_dir, FLATTEN), types=FlattenEvent)),
+            [json.loads(line) for line in ledger.read_text().splitlines()],
         )
-        lines = ledger.read_text().splitlines()
-        self.ledger: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
     def events(self, *types: type[Message]) -> list[Any]:
         return [record.event for record in self.order_log if isinstance(record.event, types)]
@@ -48,40 +59,64 @@ class Evidence:
     def of_venue(self, record: str) -> list[dict[str, Any]]:
         return [line for line in self.ledger if line["record"] == record]
 
+    def logged_ns(self) -> dict[str, int]:
+        """Return when each order of ours was written down, by client order id."""
+        records: tuple[LogRecord[Any], ...] = (*self.order_log, *self.flatten_log)
+        kinds = (OrderInitialized, FlattenOrderInitialized)
+        return {
+            record.event.order.client_order_id: record.ts_ns
+            for record in records
+            if isinstance(record.event, kinds)
+        }
+
 
 def check_orders(evidence: Evidence) -> list[str]:
-    """Every order at the venue was logged before it was sent, and none is doubled."""
+    """Every order at the venue was logged before it was sent."""
     found = []
-    initialized: dict[str, int] = {}
-    causes: Counter[tuple[str, str, str]] = Counter()
-    for record in evidence.order_log:
-        if isinstance(record.event, OrderInitialized):
-            order = record.event.order
-            if order.client_order_id in initialized:
-                found.append(f"{order.client_order_id} was initialized twice in the order log")
-            initialized[order.client_order_id] = record.ts_ns
-            causes[order.strategy, order.symbol, order.cause] += 1
-    found += [
-        f"one cause became {count} orders: {cause}" for cause, count in causes.items() if count > 1
-    ]
-    at_venue = evidence.of_venue("order")
-    for client_order_id, count in Counter(o["clientOrderId"] for o in at_venue).items():
-        if count > 1:
-            found.append(f"{client_order_id} is at the venue {count} times")
-    for taken in at_venue:
-        logged = initialized.get(taken["clientOrderId"])
+    logged_ns = evidence.logged_ns()
+    ours = {}
+    for taken in evidence.of_venue("order"):
+        client_order_id = taken["clientOrderId"]
+        ours[str(taken["orderId"])] = client_order_id
+        logged = logged_ns.get(client_order_id)
         if logged is None:
-            found.append(f"{taken['clientOrderId']} is at the venue and not in the order log")
+            found.append(f"{client_order_id} is at the venue and not in a log of ours")
         elif logged > taken["received_ns"]:
-            found.append(f"{taken['clientOrderId']} reached the venue before it was logged")
-    found += [f"external order {e.client_order_id}" for e in evidence.events(OrderExternal)]
+            found.append(f"{client_order_id} reached the venue before it was logged")
+    flattened = {
+        record.event.order.client_order_id
+        for record in evidence.flatten_log
+        if isinstance(record.event, FlattenOrderInitialized)
+    }
+    found += [
+        f"external order {external.client_order_id}"
+        for external in evidence.events(OrderExternal)
+        if ours.get(external.venue_order_id) not in flattened
+    ]
     return found
+
+
+def check_doubles(evidence: Evidence) -> list[str]:
+    """No cause became two orders, and no order is at the venue twice."""
+    orders = [event.order for event in evidence.events(OrderInitialized)]
+    causes = Counter((o.strategy, o.symbol, o.cause) for o in orders)
+    initialized = Counter(o.client_order_id for o in orders)
+    at_venue = Counter(o["clientOrderId"] for o in evidence.of_venue("order"))
+    return [
+        *_several(causes, "one cause became several orders"),
+        *_several(initialized, "initialized several times in the order log"),
+        *_several(at_venue, "several times at the venue"),
+    ]
+
+
+def _several(counter: Counter[Any], what: str) -> Iterable[str]:
+    return (f"{what}: {key} ({count})" for key, count in counter.items() if count > 1)
 
 
 def check_fills(evidence: Evidence) -> list[str]:
     """The venue's fills and ours are the same, to the last digit."""
     theirs = {
-        (f["symbol"], str(f["tradeId"]), f["clientOrderId"]): _amounts(
+        (f["symbol"], str(f["tradeId"]), str(f["orderId"])): _amounts(
             f["side"], f["qty"], f["price"], f["commission"], f["commissionAsset"]
         )
         for f in evidence.of_venue("fill")
@@ -89,7 +124,7 @@ def check_fills(evidence: Evidence) -> list[str]:
     ours: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     found = []
     for fill in evidence.events(OrderFilled):
-        key = (venue_symbol_of(fill.symbol), fill.trade_id, fill.client_order_id)
+        key = (venue_symbol_of(fill.symbol), fill.trade_id, fill.venue_order_id)
         if key in ours:
             found.append(f"fill {key} is twice in the order log")
         ours[key] = _amounts(
@@ -114,7 +149,8 @@ def check_ends(evidence: Evidence) -> list[str]:
         filled[event.client_order_id] += event.last_quantity
     for event in evidence.events(OrderDenied, OrderRejected, OrderCanceled, OrderExpired):
         ended[event.client_order_id] = type(event).__name__
-    theirs = {e["clientOrderId"]: e["status"] for e in evidence.of_venue("ended")}
+    theirs = {o["clientOrderId"]: "open" for o in evidence.of_venue("order")}
+    theirs |= {e["clientOrderId"]: e["status"] for e in evidence.of_venue("ended")}
     found = []
     for client_order_id, order in orders.items():
         if filled[client_order_id] == order.quantity:
@@ -122,7 +158,8 @@ def check_ends(evidence: Evidence) -> list[str]:
         else:
             ours = ended.get(client_order_id, "open")
         at_venue = theirs.get(client_order_id, "never there")
-        agreed = {
+        agreed: tuple[str, ...] = {
+            "open": (),
             "FILLED": ("FILLED",),
             "CANCELED": ("OrderCanceled",),
             "EXPIRED": ("OrderExpired",),
@@ -131,6 +168,16 @@ def check_ends(evidence: Evidence) -> list[str]:
         if ours not in agreed:
             found.append(f"{client_order_id}: the venue has {at_venue}, we have {ours}")
     return found
+
+
+def check_given_up(evidence: Evidence) -> list[str]:
+    """No order that we took for denied, rejected or never arrived was at the venue."""
+    at_venue = {o["clientOrderId"] for o in evidence.of_venue("order")}
+    return [
+        f"{event.client_order_id} was given up ({event.reason}), and the venue had taken it"
+        for event in evidence.events(OrderDenied, OrderRejected)
+        if event.client_order_id in at_venue
+    ]
 
 
 def holdings(evidence: Evidence) -> dict[str, Decimal]:
@@ -145,7 +192,7 @@ def holdings(evidence: Evidence) -> dict[str, Decimal]:
     return dict(total)
 
 
-async def check_journal(evidence: Evidence, dsn: str) -> list[str]:
+async def check_journal(evidence: Evidence, data_dir: Path, dsn: str) -> list[str]:
     """The journal's chain is whole, and it holds every record of every log once and in order."""
     store = await JournalStore.connect_reader(dsn)
     try:
@@ -160,7 +207,7 @@ async def check_journal(evidence: Evidence, dsn: str) -> list[str]:
     for writer, numbers in journaled.items():
         if numbers != list(range(1, len(numbers) + 1)):
             found.append(f"journal: {writer} is not gapless and in order")
-        last = _last_number(evidence.data_dir, writer)
+        last = _last_number(data_dir, writer)
         if len(numbers) != last:
             found.append(f"journal: {writer} has {len(numbers)} of {last} records")
     approved = {

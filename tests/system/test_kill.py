@@ -17,11 +17,9 @@ import pytest
 
 from krator_actors import place
 from krator_actors.adapters.embedded_postgres import embedded_dsn
-from krator_actors.adapters.local_log import log_path, read_log
-from krator_actors.messages.orders import OrderEvent, OrderFilled, OrderInitialized
 from tests.system.checker import (
-    FINAL,
     Evidence,
+    check_doubles,
     check_ends,
     check_fills,
     check_journal,
@@ -29,6 +27,7 @@ from tests.system.checker import (
     holdings,
 )
 from tests.system.harness import Krator, all_running, eventually
+from tests.system.order_watch import OrderWatch
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -66,54 +65,6 @@ fast = 2
 slow = 3
 order_notional = "200"
 """
-
-
-class OrderWatch:
-    """Follows the order actor's log from outside: which orders are in flight."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._path = log_path(data_dir, "order:SIM")
-        self._number = 0
-        self._remaining: dict[str, Decimal] = {}
-
-    def poll(self) -> set[str]:
-        """Return the orders that are neither denied, rejected, filled nor ended."""
-        if not self._path.exists():
-            return set()
-        for record in read_log(self._path, after=self._number, types=OrderEvent):
-            self._number = record.number
-            match record.event:
-                case OrderInitialized(order=order):
-                    self._remaining[order.client_order_id] = order.quantity
-                case OrderFilled(client_order_id=key, last_quantity=quantity):
-                    self._remaining[key] -= quantity
-                    if self._remaining[key] <= 0:
-                        del self._remaining[key]
-                case event if isinstance(event, FINAL):
-                    self._remaining.pop(event.client_order_id, None)
-                case _:
-                    pass
-        return set(self._remaining)
-
-
-def in_flight_at(data_dir: Path, moment_ns: int) -> bool:
-    """Return whether, by the log's own times, an order was in flight at ``moment_ns``."""
-    open_orders: dict[str, Decimal] = {}
-    for record in read_log(log_path(data_dir, "order:SIM"), after=0, types=OrderEvent):
-        if record.ts_ns > moment_ns:
-            break
-        match record.event:
-            case OrderInitialized(order=order):
-                open_orders[order.client_order_id] = order.quantity
-            case OrderFilled(client_order_id=key, last_quantity=quantity):
-                open_orders[key] -= quantity
-                if open_orders[key] <= 0:
-                    del open_orders[key]
-            case event if isinstance(event, FINAL):
-                open_orders.pop(event.client_order_id, None)
-            case _:
-                pass
-    return bool(open_orders)
 
 
 def pids(krator: Krator, run_pid: int) -> dict[str, int]:
@@ -183,21 +134,25 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(krator: Krator) -> None:
             run = krator.start()
         wait_healthy(krator, target)
 
-    flying = [target for target, moment in moments if in_flight_at(krator.data_dir, moment)]
+    watch.poll()
+    flying = [target for target, moment in moments if watch.spans.in_flight_at(moment)]
     krator.json("halt", "--by", "test", "--reason", "quiet phase")
     eventually(lambda: not watch.poll(), 60, "no order is in flight in the quiet phase")
     ledger = krator.folder / "venue" / "ledger.jsonl"
-    evidence = Evidence(krator.data_dir, ledger, venue="SIM")
+    evidence = Evidence.read(krator.data_dir, ledger, venue="SIM")
     dsn = embedded_dsn(place.runtime_dir(krator.data_dir))
     eventually(
-        lambda: not asyncio.run(check_journal(evidence, dsn)), 20, "the journal has every record"
+        lambda: not asyncio.run(check_journal(evidence, krator.data_dir, dsn)),
+        20,
+        "the journal has every record",
     )
     report = krator.json("report")
     assert krator.command("stop").returncode == 0
     assert run.wait(30) == 0, krator.output()
 
-    evidence = Evidence(krator.data_dir, ledger, venue="SIM")
+    evidence = Evidence.read(krator.data_dir, ledger, venue="SIM")
     assert check_orders(evidence) == []
+    assert check_doubles(evidence) == []
     assert check_fills(evidence) == []
     assert check_ends(evidence) == []
     expected = {asset: total for asset, total in holdings(evidence).items() if asset != "USDT"}

@@ -1,0 +1,202 @@
+"""The feed: frames a second, recovery of a cut connection, 1,000 connections, compression.
+
+In one process with the venue, so each number is of both; the venue only sends prepared frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+from websockets.asyncio.server import ServerConnection, serve
+
+from krator_actors.adapters.session import ReconnectPolicy, Session
+from krator_actors.messages.market import MarketStatus, QuoteTick
+from supervisors.messages import Message
+from tests.actors.faulty_venue import FaultyVenue
+from tests.actors.feed_scene import feed_of, told
+from tests.benchmarks.measure import Counts
+
+_CONNECTIONS = 1_000
+_BURST = 100
+
+
+def run(counts: Counts) -> dict[str, Any]:
+    """Return all keys of the feed."""
+    return asyncio.run(_run(counts))
+
+
+async def _run(counts: Counts) -> dict[str, Any]:
+    connections = min(_CONNECTIONS, counts.feed_connections)
+    rss_mb, latency_ms = await _many_connections(connections)
+    plain = await _latency(counts.feed_round_trips, compression=False)
+    deflated = await _latency(counts.feed_round_trips, compression=True)
+    return {
+        "feed_frames_per_second": await _frames_per_second(counts.feed_frames),
+        "feed_recovery_p50_ms": await _recovery_ms(counts.feed_recoveries),
+        "connections_1000_rss_mb": rss_mb,
+        "connections_1000_latency_p50_ms": latency_ms,
+        "details": {
+            "connections": connections,
+            "deflate_off": {"latency_p50_ms": plain[0], "bytes_per_frame": plain[1]},
+            "deflate_on": {"latency_p50_ms": deflated[0], "bytes_per_frame": deflated[1]},
+        },
+    }
+
+
+async def _frames_per_second(count: int) -> float:
+    """Quotes from the socket to the tells for two receivers."""
+    venue = FaultyVenue()
+    async with venue.serve(), feed_of(venue.url) as feed:
+        await feed.eventually(lambda: bool(venue.connections))
+        began = time.perf_counter()
+        for _ in range(count // _BURST):
+            for _ in range(_BURST):
+                await venue.quote()
+            await asyncio.sleep(0)
+        sent = count // _BURST * _BURST
+        await feed.eventually(
+            lambda: len(feed.actor._teller.queue) == 0 and _quotes(feed) >= sent, timeout_secs=60
+        )
+        return sent / (time.perf_counter() - began)
+
+
+def _quotes(feed: Any) -> int:
+    return len(told(feed, "risk", QuoteTick))
+
+
+async def _recovery_ms(count: int) -> float:
+    """From the cut to the first quote that is told as fresh; the first retry is at once."""
+    venue = FaultyVenue()
+    samples = []
+    async with venue.serve(), venue.trading(period_secs=0.001), feed_of(venue.url) as feed:
+        # A healthy connection is tried again at once, and these do not live long enough for that.
+        feed.actor._lines._lines[0]._session._reconnect = ReconnectPolicy(
+            healthy_secs=0.0, storm_attempts=1_000
+        )
+        watch = next(iter(feed.actor._watches.values()))
+        fresh = asyncio.Event()
+        put = watch._put
+
+        def note(receivers: Sequence[str], message: Message) -> None:
+            if isinstance(message, MarketStatus) and message.fresh:
+                fresh.set()
+            put(receivers, message)
+
+        watch._put = note
+        await feed.eventually(lambda: watch.told == "LIVE", timeout_secs=20)
+        for _ in range(count):
+            fresh.clear()
+            cut_at = time.perf_counter()
+            venue.connections[-1].transport.abort()
+            await fresh.wait()
+            samples.append(time.perf_counter() - cut_at)
+    return statistics.median(samples) * 1_000
+
+
+async def _many_connections(count: int) -> tuple[float, float]:
+    """What so many sessions add to this process (the venue's half included), and their latency."""
+    frame = json.dumps({"stream": "btcusdt@bookTicker", "data": {"u": 1, "b": "1", "a": "2"}})
+    hosts: list[ServerConnection] = []
+    latencies: list[float] = []
+    sent_at = 0.0
+
+    async def hold(connection: ServerConnection) -> None:
+        hosts.append(connection)
+        await connection.wait_closed()
+
+    async def nothing() -> None:
+        pass
+
+    def receive(_frame: bytes) -> None:
+        latencies.append(time.perf_counter() - sent_at)
+
+    process = psutil.Process()
+    async with serve(
+        hold, "127.0.0.1", 0, ping_interval=None, compression=None, backlog=count
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        before = process.memory_info().rss
+        sessions = [
+            Session(
+                f"ws://127.0.0.1:{port}/",
+                on_connected=nothing,
+                on_text=receive,
+                on_disconnected=lambda _reason: None,
+            )
+            for _ in range(count)
+        ]
+        tasks = [asyncio.create_task(session.run()) for session in sessions]
+        while len(hosts) < count:
+            await asyncio.sleep(0.01)
+        rss_mb = (process.memory_info().rss - before) / 1e6
+        for host in hosts:
+            heard = len(latencies)
+            sent_at = time.perf_counter()
+            await host.send(frame)
+            while len(latencies) == heard:
+                await asyncio.sleep(0)
+        for session in sessions:
+            await session.close()
+        await asyncio.gather(*tasks)
+    return rss_mb, statistics.median(latencies) * 1_000
+
+
+async def _latency(count: int, *, compression: bool) -> tuple[float, float]:
+    """One frame of a book after the other: its way to the callback, and its bytes on the wire."""
+    levels = [[f"{60_000 + n * 0.01:.2f}", f"{n * 0.00137:.5f}"] for n in range(40)]
+    received = asyncio.Event()
+    ready: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
+
+    async def hold(connection: ServerConnection) -> None:
+        ready.set_result(connection)
+        await connection.wait_closed()
+
+    async def nothing() -> None:
+        pass
+
+    async with serve(
+        hold, "127.0.0.1", 0, ping_interval=None, compression="deflate" if compression else None
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        session = Session(
+            f"ws://127.0.0.1:{port}/",
+            on_connected=nothing,
+            on_text=lambda _frame: received.set(),
+            on_disconnected=lambda _reason: None,
+            compression=compression,
+        )
+        task = asyncio.create_task(session.run())
+        host = await ready
+        wire = _CountedWrites(host)
+        samples = []
+        for number in range(count):
+            levels[number % 40][1] = f"{number * 0.00173:.5f}"
+            text = json.dumps({"stream": "btcusdt@depth", "data": {"u": number, "b": levels}})
+            received.clear()
+            began = time.perf_counter()
+            await host.send(text)
+            await received.wait()
+            samples.append(time.perf_counter() - began)
+        await session.close()
+        await task
+    return statistics.median(samples) * 1_000, wire.bytes / count
+
+
+class _CountedWrites:
+    """Counts what a server's connection writes to its socket."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.bytes = 0
+        write = connection.transport.write
+
+        def counted(data: bytes | bytearray | memoryview) -> None:
+            self.bytes += len(data)
+            write(data)
+
+        connection.transport.write = counted  # type: ignore[method-assign]
