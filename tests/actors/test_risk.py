@@ -571,7 +571,9 @@ async def test_order_that_the_venue_works_is_reserved_after_a_restart(bench: Ben
     assert [o.client_order_id for o in report.open_orders] == ["k1"]
 
 
-async def test_rate_holds_across_a_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rate_and_duplicates_hold_across_a_restart(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     utc_ns, now_ns = clock.utc_ns(), clock.monotonic_ns()
     monkeypatch.setattr(clock, "utc_ns", lambda: utc_ns)
     monkeypatch.setattr(clock, "monotonic_ns", lambda: now_ns)
@@ -580,9 +582,10 @@ async def test_rate_holds_across_a_restart(bench: Bench, monkeypatch: pytest.Mon
         first = await bench.reason(order("k1"))
     async with bench.start(max_orders_per_sec=1):
         await bench.recover()
-        second = await bench.reason(order("k2"))
+        again = await bench.reason(order("k2"))
+        second = await bench.reason(msgspec.structs.replace(order("k3"), quantity=D(2)))
 
-    assert (first, second) == ("APPROVED", "ORDER_RATE")
+    assert (first, again, second) == ("APPROVED", "DUPLICATE_ORDER", "ORDER_RATE")
 
 
 async def test_snapshot_is_written_along_the_way(bench: Bench) -> None:

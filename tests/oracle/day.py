@@ -31,8 +31,8 @@ AIM_OF = {
 EPISODES = (
     "recovering", "unreachable", "log_full", "positions", "halt", "reduce", "override",
     "instruments", "disconnect", "no_quote", "crossed", "stale", "gap", "volatility", "loss",
-    "drawdown", "restart", "snapshot", "jump", "burst", "duplicate", "duplicate", "duplicate",
-    "again", "report", "cancel",
+    "drawdown", "restart", "snapshot", "jump", "burst", "again", "report", "cancel",
+    "duplicate", "duplicate", "duplicate",
 )  # fmt: skip
 
 

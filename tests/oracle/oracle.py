@@ -1,7 +1,7 @@
 """What docs/RISK.md says, in plain arithmetic: a second opinion on every order.
 
-Written from that page alone. It imports nothing of ``krator_actors.core``, keeps lists and sums,
-and works out everything anew for each order.
+Written from that page, before the rules' code was read. It imports nothing of
+``krator_actors.core``, keeps lists and sums, and works out everything anew for each order.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ class Pair:
                 ts_event=self.utc,
             )
         )  # fmt: skip
-        self.oracle.states.overrides.append((control, symbol, until))
+        self.oracle.states.overrides[control, symbol] = until
 
     # Risk dies and comes back.
 

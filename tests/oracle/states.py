@@ -28,8 +28,8 @@ class States:
     peak: Decimal | None = None
     executions: dict[str, list[int]] = field(default_factory=dict)
     """by strategy: when its orders were approved, since it was resumed"""
-    overrides: list[tuple[str, str, int]] = field(default_factory=list)
-    """control, symbol, until"""
+    overrides: dict[tuple[str, str], int] = field(default_factory=dict)
+    """by control and symbol: until when the last one holds"""
 
     def of(self, scope: Scope, target: str) -> TradingState:
         return self.states.get((scope, target), (TradingState.ACTIVE, ""))[0]
@@ -51,6 +51,8 @@ class States:
 
     def person(self, state: TradingState, scope: Scope, target: str) -> None:
         self.states[scope, target] = (state, "TRADING_HALTED")
+        if scope is Scope.STRATEGY and state is TradingState.REDUCING:
+            self.executions.pop(target, None)
 
     def resume(self, scope: Scope, target: str, equity: Decimal | None) -> None:
         if scope is Scope.SYSTEM and equity is not None:
@@ -94,4 +96,4 @@ class States:
             self.peak = equity
 
     def is_overridden(self, control: str, symbol: str, utc: int) -> bool:
-        return any(c == control and s == symbol and utc < until for c, s, until in self.overrides)
+        return utc < self.overrides.get((control, symbol), utc)
