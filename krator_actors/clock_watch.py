@@ -54,8 +54,10 @@ class ClockWatch:
             ts_event=clock.utc_ns(),
         )
         self._put(receivers, stall)
-        logger.bind(
+        log = logger.bind(
             component=self._component, event_type="venue_clock", offset_secs=offset_secs
-        ).warning(
-            "the venue's clock and this machine's are apart" if is_off else "the clocks agree again"
         )
+        if is_off:
+            log.warning("the venue's clock and this machine's are apart")
+        else:
+            log.warning("the clocks agree again")

@@ -95,7 +95,9 @@ class HeldOrders:
             try:
                 bid, _ = await self._client.best_prices(symbol)
             except VenueError as error:
-                logger.bind(event_type="price_unknown", symbol=symbol).warning(str(error))
+                logger.bind(event_type="price_unknown", symbol=symbol, reason=str(error)).warning(
+                    "the venue did not say its best price"
+                )
                 continue
             if bid:
                 bids[symbol] = bid

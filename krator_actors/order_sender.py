@@ -198,7 +198,9 @@ class OrderSender:
     def _replaced(self, old: str, new: str, answer: asyncio.Future[Replaced]) -> None:
         error = self._error_of(answer)
         if error is not None:
-            logger.bind(event_type="replace_failed", order_id=new, replaces=old).warning(str(error))
+            logger.bind(
+                event_type="replace_failed", order_id=new, replaces=old, reason=str(error)
+            ).warning("an order was not replaced, or nobody knows")
             self._found(_failed(ModifyFailed, old, error))
             self._found(_failed(PlaceFailed, new, error))
             return
