@@ -42,14 +42,16 @@ class Orphans:
 
     def look(self) -> None:
         """Find new ones, end them, reap the dead. Costs some microseconds while there are none."""
+        for pid, (pidfd, deadline) in list(self._known.items()):
+            if has_ended(pidfd):
+                del self._known[pid]
+                _bury(pid, pidfd)
+            elif time.monotonic() >= deadline:
+                send_signal(pidfd, signal.SIGKILL)
+        # Last, so that each is known from one look to the next, and its alarm is seen.
         for pid in children_of_this_process():
             if pid not in self._known and not self._is_own(pid):
                 self._adopt(pid)
-        for pid, (pidfd, deadline) in list(self._known.items()):
-            if has_ended(pidfd):
-                self._bury(pid)
-            elif time.monotonic() >= deadline:
-                send_signal(pidfd, signal.SIGKILL)
 
     @property
     def count(self) -> int:
@@ -60,7 +62,7 @@ class Orphans:
         # Nobody but this process reaps it, so its number cannot be another's.
         pidfd = os.pidfd_open(pid)
         if has_ended(pidfd):
-            self._known[pid] = (pidfd, 0.0)
+            _bury(pid, pidfd)
             return
         self._reports.write(
             "orphan_found",
@@ -71,12 +73,11 @@ class Orphans:
         )
         # What was only forked holds nothing to save.
         is_forked = holds_open(pid, self._marker)
-        self._known[pid] = (pidfd, time.monotonic() + (0.0 if is_forked else GRACE_SECS))
-        if not is_forked:
-            send_signal(pidfd, signal.SIGTERM)
+        self._known[pid] = (pidfd, time.monotonic() + GRACE_SECS)
+        send_signal(pidfd, signal.SIGKILL if is_forked else signal.SIGTERM)
 
-    def _bury(self, pid: int) -> None:
-        pidfd, _ = self._known.pop(pid)
-        os.close(pidfd)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+
+def _bury(pid: int, pidfd: int) -> None:
+    os.close(pidfd)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
