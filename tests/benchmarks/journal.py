@@ -134,7 +134,8 @@ async def _bulk(dsn: str, rows: int) -> dict[str, Any]:
     connection = await asyncpg.connect(dsn)
     places = ", ".join(f"${n}" for n in range(1, len(TICK_COLUMNS) + 1))
     values = [
-        (t.symbol, t.trade_id, t.price, t.size, t.aggressor, t.ts_event, t.ts_init) for t in ticks
+        (t.symbol, t.trade_id, t.price, t.size, OrderSide.BUY.value, t.ts_event, t.ts_init)
+        for t in ticks
     ]
     began = time.perf_counter()
     await connection.executemany(
