@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from tests.oracle.day import Day
@@ -31,8 +32,10 @@ def tally_of(orders: int, seed: int, processes: int = PROCESSES) -> Tally:
         for day in days:
             total.add(live(day))
         return total
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for tally in pool.imap_unordered(live, days, chunksize=8):
+    # Not a Pool, because that waits forever for a worker that cannot start.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        for tally in pool.map(live, days, chunksize=8):
             total.add(tally)
     return total
 

@@ -50,6 +50,8 @@ class Sent:
     sender: str
     symbol: str
     key: tuple[object, ...] | None
+    is_saved: bool = False
+    """True: a snapshot knows it"""
 
 
 def key_of(order: SubmitOrder) -> tuple[object, ...]:
@@ -234,21 +236,19 @@ class Oracle:
         """Let the losses take effect."""
         self.states.look(self.equity() if self.is_recovered else None, utc)
 
-    def marks(self) -> dict[str, Decimal]:
-        """Return what a snapshot says of prices."""
+    def saved(self) -> dict[str, Decimal]:
+        """A snapshot is taken; return what it says of prices."""
+        for sent in self.sent:
+            sent.is_saved = True
         marks = {symbol: self.mark(symbol) for symbol in self.symbols}
         return {symbol: mark for symbol, mark in marks.items() if mark is not None}
 
-    def restarted(self, snapshot_at: int, marks: dict[str, Decimal]) -> None:
-        """Forget what a restart loses.
-
-        ``snapshot_at`` is of the snapshot that it begins from, ``marks`` are that snapshot's and
-        those of the fills since.
-        """
+    def restarted(self, marks: dict[str, Decimal]) -> None:
+        """Forget what a restart loses; ``marks``: of the snapshot and of the fills since."""
         self.old_marks = marks
         for symbol in self.symbols:
             self.markets[symbol] = Market(self.limits.get(symbol))
         self.instruments = {}
         self.is_recovered = self.is_reachable = self.is_log_full = False
         self.are_positions_current = True
-        self.sent = [s for s in self.sent if s.key is not None or s.at <= snapshot_at]
+        self.sent = [s for s in self.sent if s.key is not None or s.is_saved]

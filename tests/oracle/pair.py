@@ -114,7 +114,6 @@ class Snapshot:
     """Where a restart begins: the state and how much of the logs is in it."""
 
     state: RiskState | None = None
-    at: int = -1
     marks: dict[str, Decimal] = field(default_factory=dict)
 
 
@@ -289,7 +288,7 @@ class Pair:
     def take_snapshot(self) -> None:
         state = self.engine.state(now_ns=self.now + self.offset, utc_ns=self.utc)
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=RiskState)
-        self.snapshot = Snapshot(state, self.now, self.oracle.marks())
+        self.snapshot = Snapshot(state, self.oracle.saved())
         self.risk_log, self.order_log = [], []
 
     def restart(self) -> None:
@@ -310,7 +309,7 @@ class Pair:
             if isinstance(happened, OrderExternal) and happened.price is None:
                 order = self.oracle.tracked[happened.client_order_id]
                 order.reservation = marks.get(happened.symbol, Decimal(0))
-        self.oracle.restarted(self.snapshot.at, marks)
+        self.oracle.restarted(marks)
         self.generation += 1
 
     def lose_approvals(self) -> None:

@@ -207,13 +207,11 @@ def exposure(
         yield No("EQUITY_UNKNOWN")
     if order.side is not BUY and not is_reduction:
         yield No("INSUFFICIENT_POSITION", order.quantity, reducible)
-    if price is None:
-        return
-    notional = order.quantity * price
+    notional = order.quantity * (price or Decimal(0))
     reserved = oracle.reserved()
     if equity is not None:
-        mid = oracle.markets[symbol].mid
-        if order.side is BUY and mid is not None:
+        mid = oracle.markets[symbol].mid or Decimal(0)
+        if order.side is BUY:
             left = oracle.held_of(symbol) * mid + oracle.reserved(symbol) + notional
             if left > Decimal(limits["max_position_fraction"]) * equity:
                 yield No("MAX_POSITION", left, Decimal(limits["max_position_fraction"]) * equity)
