@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, assert_never
 
+import msgspec
 from loguru import logger
 
 from krator_actors import clock
@@ -135,6 +136,10 @@ class FeedActor(Actor):
                 return self._status()
             case _:
                 assert_never(message)
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return what a status tells: connections, symbols, what was unreadable, the clock."""
+        return msgspec.structs.asdict(self._status())
 
     async def on_stop(self) -> None:
         """Say goodbye to the venue."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -128,6 +129,16 @@ class JournalActor(Actor):
                 return self._status()
             case _:
                 raise TypeError(f"journal has no use for {type(message).__name__} of {sender}")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return how far the journal is, without addresses."""
+        return {
+            "connected": self._store is not None,
+            "breaker": self._breaker.state.value,
+            "seq": self._seq,
+            "lag_records": self._follower.lag(),
+            "watermarks": self._follower.watermarks(),
+        }
 
     async def on_stop(self) -> None:
         """Write what the logs still have, if PostgreSQL answers soon; else the next start does."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from loguru import logger
@@ -210,6 +211,17 @@ class OrderActor(Actor):
         venue = self.config.venue
         if await key_is_safe(venue, self.config.url, on_connection=self._on_connection):
             await self._client.run()
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return the connection and how many orders are in which status; no id, no amount."""
+        statuses = Counter(order.status.value for order in self._table.open_orders)
+        return {
+            "reachable": self._status.reachable,
+            "reason": self._status.reason,
+            "open_orders": dict(statuses),
+            "log_number": self._ledger.last_number,
+            "risk_generation": self._risk_generation,
+        }
 
     async def on_stop(self) -> None:
         """Leave open orders at work: they are known, and are found again at the next start."""

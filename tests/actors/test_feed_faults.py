@@ -171,6 +171,7 @@ async def test_frame_that_cannot_be_believed_is_counted_and_told_to_nobody(
         status = await feed.deliver(FeedStatusRequest())
         assert isinstance(status, FeedStatus)
         assert status.unreadable == {reason: 1}
+        assert feed.actor.describe_state()["unreadable"] == {reason: 1}
         assert {str(quote.bid) for quote in told(feed, "risk", QuoteTick)} == {"99.5"}
         assert len(venue.connections) == 1
         assert stalls(feed) == ["LIVE"]

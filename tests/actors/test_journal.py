@@ -118,8 +118,11 @@ async def test_what_the_logs_have_and_get_is_journaled(short_dir: Path, postgres
         await until(harness, {WRITERS[0]: 120, WRITERS[1]: 10, WRITERS[2]: 3})
 
         answer = await status(harness)
+        state = harness.actor.describe_state()
 
     assert (answer.connected, answer.seq, answer.lag_records) == (True, 134, 0)
+    assert (state["connected"], state["seq"], state["watermarks"]) == (True, 134, answer.watermarks)
+    assert "postgresql" not in str(state)
     assert await stored(postgres_dsn) == {
         WRITERS[0]: list(range(1, 121)),
         WRITERS[1]: list(range(1, 11)),

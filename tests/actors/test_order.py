@@ -154,6 +154,10 @@ async def test_placing_does_not_wait_for_the_venue(venue: FakeVenue, tmp_path: P
             await scene.place(f"k{number}")
 
         await scene.harness.eventually(lambda: len(venue.placed()) == 20)
+        state = scene.harness.actor.describe_state()
+        assert state["reachable"] is True
+        assert state["open_orders"] == {"SUBMITTED": 20}
+        assert "k19" not in str(state)
 
 
 async def test_venue_refusal_rejects_the_order(venue: FakeVenue, tmp_path: Path) -> None:
