@@ -13,7 +13,7 @@ from conftest import HouseBuilder
 from trial_house import House, supervisor, worker
 
 from supervisors import system as admin
-from supervisors.process import process_state, resident_bytes
+from supervisors.process import has_ended, resident_bytes
 from supervisors.spec import Backoff, Budget, Strategy
 
 AT_ONCE = Budget(max_restarts=10_000, backoff=Backoff(initial_secs=0.0, max_secs=0.0))
@@ -202,14 +202,17 @@ def test_restarts_multiply_over_three_levels_of_supervisors(house: HouseBuilder)
 def kill_in_one_instant(system: House, supervisor_name: str, names: Iterable[str]) -> None:
     """All are dead before their supervisor sees the first death."""
     above = system.pid(supervisor_name)
-    pids = [system.pid(name) for name in names]
+    pidfds = [os.pidfd_open(system.pid(name)) for name in names]
     os.kill(above, signal.SIGSTOP)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    # Without a look at the system meanwhile: its supervisor must not be taken for hung.
-    while {process_state(pid) for pid in pids} != {"Z"}:
+    for pidfd in pidfds:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    # Not until they are zombies, because those may have threads that still end. And without a look
+    # at the system meanwhile: its supervisor must not be taken for hung.
+    while not all(map(has_ended, pidfds)):
         time.sleep(0.001)
     os.kill(above, signal.SIGCONT)
+    for pidfd in pidfds:
+        os.close(pidfd)
 
 
 def descriptors_of(pid: int) -> list[Path]:
