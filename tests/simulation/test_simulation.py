@@ -23,21 +23,27 @@ def test_every_day_is_survived() -> None:
     assert lost == {}
 
 
-def test_same_seed_is_the_same_day_also_in_another_process() -> None:
-    digest = simulate(7).digest
-    program = "from tests.simulation.day import simulate; print(simulate(7).digest)"
-
-    other = subprocess.run(
+def digest_elsewhere(seed: int, hash_seed: str) -> str:
+    """Of that day in a process of its own, which no other test has changed anything of."""
+    program = f"from tests.simulation.day import simulate; print(simulate({seed}).digest)"
+    done = subprocess.run(
         [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
+    return done.stdout.strip()
 
-    assert other.stdout.strip() == digest
-    assert simulate(8).digest != digest
+
+def test_same_seed_is_the_same_day_in_every_process() -> None:
+    assert digest_elsewhere(7, "1") == digest_elsewhere(7, "2")
+
+
+def test_same_seed_is_the_same_day_again_and_another_seed_another() -> None:
+    assert simulate(7).digest == simulate(7).digest
+    assert simulate(8).digest != simulate(7).digest
 
 
 @pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__)
