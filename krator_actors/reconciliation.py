@@ -200,8 +200,8 @@ class Reconciliation:
             await self._what_is_in_doubt()
             return
         self._is_look_due = False
-        if self._may_cancel:
-            self._resend_cancels()
+        for order in self._table.open_orders:
+            self._resend_cancel(order)
         if connection != self._subscribed:
             await self._client.subscribe()
             self._subscribed = connection
@@ -209,16 +209,15 @@ class Reconciliation:
         self._connection, self._reconciled_ns = connection, now_ns
         self._found(Reconciled(connection=connection))
 
-    def _resend_cancels(self) -> None:
-        for order in self._table.open_orders:
-            if order.cancel_requested:
-                future = self._client.cancel(
-                    order.symbol,
-                    venue_order_id=order.venue_order_id,
-                    client_order_id=order.client_order_id,
-                )
-                # Whatever is answered: the order is asked for right after this.
-                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    def _resend_cancel(self, order: Order) -> None:
+        if order.cancel_requested and self._may_cancel:
+            future = self._client.cancel(
+                order.symbol,
+                venue_order_id=order.venue_order_id,
+                client_order_id=order.client_order_id,
+            )
+            # Whatever is answered: the order is asked for right after this.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _everything(self) -> None:
         opening = self._table.opening
@@ -242,11 +241,18 @@ class Reconciliation:
         return asked_at
 
     def _in_doubt(self) -> bool:
-        doubtful = any(order.is_doubtful for order in self._table.open_orders)
-        return doubtful or bool(self._wanted)
+        return bool(self._wanted) or bool(self._doubtful())
+
+    def _doubtful(self) -> list[Order]:
+        # A cancel that met no order yet, or was not answered, is as good as not sent.
+        return [
+            order
+            for order in self._table.open_orders
+            if order.is_doubtful or (order.cancel_requested and self._may_cancel)
+        ]
 
     async def _what_is_in_doubt(self) -> None:
-        doubtful = [o for o in self._table.open_orders if o.is_doubtful]
+        doubtful = self._doubtful()
         # Who has waited longest first, so that many do not keep one from being asked for.
         doubtful.sort(key=lambda order: self._asked_ns.get(order.client_order_id, 0))
         self._asked_ns = {
@@ -254,6 +260,7 @@ class Reconciliation:
         }
         for order in doubtful[:_QUESTIONS]:
             self._asked_ns[order.client_order_id] = monotonic_ns()
+            self._resend_cancel(order)
             await self._ask_for(order)
         for wanted in tuple(self._wanted):
             del self._wanted[wanted]
