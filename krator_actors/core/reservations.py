@@ -128,6 +128,8 @@ class Reservations:
     def __init__(self) -> None:
         # Sum of ``buy_notional`` over all symbols.
         self.buy_notional = _ZERO
+        # Open buys that count as nothing until ``value``, because no price of their symbol is known.
+        self.unpriced: dict[str, Reservation] = {}
         self._open: dict[str, Reservation] = {}
         self._exposures: dict[str, Exposure] = {}
         # Denied and rejected orders by id, the latest last.
@@ -163,21 +165,25 @@ class Reservations:
         reservation.generation = generation
         self._insert(reservation)
 
-    def apply(self, event: OrderEvent, *, mark: Decimal) -> None:
+    def apply(self, event: OrderEvent, *, mark: Decimal | None) -> None:
         """Follow what became of an order. A fill must be applied once only.
 
         An order that the order actor has and we have not (its approval is lost, or it is not
-        ours) is counted from its first event, at its limit price or else at ``mark``.
+        ours) is counted from its first event, at its limit price or else at ``mark``; None: no
+        price of the symbol is known, and a buy stays ``unpriced``.
         """
+        at_mark = mark or _ZERO
         match event:
             case AccountReport() | ReconciliationDifference():
                 pass
             case OrderInitialized():
-                self._begin(event.order.client_order_id, lambda: _of_order(event.order, mark))
+                self._begin(event.order.client_order_id, lambda: _of_order(event.order, at_mark))
             case OrderExternal():
-                self._begin(event.client_order_id, lambda: _of_external(event, mark))
+                self._begin(event.client_order_id, lambda: _of_external(event, at_mark))
             case OrderFilled():
                 self._fill(event)
+                if mark is not None:
+                    self.value(event.symbol, mark)
             case OrderDenied() | OrderRejected():
                 self._give_up(event)
             case OrderCanceled() | OrderExpired():
@@ -202,6 +208,14 @@ class Reservations:
                         self._enter_book(reservation)
             case _:
                 assert_never(event)
+
+    def value(self, symbol: str, mark: Decimal) -> None:
+        """Count the buys of ``symbol`` that had no price at the first one there is."""
+        for reservation in [r for r in self.unpriced.values() if r.symbol == symbol]:
+            del self.unpriced[reservation.client_order_id]
+            self._add(reservation, -reservation.remaining)
+            reservation.reference_price = mark
+            self._add(reservation, reservation.remaining)
 
     def release(self, client_order_id: str) -> Reservation | None:
         """Stop counting an order; None when it was not open."""
@@ -289,6 +303,8 @@ class Reservations:
     def _insert(self, reservation: Reservation) -> None:
         assert reservation.client_order_id not in self._open
         self._open[reservation.client_order_id] = reservation
+        if reservation.side is OrderSide.BUY and not reservation.reference_price:
+            self.unpriced[reservation.client_order_id] = reservation
         self._add(reservation, reservation.remaining)
         exposure = self.exposure(reservation.symbol)
         exposure.orders += 1
@@ -297,6 +313,7 @@ class Reservations:
 
     def _remove(self, reservation: Reservation) -> None:
         del self._open[reservation.client_order_id]
+        self.unpriced.pop(reservation.client_order_id, None)
         exposure = self.exposure(reservation.symbol)
         exposure.orders -= 1
         if reservation.is_in_book:

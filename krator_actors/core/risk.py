@@ -50,7 +50,6 @@ from krator_actors.model import TradingState
 KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
 
-_ZERO = Decimal(0)
 Verdict = OrderApproved | OrderDenied | DuplicateRefused
 RiskEvent = Verdict | LatchEvent
 """What risk's own log holds."""
@@ -171,8 +170,7 @@ class RiskEngine:
             detail = f"{order.strategy} may not trade {order.symbol}"
             return Denial(DenialReason.NO_PERMISSION, detail)
         if market.instrument is None:
-            detail = f"{order.symbol}: its trading rules are not known yet"
-            return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
+            return Denial(DenialReason.UNKNOWN_SYMBOL, f"{order.symbol} has no trading rules yet")
         return None
 
     def _only_reductions(self, order: SubmitOrder) -> DenialReason | None:
@@ -181,7 +179,8 @@ class RiskEngine:
             return DenialReason.TRADING_REDUCING
         if self.is_log_full:
             return DenialReason.LOG_FULL
-        return None if self.are_positions_current else DenialReason.POSITIONS_STALE
+        is_whole = self.are_positions_current and not self.reservations.unpriced
+        return None if is_whole else DenialReason.POSITIONS_STALE
 
     def _check(self, case: Case) -> Denial | None:
         for control in BEFORE:
@@ -222,7 +221,7 @@ class RiskEngine:
             case OrderDenied():
                 self.denied += 1
                 self._know(event.client_order_id)
-                self.reservations.apply(event, mark=_ZERO)
+                self.reservations.apply(event, mark=None)
             case DuplicateRefused():
                 pass
             case TradingStateChanged():
@@ -259,8 +258,7 @@ class RiskEngine:
                 symbol = event.symbol
             case _:
                 symbol = event.symbol
-        mark = self.portfolio.position(symbol).mark
-        self.reservations.apply(event, mark=_ZERO if mark is None else mark)
+        self.reservations.apply(event, mark=self.portfolio.position(symbol).mark)
 
     def on_quote(self, quote: QuoteTick, now_ns: int) -> None:
         """Take the top of a book; ``now_ns``: when it came, by the monotonic clock."""
@@ -270,6 +268,7 @@ class RiskEngine:
         is_price, anomaly = market.take(quote, now_ns)
         if is_price:
             self.portfolio.mark(quote.symbol, market.mid)
+            self.reservations.value(quote.symbol, market.mid)
         if anomaly is not None:
             self.latches.notice(quote.symbol, anomaly)
 
