@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     """One request, signed when it has to be."""
 
     method: str
-    params: dict[str, str | int]
+    params: Mapping[str, str | int | list[str]]
 
 
 class SignedPath(msgspec.Struct, frozen=True):
@@ -95,9 +95,9 @@ class BinanceTrading:
         params |= {"newQty": _plain(quantity), "newClientOrderId": client_order_id}
         return self._signed("order.amend.keepPriority", params, timestamp_ms)
 
-    def best_prices(self, symbol: str) -> Request:
-        """Ask for the best bid and offer."""
-        return Request("ticker.book", {"symbol": venue_symbol_of(symbol)})
+    def best_prices(self, symbols: Iterable[str]) -> Request:
+        """Ask for the best bids and offers, of many symbols for what two cost."""
+        return Request("ticker.book", {"symbols": [venue_symbol_of(symbol) for symbol in symbols]})
 
     def key_permissions(self, *, timestamp_ms: int) -> SignedPath:
         """Return the REST request that tells what the API key may do."""

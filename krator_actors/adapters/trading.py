@@ -6,7 +6,7 @@ What is said is in ``binance_trading`` and ``binance_reports``; the socket is ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -186,9 +186,9 @@ class TradingClient:
         )
         return self._send(request, self._reports.read_amended)
 
-    async def best_prices(self, symbol: str) -> tuple[Decimal, Decimal]:
-        """Return the best bid and offer, 0 where there is none."""
-        request = self._requests.best_prices(symbol)
+    async def best_prices(self, symbols: Iterable[str]) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return symbol to best bid and offer, 0 where there is none; one request for all."""
+        request = self._requests.best_prices(symbols)
         return await self._send(request, self._reports.read_best_prices)
 
     async def order_status(

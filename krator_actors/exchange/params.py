@@ -137,6 +137,20 @@ def market(params: Params, markets: Mapping[str, Market]) -> Market:
     return found
 
 
+def listed_markets(params: Params, markets: Mapping[str, Market]) -> list[Market]:
+    """Return the markets of ``symbols``: a list, or over HTTP the JSON of one."""
+    value = params["symbols"]
+    try:
+        symbols = msgspec.convert(
+            msgspec.json.decode(value) if isinstance(value, str) else value, list[str]
+        )
+    except msgspec.MsgspecError:
+        raise illegal("symbols", '["BTCUSDT","ETHUSDT"]') from None
+    if any(symbol not in markets for symbol in symbols):
+        raise bad_symbol()
+    return [markets[symbol] for symbol in symbols]
+
+
 def client_id(params: Params, name: str) -> str:
     """Return a client order id, a fresh one when it was not sent."""
     if name not in params:

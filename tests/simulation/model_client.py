@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -135,8 +135,8 @@ class ModelClient:
         named, timestamp_ms = (venue_order_id, client_order_id), self.now_ms()
         return self._send(lambda: (self._venue.cancel(named, timestamp_ms, RECV_WINDOW_MS), ()))
 
-    async def best_prices(self, symbol: str) -> tuple[Decimal, Decimal]:
-        return await self._send(partial(self._venue.best_prices, symbol))  # type: ignore[no-any-return]
+    async def best_prices(self, symbols: Iterable[str]) -> dict[str, tuple[Decimal, Decimal]]:
+        return await self._send(partial(self._venue.best_prices, symbols))  # type: ignore[no-any-return]
 
     async def order_status(
         self, symbol: str, *, venue_order_id: str, client_order_id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 
 from krator_actors.adapters.binance_errors import INVALID_TIMESTAMP, REPLACE_FAILED
@@ -103,8 +104,8 @@ class ModelVenue:
     def balances(self) -> dict[str, Decimal]:
         return {asset: total for asset, total in self.account.totals.items() if total}
 
-    def best_prices(self, symbol: str) -> tuple[Decimal, Decimal]:
-        return self.prices[symbol] - TICK, self.prices[symbol] + TICK
+    def best_prices(self, symbols: Iterable[str]) -> dict[str, tuple[Decimal, Decimal]]:
+        return {s: (self.prices[s] - TICK, self.prices[s] + TICK) for s in symbols}
 
     # -- what happens by itself ------------------------------------------------------------------
 
