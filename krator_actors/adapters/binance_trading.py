@@ -31,7 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     """One request, signed when it has to be."""
 
     method: str
-    params: Mapping[str, str | int | list[str]]
+    params: dict[str, Any]
 
 
 class SignedPath(msgspec.Struct, frozen=True):

@@ -128,7 +128,7 @@ class Reservations:
     def __init__(self) -> None:
         # Sum of ``buy_notional`` over all symbols.
         self.buy_notional = _ZERO
-        # Open buys that count as nothing until ``value``, because no price of their symbol is known.
+        # Open buys that count as nothing until ``value``, because their symbol has no price.
         self.unpriced: dict[str, Reservation] = {}
         self._open: dict[str, Reservation] = {}
         self._exposures: dict[str, Exposure] = {}

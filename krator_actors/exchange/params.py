@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from krator_actors.exchange import fixed
 from krator_actors.exchange.errors import (
     ApiError,

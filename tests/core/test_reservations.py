@@ -223,21 +223,21 @@ def test_buy_without_any_price_is_unpriced_until_there_is_one() -> None:
     made.value(BTC, D(7))
     made.value(BTC, D(8))
 
-    assert before == ({"k1"}, 0)
-    assert (set(made.unpriced), made.buy_notional) == (set(), 21)
+    assert before == ({"k1"}, D(0))
+    assert (list(made.unpriced), made.buy_notional) == ([], D(21))
 
 
 def test_unpriced_buy_is_priced_by_its_fill_and_forgotten_with_its_end() -> None:
     made = Reservations()
     made.apply(external_buy_at_market(), mark=None)
     made.apply(filled("1"), mark=D(7))
-    priced = (set(made.unpriced), made.buy_notional)
+    priced = (list(made.unpriced), made.buy_notional)
     ended = Reservations()
     ended.apply(external_buy_at_market(), mark=None)
     ended.apply(CANCELED, mark=None)
 
-    assert priced == (set(), 14)
-    assert (set(ended.unpriced), ended.buy_notional) == (set(), 0)
+    assert priced == ([], D(14))
+    assert (list(ended.unpriced), ended.buy_notional) == ([], D(0))
 
 
 def test_unpriced_buy_outlives_a_snapshot() -> None:

@@ -69,7 +69,9 @@ class Day:
         self.weather = Weather()
         self.clients: list[ModelClient] = []
         self.folder = folder
-        venue = VenueConfig(recv_window_ms=RECV_WINDOW_MS, reconcile_secs=self.world.dice.choice((8, 60)))
+        venue = VenueConfig(
+            recv_window_ms=RECV_WINDOW_MS, reconcile_secs=self.world.dice.choice((8, 60))
+        )
         self.strategies = Strategies(self.world, self.venue, self._tell)
         permissions = self.strategies.permissions()
         orders = OrderActorConfig(

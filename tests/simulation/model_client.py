@@ -117,15 +117,11 @@ class ModelClient:
     def place(self, order: SubmitOrder, *, timestamp_ms: int) -> asyncio.Future[Any]:
         return self._mortal(partial(self._venue.place, order, timestamp_ms, RECV_WINDOW_MS))
 
-    def replace(
-        self, order: SubmitOrder, *, old: Named, timestamp_ms: int
-    ) -> asyncio.Future[Any]:
+    def replace(self, order: SubmitOrder, *, old: Named, timestamp_ms: int) -> asyncio.Future[Any]:
         act = partial(self._venue.replace, order, _name(old), timestamp_ms, RECV_WINDOW_MS)
         return self._mortal(act)
 
-    def amend(
-        self, order: Named, quantity: Decimal, *, timestamp_ms: int
-    ) -> asyncio.Future[Any]:
+    def amend(self, order: Named, quantity: Decimal, *, timestamp_ms: int) -> asyncio.Future[Any]:
         act = partial(self._venue.amend, _name(order), quantity, timestamp_ms, RECV_WINDOW_MS)
         return self._mortal(act)
 

@@ -1,4 +1,4 @@
-"""A venue of few lines: what it refuses, what fills at once or later, and what waits for a price."""
+"""A venue of few lines: what it refuses, what fills at once or later, what waits for a price."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ import pytest
 from krator_actors import order_doubts
 from krator_actors.core import brackets, expiry, order_rules
 from krator_actors.core.handshake import Handshake, Order
-from krator_actors.core.orders import Order, OrderTable
+from krator_actors.core.orders import Order as OrderOfTable
+from krator_actors.core.orders import OrderTable
 from krator_actors.core.positions import Portfolio
 from krator_actors.core.reservations import Reservations
 from krator_actors.core.risk import RiskEngine
@@ -163,7 +164,7 @@ def forgets_what_an_order_was_made(patch: pytest.MonkeyPatch) -> None:
 
 
 def places_a_leg_beside_an_open_one(patch: pytest.MonkeyPatch) -> None:
-    def another(entry: Order, legs: Any, bid: Any) -> Any:
+    def another(entry: OrderOfTable, legs: Any, bid: Any) -> Any:
         terms = brackets._stop(legs[-1].remaining, brackets._bracket_of(entry))
         is_one = len(legs) < brackets.MAX_REFUSED_LEGS
         return brackets.PlaceLeg(brackets._leg(entry, len(legs) + 1, terms, 0)) if is_one else None

@@ -42,9 +42,7 @@ def check_brackets(evidence: Evidence) -> list[str]:
     return found + _unprotected(evidence, bought, set(entry_by_leg.values()))
 
 
-def _unprotected(
-    evidence: Evidence, bought: dict[str, Decimal], protected: set[str]
-) -> list[str]:
+def _unprotected(evidence: Evidence, bought: dict[str, Decimal], protected: set[str]) -> list[str]:
     found = []
     for event in evidence.events(OrderInitialized):
         entry, bracket = event.order.client_order_id, event.order.bracket

@@ -17,9 +17,9 @@ from typing import Any, Self
 from krator_actors.adapters.local_log import LogRecord, LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
 from krator_actors.core.flatten import WRITER as FLATTEN
+from krator_actors.core.orders import BRACKET_CAUSE
 from krator_actors.core.risk import RiskEvent
 from krator_actors.messages.emergency import FlattenEvent, FlattenOrderInitialized
-from krator_actors.core.orders import BRACKET_CAUSE
 from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
