@@ -28,6 +28,9 @@ have logged a later fill before an earlier one."""
 _DOUBT_INITIAL_SECS = 0.1
 _DOUBT_MAX_SECS = 5.0
 _CLOCK_SECS = 60.0
+_REST_AFTER_SECS = 3.0
+_REST_SECS = 5.0
+"""without a connection REST is asked so often, and for the first time so long after its end"""
 _LOOK_AGAIN_SECS = 1.0
 _QUESTIONS = 50
 """In one round at most so many orders in doubt are asked for: the venue counts what it is asked."""
@@ -128,6 +131,8 @@ class Reconciliation:
         self._subscribed = 0
         # when the venue's clock was measured (monotonic); 0: it must be
         self._clock_ns = 0
+        # since when there is no connection (monotonic); 0: there is one
+        self._out_ns = 0
         # UTC ns; trades before it are in the opening balances
         self._opened_at = 0
 
@@ -157,9 +162,9 @@ class Reconciliation:
             self._wake.clear()
             connection = self._client.connections
             secs = min(self._due_secs(), _CLOCK_SECS)
-            if self._client.connected:
+            if self._client.connected or self._is_out_long():
                 try:
-                    await self._round()
+                    await (self._round() if self._client.connected else self._by_rest())
                 except VenueError as error:
                     secs = await self._failed(error, tries)
                     tries += 1
@@ -169,11 +174,33 @@ class Reconciliation:
                         tries += 1
                     else:
                         tries = 0
+            if not self._client.connected and self._client.can_ask:
+                secs = min(secs, _REST_SECS if self._is_out_long() else _REST_AFTER_SECS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(secs):
                     await self._wake.wait()
             if self._client.connections != connection:
                 tries = 0
+
+    def _is_out_long(self) -> bool:
+        """Return whether the connection is out for so long that REST is asked instead."""
+        if self._client.connected or not self._client.can_ask:
+            self._out_ns = 0
+            return False
+        self._out_ns = self._out_ns or monotonic_ns()
+        return monotonic_ns() - self._out_ns >= _REST_AFTER_SECS * NANOS_PER_SEC
+
+    async def _by_rest(self) -> None:
+        """Ask for every open order, and cancel what is to be canceled, without a connection.
+
+        Nothing is placed meanwhile, because nobody would hear of its fills: the venue counts as
+        not reachable until there is a connection and everything has been reconciled.
+        """
+        await self._client.measure_clock()
+        self._clock_ns = monotonic_ns()
+        for order in self._table.open_orders:
+            self._resend_cancel(order)
+            await self._ask_for(order)
 
     def _due_secs(self) -> float:
         return _LOOK_AGAIN_SECS if self._is_look_due else self._period_secs

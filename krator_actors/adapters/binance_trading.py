@@ -35,11 +35,12 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class SignedPath(msgspec.Struct, frozen=True):
-    """One signed REST request."""
+    """One REST request, signed when it has to be."""
 
     path: str
     """with its query and the signature"""
     headers: dict[str, str]
+    verb: str = "GET"
 
 
 class BinanceTrading:
@@ -152,6 +153,27 @@ class BinanceTrading:
             frame["params"] = request.params
         return msgspec.json.encode(frame)
 
+    def by_rest(self, request: Request) -> SignedPath | None:
+        """Return the same request for REST; None for what is never asked for there.
+
+        These are the questions, and the cancel: what may be asked twice. What places or changes an
+        order goes over the connection that also tells what became of it, or not at all.
+        """
+        found = _REST.get(request.method)
+        if found is None:
+            return None
+        verb, path = found
+        own = {"apiKey", "signature", "recvWindow", "timestamp"}
+        params = {name: value for name, value in request.params.items() if name not in own}
+        if "timestamp" in request.params:
+            signed = self._signed_path(path, params, request.params["timestamp"])
+            return SignedPath(signed.path, signed.headers, verb)
+        plain = {
+            name: value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
+            for name, value in params.items()
+        }
+        return SignedPath(f"{path}?{urlencode(plain)}", {}, verb)
+
     def _signed_path(
         self, path: str, params: Mapping[str, str | int], timestamp_ms: int
     ) -> SignedPath:
@@ -171,6 +193,16 @@ class BinanceTrading:
         return Request(method, params)
 
 
+_REST = {
+    "time": ("GET", "/api/v3/time"),
+    "ticker.book": ("GET", "/api/v3/ticker/bookTicker"),
+    "order.status": ("GET", "/api/v3/order"),
+    "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "myTrades": ("GET", "/api/v3/myTrades"),
+    "account.status": ("GET", "/api/v3/account"),
+    "order.cancel": ("DELETE", "/api/v3/order"),
+}
+"""Method of the WebSocket API to the REST endpoint that does and answers the same."""
 _STOP_TYPES = {OrderType.STOP_MARKET: "STOP_LOSS", OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT"}
 _HELD_BY_US = frozenset({TimeInForce.GTD, TimeInForce.DAY})
 

@@ -57,7 +57,7 @@ class ModelClient:
         on_execution: Callable[[Execution], None],
         on_connection: Callable[[bool, str], None],
     ) -> None:
-        self.connected = False
+        self.connected = self.can_ask = False
         self.connections = 0
         self.clock_error_ms = 0
         self._town = town
@@ -78,7 +78,7 @@ class ModelClient:
             await asyncio.sleep(self._world.dice.random() * 0.3)
             if self._weather.is_closed:
                 continue
-            self.connected = True
+            self.connected = self.can_ask = True
             self.connections += 1
             self._lost.clear()
             self._on_connection(True, "")
@@ -91,7 +91,7 @@ class ModelClient:
     def cut(self) -> None:
         """Lose the connection, and with it the user stream and every answer."""
         if self.connected and self._process.alive:
-            self.connected = False
+            self.connected = self.can_ask = False
             self._unsubscribe()
             for future in tuple(self._waiting):
                 _fail(future, OutcomeUnknownError("the connection was cut"))
