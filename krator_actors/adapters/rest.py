@@ -57,8 +57,9 @@ class RestClient:
         return await self._ask("GET", path, headers)
 
     async def delete(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """As ``get``, of what may be asked for twice: VenueUnavailableError may mean that it was
-        done.
+        """As ``get``, of what may be asked for twice.
+
+        VenueUnavailableError leaves open whether it was done.
         """
         return await self._ask("DELETE", path, headers)
 

@@ -71,7 +71,5 @@ async def test_open_order_is_canceled_and_none_is_placed(
 
 
 def place(client_order_id: str, price: Decimal) -> PlaceOrder:
-    order = msgspec.structs.replace(
-        buy(client_order_id), quantity=Decimal("0.01"), price=price
-    )
+    order = msgspec.structs.replace(buy(client_order_id), quantity=Decimal("0.01"), price=price)
     return PlaceOrder(order=order, risk_generation=1)
