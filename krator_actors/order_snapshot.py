@@ -95,8 +95,9 @@ class OrderSnapshots:
         if not is_whole(self._log_path):
             raise LogRemovedError(
                 f"{self._fold.path}: there is no snapshot that can be believed, and records that it"
-                " covered were removed from the log. Nothing is traded. Put the files of the order"
-                " actor back from a backup, or start the version of krator that wrote them"
+                " covered were removed from the log. Nothing is traded. Stop krator and let krator"
+                " journal rebuild make the log whole; or put the files of the order actor back"
+                " from a backup, or start the version of krator that wrote them"
             )
         # None of them may be believed again, because their places are in this archive.
         self._fold.delete()
