@@ -91,7 +91,7 @@ def next_generation(state_dir: Path, name: str) -> int:
     Raises OSError when it cannot be written: such a child must not start, because nobody could
     tell it from its predecessor.
     """
-    path = state_dir / "generations" / file_name(name)
+    path = _generation_file(state_dir, name)
     try:
         generation = int(path.read_text()) + 1
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def raise_generation(state_dir: Path, name: str, generation: int) -> None:
 
     For a state folder that was lost, while nothing runs on it. Raises OSError.
     """
-    path = state_dir / "generations" / file_name(name)
+    path = _generation_file(state_dir, name)
     try:
         known = int(path.read_text())
     except FileNotFoundError:
@@ -120,8 +120,13 @@ def raise_generation(state_dir: Path, name: str, generation: int) -> None:
         _write_generation(path, generation)
 
 
+def _generation_file(state_dir: Path, name: str) -> Path:
+    directory = state_dir / "generations"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / file_name(name)
+
+
 def _write_generation(path: Path, generation: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(str(generation))
     os.replace(draft, path)  # noqa: PTH105 - the one atomic call matters here

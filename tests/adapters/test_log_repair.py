@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from krator_actors.adapters.at_rest import KEY_VARIABLE
@@ -66,9 +66,7 @@ def repair(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "rebuild", ignore_errors=True)
     last = rows[-1].number if rows else 0
-    log = LogRepair(
-        data_dir, WRITER, last, staging=folder / "rebuild", aside=folder / "replaced"
-    )
+    log = LogRepair(data_dir, WRITER, last, staging=folder / "rebuild", aside=folder / "replaced")
     try:
         for row in rows:
             log.take(row)
@@ -245,6 +243,7 @@ def test_log_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     assert [record.number for record in records(tmp_path)] == [1, 2, 3]
 
 
+@settings(max_examples=20)  # each example waits for the disk
 @given(st.data())
 def test_rebuild_that_is_stopped_anywhere_is_ended_by_the_next_one(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
