@@ -63,7 +63,10 @@ class OrderSnapshots:
         self.covered = 0
         self._log_path = log_path
         self._fold = SnapshotFile(log_path.with_suffix(".snapshot"), version=LAYOUT)
-        self._closed = SnapshotFile(log_path.with_suffix(".closed"), version=_CLOSED_VERSION)
+        # Never sealed, because it is mapped and not read; it has hashes, places and numbers only.
+        self._closed = SnapshotFile(
+            log_path.with_suffix(".closed"), version=_CLOSED_VERSION, is_secret=False
+        )
         self._lock = threading.Lock()
         self._written = 0
 

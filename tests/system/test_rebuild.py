@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from krator_actors import place
+from krator_actors.adapters.at_rest import KEY_VARIABLE
 from krator_actors.adapters.embedded_postgres import temporary_server
-from krator_actors.adapters.local_log import log_path, read_log
+from krator_actors.adapters.local_log import log_path, read_log, writers_of
 from krator_actors.core.risk import RiskEvent
 from krator_actors.messages.orders import OrderEvent, OrderFilled, OrderInitialized, SubmitOrder
 from krator_actors.messages.risk import OrderApproved
@@ -66,7 +68,21 @@ async def journal_faults(krator: Krator, evidence: Evidence, folder: Path) -> li
         return await check_journal(evidence, krator.data_dir, dsn)
 
 
-def test_system_on_a_new_machine_knows_every_order_of_the_old_one(krator: Krator) -> None:
+def plain_words(krator: Krator, words: set[bytes]) -> list[tuple[str, bytes]]:
+    """Return which words can be read in which files of the log folder; actors' names may be."""
+    found = []
+    for file in (krator.data_dir / "log").iterdir():
+        data = file.read_bytes()
+        for writer in writers_of(krator.data_dir):
+            data = data.replace(writer.encode(), b"")
+        found += [(file.name, word) for word in words if word in data]
+    return found
+
+
+def test_system_on_a_new_machine_knows_every_order_of_the_old_one(
+    krator: Krator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(bytes(range(32))).decode())
     url = krator.start_exchange("--ticks-per-sec", "40")
     krator.config.write_text(
         f'[venue]\nurl = "{url}"\n'
@@ -112,4 +128,6 @@ def test_system_on_a_new_machine_knows_every_order_of_the_old_one(krator: Krator
         if isinstance(record.event, OrderApproved)
     ]
     assert [approved.count(order.client_order_id) for order in orders] == [1] * len(orders)
+    secrets = {order.client_order_id.encode() for order in orders} | {b"USDT.SIM", b"OrderFilled"}
+    assert plain_words(krator, secrets) == []
     assert krator.leftovers() == []
