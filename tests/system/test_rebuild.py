@@ -88,7 +88,7 @@ def test_system_on_a_new_machine_knows_every_order_of_the_old_one(
         f'[venue]\nurl = "{url}"\n'
         + "".join(STRATEGY.format(base=base) for base in ("BTC", "ETH", "SOL"))
     )
-    trade(krator, fills=3)
+    trade(krator, fills=2)
     orders = [event.order for event in events(krator, OrderInitialized)]
     records = len(events(krator, object))
     backup = krator.folder / "backup"
