@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.system.checker import (
 )
 from tests.system.harness import Krator, eventually
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 STRATEGY = """
 [[strategies]]
@@ -46,16 +47,25 @@ def events(krator: Krator, kind: Any) -> list[Any]:
     return [r.event for r in read_log(log, types=OrderEvent) if isinstance(r.event, kind)]
 
 
+def evidence_of(krator: Krator) -> Evidence:
+    return Evidence.read(krator.data_dir, krator.folder / "venue" / "ledger.jsonl", venue="SIM")
+
+
+def stop(krator: Krator, run: subprocess.Popen[bytes]) -> None:
+    """Halt, and stop when every order is over."""
+    krator.json("halt", "--by", "test", "--reason", "quiet")
+    eventually(lambda: not check_ends(evidence_of(krator)), 60, "no order is open")
+    assert krator.command("stop").returncode == 0
+    assert run.wait(60) == 0, krator.output()
+
+
 def trade(krator: Krator, fills: int) -> None:
     """Run until there are so many more fills, and stop when every order is over."""
     before = len(events(krator, OrderFilled))
     run = krator.start()
     krator.wait_ready(run)
     eventually(lambda: len(events(krator, OrderFilled)) >= before + fills, 90, "fills")
-    krator.json("halt", "--by", "test", "--reason", "quiet")
-    eventually(lambda: not krator.json("portfolio")["open_orders"], 30, "no order is open")
-    assert krator.command("stop").returncode == 0
-    assert run.wait(60) == 0, krator.output()
+    stop(krator, run)
 
 
 async def submit(krator: Krator, order: SubmitOrder) -> None:
@@ -111,12 +121,9 @@ def test_system_on_a_new_machine_knows_every_order_of_the_old_one(
     for order in orders:
         asyncio.run(submit(krator, order))
     eventually(lambda: len(events(krator, OrderInitialized)) > len(orders), 90, "a new order")
-    krator.json("halt", "--by", "test", "--reason", "quiet")
-    eventually(lambda: not krator.json("portfolio")["open_orders"], 30, "no order is open")
-    assert krator.command("stop").returncode == 0
-    assert run.wait(60) == 0, krator.output()
+    stop(krator, run)
 
-    evidence = Evidence.read(krator.data_dir, krator.folder / "venue" / "ledger.jsonl", venue="SIM")
+    evidence = evidence_of(krator)
     assert check_orders(evidence) == []
     assert check_doubles(evidence) == []
     assert check_fills(evidence) == []
