@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -76,6 +76,6 @@ async def test_cancel_passes_while_a_thousand_orders_are_in_doubt(
     assert await asyncio.to_thread(used_weight, exchange) <= WEIGHT_LIMIT
 
 
-def has_accepted(messages: list[object]) -> bool:
+def has_accepted(messages: Sequence[object]) -> bool:
     events = [m.event for m in messages if isinstance(m, OrderEventTold)]
     return any(isinstance(event, OrderAccepted) for event in events)
