@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from krator_actors import order_doubts
-from krator_actors.core import brackets, expiry, order_rules
+from krator_actors.core import brackets, order_rules
 from krator_actors.core.handshake import Handshake, Order
 from krator_actors.core.orders import Order as OrderOfTable
 from krator_actors.core.orders import OrderTable
@@ -176,11 +176,6 @@ def forgets_brackets(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderTable, "brackets", lambda *_: [])
 
 
-def lets_time_pass(patch: pytest.MonkeyPatch) -> None:
-    """GTD and DAY orders are never taken off."""
-    patch.setattr(expiry, "due", lambda *_: ())
-
-
 MUTANTS: tuple[Plant, ...] = (
     resends_what_is_unknown,
     sends_before_it_writes,
@@ -199,5 +194,4 @@ MUTANTS: tuple[Plant, ...] = (
     forgets_what_an_order_was_made,
     places_a_leg_beside_an_open_one,
     forgets_brackets,
-    lets_time_pass,
 )
