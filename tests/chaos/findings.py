@@ -102,11 +102,13 @@ def availability(samples: list[Sample]) -> float:
 
 def unavailable_secs_by_cause(samples: list[Sample]) -> dict[str, float]:
     """Return what was missing to how long it was, the longest first. Halts are not counted."""
-    secs: Counter[str] = Counter()
+    secs: dict[str, float] = {}
     for sample, following in pairwise(samples):
         if sample.cause and not sample.is_held:
-            secs[sample.cause] += following.monotonic - sample.monotonic
-    return {cause: round(total, 1) for cause, total in secs.most_common()}
+            passed = following.monotonic - sample.monotonic
+            secs[sample.cause] = secs.get(sample.cause, 0.0) + passed
+    longest_first = sorted(secs.items(), key=lambda item: -item[1])
+    return {cause: round(total, 1) for cause, total in longest_first}
 
 
 def after_hits(samples: list[Sample], hits: list[Hit]) -> dict[str, dict[str, float]]:

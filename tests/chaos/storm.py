@@ -64,9 +64,12 @@ class Storm:
 
     def hit(self, fault: Fault) -> None:
         """Let one fault happen, and what could not before; returns when it has begun."""
-        self._owed = [owed for owed in self._owed if not self._hit(owed)]
         if not self._hit(fault) and fault.target:
             self._owed.append(fault)
+        there = [owed for owed in self._owed if self._machine.pid_of(owed.target) is not None]
+        for owed in there:
+            if self._hit(owed):
+                self._owed.remove(owed)
 
     def never_hit(self) -> list[str]:
         """Return the labels of the plan's faults that have not hit."""
@@ -110,6 +113,7 @@ class Storm:
     def close(self) -> None:
         """End what this has started, also when it was interrupted."""
         self.probe.close()
+        self._watch.close()
         for timer in self._lasting:
             timer.cancel()
         for command in self._commands:
@@ -118,8 +122,6 @@ class Storm:
                 command.wait()
 
     def _kill(self, fault: Fault) -> bool:
-        if self._machine.pid_of(fault.target) is None:
-            return False
         deadline = time.monotonic() + _FLIGHT_WAIT_SECS
         before = self._watch.poll()
         while not self._watch.poll() - before and time.monotonic() < deadline:
