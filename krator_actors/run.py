@@ -207,7 +207,12 @@ class _Run:
             )
             url = self._venue.url
         heart = Heart(
-            tree.build(config, venue_url=url, lockstep=self._options.lockstep),
+            tree.build(
+                config,
+                venue_url=url,
+                replay=self._options.replay is not None,
+                lockstep=self._options.lockstep,
+            ),
             runtime=self._runtime,
             state_dir=self._data_dir,
             crash_dir=self._data_dir / "crash",

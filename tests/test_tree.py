@@ -22,11 +22,17 @@ def workers(spec: SupervisorSpec) -> dict[str, ChildSpec]:
     return found
 
 
-def test_journal_starts_before_trading_and_the_feed_after_its_readers() -> None:
+def test_journal_starts_before_trading_and_the_feed_before_who_asks_it_for_history() -> None:
     names = list(workers(tree.build(Config(), venue_url="http://127.0.0.1:1")))
 
     assert names.index("storage") < names.index("journal") < names.index("risk")
-    assert names.index("risk") < names.index("order:SIM")
+    assert names.index("risk") < names.index("order:SIM") < names.index("feed:SIM")
+    assert names.index("feed:SIM") < names.index("strategy:BTC-USDT.SIM/sma_cross")
+
+
+def test_feed_of_a_recording_starts_after_its_readers() -> None:
+    names = list(workers(tree.build(Config(), venue_url="http://127.0.0.1:1", replay=True)))
+
     assert names.index("strategy:BTC-USDT.SIM/sma_cross") < names.index("feed:SIM")
 
 
