@@ -74,7 +74,7 @@ class Machine:
         self.runtime = place.runtime_dir(krator.data_dir)
         # Name to (pid, running) as of the last census.
         self._nodes: dict[str, tuple[int, bool]] = {}
-        # Whether this ``krator run`` has had a whole system.
+        # Whether this ``krator run`` has had a whole system: only then it can be asked.
         self._has_started = False
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._count, name="census")
@@ -130,15 +130,13 @@ class Machine:
 
     def _is_running(self, target: str, *, instead_of: int) -> bool:
         """Whether ``target`` runs, in another process than ``instead_of``."""
+        pid = self._find(target)
+        if not pid or pid == instead_of:
+            return False
+        if target == "krator run":
+            return self._has_started
         name = {"postgres": "storage", "redis server": "redis", "admin": "root"}.get(target, target)
-        if target in {"krator run", "admin", "postgres", "redis server"}:
-            pid = self._find(target)
-            up = name == "krator run" or self._nodes.get(name, (0, False))[1]
-            return (
-                bool(pid) and pid != instead_of and up and (target != "krator run" or self.is_whole)
-            )
-        pid, running = self._nodes.get(name, (0, False))
-        return running and pid != instead_of
+        return self._nodes.get(name, (0, False))[1]
 
     @property
     def is_whole(self) -> bool:
