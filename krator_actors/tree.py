@@ -276,6 +276,9 @@ def _operations(config: Config, venue_url: str) -> SupervisorSpec:
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
         name="operations",
+        # Its deaths do not count towards the root's intensity: nothing that trades is built again
+        # because those who look on have died too often.
+        budget=_infrastructure_budget(config),
         children=(
             rca,
             *redis,

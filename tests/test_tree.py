@@ -113,3 +113,10 @@ def test_whoever_acts_on_the_outside_world_is_fenced() -> None:
     fenced = {name for name, spec in found.items() if spec.fenced}
 
     assert fenced == {"storage", "journal", "order:SIM", "redis"}
+
+
+def test_nothing_that_trades_is_built_again_because_of_who_looks_on() -> None:
+    root = tree.build(Config(), venue_url="http://127.0.0.1:1")
+    without_budget = {child.name for child in root.children if child.budget is None}
+
+    assert without_budget == {"execution", "market", "strategies"}

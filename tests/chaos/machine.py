@@ -18,6 +18,7 @@ from tests.chaos.probe import stat_of
 from tests.system.harness import Krator
 
 _CENSUS_SECS = 0.2
+_KEEP_SECS = 0.05
 _RESTART_SECS = 0.5
 """systemd's RestartSec, near enough"""
 _TMPFS = "48m"
@@ -61,7 +62,7 @@ class Disk:
 
 
 class Machine:
-    """Watches in a thread; starts ``krator run`` again when it has gone, as systemd would."""
+    """Watches in its own threads; starts ``krator run`` again when it has gone, as systemd would."""
 
     def __init__(self, krator: Krator) -> None:
         self.krator = krator
@@ -77,12 +78,18 @@ class Machine:
         # Whether this ``krator run`` has had a whole system: only then it can be asked.
         self._has_started = False
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._count, name="census")
-        self._thread.start()
+        # Two, because a census may wait some seconds for a system that is dying.
+        self._threads = [
+            threading.Thread(target=self._keep, name="keeper"),
+            threading.Thread(target=self._count, name="census"),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         self._is_over.set()
-        self._thread.join(30)
+        for thread in self._threads:
+            thread.join(30)
 
     @property
     def what_run_does(self) -> str:
@@ -143,15 +150,18 @@ class Machine:
         """Whether everything ran at the last census."""
         return bool(self._nodes) and all(running for _, running in self._nodes.values())
 
+    def _keep(self) -> None:
+        while not self._is_over.wait(_KEEP_SECS):
+            if self.run.poll() is not None and not self._is_over.wait(_RESTART_SECS):
+                self._has_started = False
+                self.run = self.krator.start()
+
     def _count(self) -> None:
         while not self._is_over.wait(_CENSUS_SECS):
-            if self.run.poll() is not None:
-                self._nodes, self._has_started = {}, False
-                self._is_over.wait(_RESTART_SECS)
-                self.run = self.krator.start()
+            counted = self.run
             try:
                 self._nodes = dict(_named(status(self.runtime)))
-                self._has_started = True
+                self._has_started = counted is self.run and counted.poll() is None
             except (NotRunningError, OSError, ActorError):
                 self._nodes = {}
             self._see_who_is_back()
