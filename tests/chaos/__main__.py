@@ -93,6 +93,8 @@ def main() -> int:
     print(text)
     if out := os.environ.get("KRATOR_CHAOS_OUT"):
         Path(out).write_text(text)
+    for label in result["never_hit"]:
+        print(f"NEVER HIT {label}")
     for violation in violations:
         print(f"VIOLATION {violation}")
     return 1 if violations else 0

@@ -62,7 +62,7 @@ class Disk:
 
 
 class Machine:
-    """Watches in its own threads; starts ``krator run`` again when it has gone, as systemd would."""
+    """Watches in threads; starts ``krator run`` again when it has gone, as systemd would."""
 
     def __init__(self, krator: Krator) -> None:
         self.krator = krator
