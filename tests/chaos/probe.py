@@ -128,10 +128,13 @@ class Probe:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), name="probe")
         self._thread.start()
 
-    @property
-    def is_available(self) -> bool:
-        """Whether an order could be placed at the last look."""
-        return bool(self.samples) and not self.samples[-1].cause
+    def was_available_after(self, moment: float) -> bool:
+        """Return whether an order could be placed at the last look, and that is since ``moment``.
+
+        ``moment`` is of the monotonic clock.
+        """
+        last = self.samples[-1] if self.samples else None
+        return last is not None and last.monotonic > moment and not last.cause
 
     def close(self) -> None:
         self._is_over.set()

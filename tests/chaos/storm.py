@@ -35,7 +35,7 @@ class Hit:
     label: str
     monotonic: float
     while_available: bool
-    """whether an order could be placed at the last look before it"""
+    """whether an order could be placed at the last look, which was after the hit before"""
 
 
 class Storm:
@@ -153,7 +153,8 @@ class Storm:
 
     def _count(self, fault: Fault) -> None:
         self.faults[fault.label] += 1
-        self.hits.append(Hit(fault.label, time.monotonic(), self.probe.is_available))
+        last = self.hits[-1].monotonic if self.hits else 0.0
+        self.hits.append(Hit(fault.label, time.monotonic(), self.probe.was_available_after(last)))
 
     def _told(self) -> str:
         now = time.monotonic()
