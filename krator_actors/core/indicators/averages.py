@@ -7,7 +7,6 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
-import talib
 
 from krator_actors.core.indicators.series import (
     MISSING,
@@ -16,6 +15,7 @@ from krator_actors.core.indicators.series import (
     checked_period,
     checked_warm_up,
 )
+from krator_actors.core.indicators.ta_lib import talib
 
 
 def sma(values: FloatArray, period: int) -> FloatArray:

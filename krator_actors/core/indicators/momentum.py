@@ -6,7 +6,6 @@ import math
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-import talib
 
 from krator_actors.core.indicators.averages import SeededAverage, StreamingEma, ema
 from krator_actors.core.indicators.series import (
@@ -16,6 +15,7 @@ from krator_actors.core.indicators.series import (
     checked_period,
     checked_warm_up,
 )
+from krator_actors.core.indicators.ta_lib import talib
 
 _UNMOVED_RSI = 50.0
 

@@ -6,8 +6,6 @@ import math
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
 
-import talib
-
 from krator_actors.core.indicators.averages import SeededAverage
 from krator_actors.core.indicators.series import (
     MISSING,
@@ -16,6 +14,7 @@ from krator_actors.core.indicators.series import (
     checked_period,
     checked_warm_up,
 )
+from krator_actors.core.indicators.ta_lib import talib
 
 _Form = TypeVar("_Form", FloatArray, float)
 
