@@ -23,6 +23,7 @@ from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.adapters.local_log import LocalLog, LogError, log_path, write_committed
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.postgres import (
+    JournalNotVerifiedError,
     JournalStore,
     JournalUnavailableError,
     StaleJournalError,
@@ -99,6 +100,8 @@ class JournalActor(Actor):
         self._seq = 0
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
+        # Whether this outage's server has failed to prove who it is: logged once, too.
+        self._is_unproven = False
         self._breaker = CircuitBreaker(
             "postgresql",
             _BREAKER,
@@ -172,6 +175,8 @@ class JournalActor(Actor):
                 self._disconnect()
                 self._report_outage(error)
             except BreakerOpenError as refusal:
+                # A person may have opened it while there was a connection.
+                self._disconnect()
                 await asyncio.sleep(refusal.retry_in_secs or _POLL_SECS)
 
     async def _copy(self) -> None:
@@ -206,7 +211,7 @@ class JournalActor(Actor):
             ).info("the journal continues")
         self._tell_writers(self._follower.watermarks())
         await self._anchor()
-        self._outage_began = None
+        self._outage_began, self._is_unproven = None, False
 
     async def _commit(self) -> int:
         """Write one batch; return how many records it had, 0 when the logs have no more."""
@@ -319,6 +324,11 @@ class JournalActor(Actor):
             self._outage_began = monotonic_ns()
             logger.bind(event_type="journal_unavailable", reason=str(error)).error(
                 "PostgreSQL does not answer; the logs keep everything until it does"
+            )
+        if isinstance(error, JournalNotVerifiedError) and not self._is_unproven:
+            self._is_unproven = True
+            logger.bind(event_type="journal_not_verified", reason=str(error)).error(
+                "PostgreSQL does not prove by TLS who it is; nothing is sent to it"
             )
 
     def _status(self) -> JournalStatus:

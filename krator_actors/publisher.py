@@ -20,7 +20,11 @@ from loguru import logger
 from krator_actors import clock
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.adapters.log_follower import LogFollower
-from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
+from krator_actors.adapters.redis_store import (
+    RedisNotVerifiedError,
+    RedisStore,
+    RedisUnavailableError,
+)
 from krator_actors.core.backlog import Backlog, LogName
 from krator_actors.core.publication import entry_of, publisher_state, states_of
 from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
@@ -94,6 +98,8 @@ class PublisherActor(Actor):
         # Why Redis is away, and since when (monotonic ns); empty and None while it is not.
         self._reason = ""
         self._outage_began: int | None = None
+        # Whether this outage's server has failed to prove who it is: logged once, too.
+        self._is_unproven = False
         self._breaker = CircuitBreaker(
             "redis", _BREAKER, failures=(RedisUnavailableError,), listener=self._breaker_changed
         )
@@ -130,7 +136,7 @@ class PublisherActor(Actor):
                         await self._write()
                 except RedisUnavailableError as error:
                     await self._disconnect()
-                    self._report_outage(str(error))
+                    self._report_outage(error)
             await asyncio.sleep(_POLL_SECS)
 
     async def _write(self) -> None:
@@ -211,8 +217,8 @@ class PublisherActor(Actor):
         elif change.before is BreakerState.CLOSED:
             self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
 
-    def _report_outage(self, reason: str) -> None:
-        self._reason = reason
+    def _report_outage(self, error: RedisUnavailableError) -> None:
+        self._reason = reason = str(error)
         now_ns = clock.monotonic_ns()
         if self._outage_began is None and now_ns >= self._quiet_until_ns:
             self._outage_began = now_ns
@@ -220,13 +226,18 @@ class PublisherActor(Actor):
             self._logger.bind(event_type="redis_unavailable", reason=reason).warning(
                 "Redis does not take events; the logs keep them"
             )
+        if isinstance(error, RedisNotVerifiedError) and not self._is_unproven:
+            self._is_unproven = True
+            self._logger.bind(event_type="redis_not_verified", reason=reason).error(
+                "Redis does not prove by TLS who it is; nothing is sent to it"
+            )
 
     def _report_recovery(self) -> None:
         self._reason = ""
         if self._outage_began is None:
             return
         outage_ns = clock.monotonic_ns() - self._outage_began
-        self._outage_began = None
+        self._outage_began, self._is_unproven = None, False
         self._logger.bind(
             event_type="redis_recovered",
             outage_secs=round(outage_ns / NANOS_PER_SEC, 3),
