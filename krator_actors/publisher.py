@@ -148,7 +148,11 @@ class PublisherActor(Actor):
 
     async def _read(self) -> None:
         """Read the logs to their ends, with a turn for others between the pieces."""
-        while batch := self._follower.batch():
+        is_more = True
+        while is_more:
+            batch = self._follower.batch()
+            # Not until nothing is left, because busy writers always add one record more.
+            is_more = len(batch) == _READ_LIMIT
             for writer, record in batch:
                 log = LogName(writer, self._follower.birth_ns(writer))
                 self._backlog.read(log, record)

@@ -200,11 +200,13 @@ async def published(reader: Redis, load: Load) -> None:
     wanted = load.acknowledged
     async with asyncio.timeout(SECS):
         while True:
-            entries: Any = await reader.xrange("krator:events")
-            newest = {fields["writer"]: int(fields["number"]) for _, fields in entries}
-            if all(newest.get(writer, 0) >= number for writer, number in wanted.items()):
+            marks = {
+                key.removeprefix("krator:mark:").partition("@")[0]: int(await reader.get(key) or 0)
+                for key in await reader.keys("krator:mark:*")
+            }
+            if all(marks.get(writer, 0) >= number for writer, number in wanted.items()):
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
 
 async def everything_is_in_the_stream_once(reader: Redis) -> None:
