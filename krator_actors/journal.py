@@ -28,9 +28,11 @@ from krator_actors.adapters.postgres import (
     JournalUnavailableError,
     StaleJournalError,
 )
+from krator_actors.breaker_acts import force, restore
 from krator_actors.clock import monotonic_ns, utc_ns
 from krator_actors.core.chain import Anchor
 from krator_actors.messages.operations import (
+    ForceBreaker,
     JournalStatus,
     JournalStatusRequest,
     LogGrew,
@@ -86,7 +88,7 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
 class JournalActor(Actor):
     """Ready at once; PostgreSQL may come later."""
 
-    inbox: ClassVar[Any] = LogGrew | JournalStatusRequest
+    inbox: ClassVar[Any] = LogGrew | JournalStatusRequest | ForceBreaker
     config: JournalConfig
 
     async def on_start(self) -> None:
@@ -120,16 +122,25 @@ class JournalActor(Actor):
         # Nothing is committed before this database says so: it may be another than before.
         self._tell_writers({})
         self._log_start()
+        restore(self._breaker, data_dir=self.config.data_dir, writer=self.name)
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
-        """Take a hint, or answer how far the journal is."""
+        """Take a hint, answer how far the journal is, or do what a person decided."""
         match message:
             case LogGrew():
                 self._grew.set()
                 return None
             case JournalStatusRequest():
                 return self._status()
+            case ForceBreaker():
+                return force(
+                    self._breaker,
+                    message,
+                    data_dir=self.config.data_dir,
+                    writer=self.name,
+                    generation=self.generation,
+                )
             case _:
                 raise TypeError(f"journal has no use for {type(message).__name__} of {sender}")
 
@@ -146,6 +157,9 @@ class JournalActor(Actor):
     async def on_stop(self) -> None:
         """Write what the logs still have, if PostgreSQL answers soon; else the next start does."""
         self._disconnect()
+        if self._breaker.state is BreakerState.FORCED_OPEN:
+            self._follower.close()
+            return
         try:
             async with asyncio.timeout(_DRAIN_SECS):
                 await self._connect()

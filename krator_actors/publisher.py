@@ -9,7 +9,6 @@ continues behind that after an outage, after its own death, and in a Redis that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,9 +24,14 @@ from krator_actors.adapters.redis_store import (
     RedisStore,
     RedisUnavailableError,
 )
+from krator_actors.breaker_acts import force, restore
 from krator_actors.core.backlog import Backlog, LogName
 from krator_actors.core.publication import entry_of, publisher_state, states_of
-from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
+from krator_actors.messages.operations import (
+    ForceBreaker,
+    PublisherStatus,
+    PublisherStatusRequest,
+)
 from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
@@ -79,7 +83,7 @@ class CacheDue(Message, frozen=True, kw_only=True):
 class PublisherActor(Actor):
     """Ready at once; Redis may come later."""
 
-    inbox: ClassVar[Any] = CacheDue | PublisherStatusRequest
+    inbox: ClassVar[Any] = CacheDue | PublisherStatusRequest | ForceBreaker
     answers: ClassVar[Any] = PortfolioReport
     config: PublisherConfig
 
@@ -103,18 +107,27 @@ class PublisherActor(Actor):
         self._breaker = CircuitBreaker(
             "redis", _BREAKER, failures=(RedisUnavailableError,), listener=self._breaker_changed
         )
+        restore(self._breaker, data_dir=self.config.data_dir, writer=self.name)
         self._quiet_until_ns = clock.monotonic_ns() + int(_GRACE_SECS * NANOS_PER_SEC)
         self.every(self.config.cache_interval_secs, CacheDue())
         self.start_task(self._run(), name="publish")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
-        """Ask risk, or answer how far the stream is."""
+        """Ask risk, answer how far the stream is, or do what a person decided."""
         match message:
             case CacheDue():
                 await self._ask_risk()
                 return None
             case PublisherStatusRequest():
                 return self._status()
+            case ForceBreaker():
+                return force(
+                    self._breaker,
+                    message,
+                    data_dir=self.config.data_dir,
+                    writer=self.name,
+                    generation=self.generation,
+                )
             case _:
                 raise TypeError(f"publisher has no use for {type(message).__name__} of {sender}")
 
@@ -130,13 +143,15 @@ class PublisherActor(Actor):
     async def _run(self) -> None:
         while True:
             await self._read()
-            with contextlib.suppress(BreakerOpenError):
-                try:
-                    async with self._breaker:
-                        await self._write()
-                except RedisUnavailableError as error:
-                    await self._disconnect()
-                    self._report_outage(error)
+            try:
+                async with self._breaker:
+                    await self._write()
+            except BreakerOpenError:
+                # A person may have opened it while there was a connection.
+                await self._disconnect()
+            except RedisUnavailableError as error:
+                await self._disconnect()
+                self._report_outage(error)
             await asyncio.sleep(_POLL_SECS)
 
     async def _write(self) -> None:

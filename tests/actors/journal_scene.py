@@ -158,9 +158,7 @@ async def everything_is_there_once(folder: Path, load: Load) -> None:
 
 
 @contextlib.asynccontextmanager
-async def scene(
-    folder: Path, dsn: str | None = None
-) -> AsyncIterator[tuple[ActorHarness, Load]]:
+async def scene(folder: Path, dsn: str | None = None) -> AsyncIterator[tuple[ActorHarness, Load]]:
     """A journal under load; afterwards everything must be in the database, once and in order."""
     async with loaded(folder / "data") as load, journal(folder, dsn=dsn) as harness:
         await caught_up(harness, dict.fromkeys(WRITERS, 20))

@@ -180,8 +180,9 @@ async def remote_redis(
             cache_interval_secs=0.05,
             cache_ttl_secs=0.5,
         )
-        yield front, ActorHarness(
-            PublisherActor, name="publisher", config=config, runtime=folder / "run"
+        yield (
+            front,
+            ActorHarness(PublisherActor, name="publisher", config=config, runtime=folder / "run"),
         )
 
 
@@ -201,7 +202,9 @@ async def published(reader: Redis, load: Load) -> None:
     async with asyncio.timeout(SECS):
         while True:
             marks = {
-                key.removeprefix("krator:mark:").partition("@")[0]: int(await reader.get(key) or 0)
+                str(key).removeprefix("krator:mark:").partition("@")[0]: int(
+                    await reader.get(key) or 0
+                )
                 for key in await reader.keys("krator:mark:*")
             }
             if all(marks.get(writer, 0) >= number for writer, number in wanted.items()):
