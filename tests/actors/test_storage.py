@@ -26,6 +26,9 @@ async def test_ready_means_that_postgres_answers_and_stop_that_it_has_gone(short
     async with storage(short_dir) as harness:
         connection = await asyncpg.connect(embedded_dsn(short_dir / "run"))
         pid = harness.actor._server.pid
+        state = harness.actor.describe_state()
+        assert state["server_pid"] == pid
+        assert state["start_secs"] > 0
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
 
