@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from krator_actors import breaker_commands
+from krator_actors import breaker_acts, breaker_commands
 from krator_actors.adapters.embedded_redis import EmbeddedRedis, embedded_redis_url
 from krator_actors.adapters.local_log import log_path, read_log
 from krator_actors.journal import JournalActor, JournalConfig
 from krator_actors.messages.operations import BreakerForced, ForceBreaker, SystemStarted
 from krator_actors.messages.risk import ActRefused
 from krator_actors.publisher import PublisherActor, PublisherConfig
+from supervisors.breaker import BreakerSettings, BreakerState, CircuitBreaker
 from supervisors.testing import ActorHarness, eventually, running
 from tests.actors.journal_scene import Load, caught_up, status
 
@@ -143,3 +144,14 @@ async def test_words_of_krator_admin_open_list_and_close_it(
     assert nobody[0] == 2
     assert length <= 1
     assert acts(short_dir, "publisher") == [(True, "ada"), (False, "bob")]
+
+
+def test_act_that_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a file where the folder belongs")
+    breaker = CircuitBreaker("redis", BreakerSettings())
+
+    answer = breaker_acts.force(breaker, OPEN, data_dir=tmp_path, writer="publisher", generation=1)
+
+    assert isinstance(answer, ActRefused)
+    assert "cannot be written down" in answer.reason
+    assert breaker.state is BreakerState.CLOSED
