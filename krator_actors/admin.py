@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from krator_actors import place, tree, tree_text
+from krator_actors import breaker_commands, place, tree, tree_text
 from krator_actors.config import Config
 from krator_actors.terminal import (
     EXIT_FAILED,
@@ -103,6 +103,10 @@ def _kill(at: _Place, options: argparse.Namespace) -> int:
     text = f"{node.name} (pid {node.pid}, generation {node.generation}) was killed"
     answer = {"name": node.name, "pid": node.pid, "generation": node.generation}
     return _show(answer, options, lambda: say(text))
+
+
+def _breaker(at: _Place, options: argparse.Namespace) -> int:
+    return breaker_commands.main(at.runtime, options)
 
 
 def _reset_budget(at: _Place, options: argparse.Namespace) -> int:
@@ -244,6 +248,9 @@ _WORDS: Mapping[str, Word] = {
     "suspend": _suspend,
     "resume": _resume,
     "kill": _kill,
+    "breakers": _breaker,
+    "open-breaker": _breaker,
+    "close-breaker": _breaker,
     "reset-budget": _reset_budget,
     "children": _children,
     "count-children": _count_children,

@@ -237,7 +237,14 @@ async def bought(harness: ActorHarness) -> SubmitOrder:
 async def test_it_warms_up_live_and_buys_when_fast_crosses_above_slow(running: Running) -> None:
     async with running() as harness:
         order = await bought(harness)
+        state = harness.actor.describe_state()
 
+    assert state == {
+        "knows_position": True,
+        "knows_instrument": True,
+        "order_is_under_way": True,
+        "is_warm": True,
+    }
     assert order.client_order_id == bar_id(CROSS_BAR, 0)
     assert (order.side, order.order_type, order.price) == (OrderSide.BUY, OrderType.MARKET, None)
     assert order.quantity == Decimal("55.55")  # 500 / 9 in lots of 0.01
