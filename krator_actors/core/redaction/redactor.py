@@ -128,7 +128,8 @@ class Redactor:
                 data = pattern.sub(_user_info, data)
         data = rules.IBAN.sub(_iban, data)
         data = rules.PHRASE.sub(_phrase, data)
-        for pattern, replaced in _NUMBERS:
+        data = rules.JWT.sub(self._jwt, data)
+        for pattern, replaced in _BY_FORM:
             data = pattern.sub(replaced, data)
         data = rules.CONTEXT.sub(_context, data)
         data = rules.HEADER.sub(_header, data)
@@ -147,9 +148,6 @@ class Redactor:
             for pattern in rules.COMMAND:
                 data = pattern.sub(_command, data)
         data = rules.SCHEME.sub(_scheme, data)
-        data = rules.JWT.sub(self._jwt, data)
-        for pattern, replaced in _TOKENS:
-            data = pattern.sub(replaced, data)
         return bytes(rules.CANDIDATE.sub(self._candidate, data))
 
     def _jwt(self, match: Any) -> bytes:
@@ -333,5 +331,4 @@ def _context(match: Any) -> bytes:
     return bytes(word + between + kind)
 
 
-_TOKENS: Final = [(rule.pattern, _by(rule)) for rule in rules.TOKENS]
-_NUMBERS: Final = [(rule.pattern, _by(rule)) for rule in rules.NUMBERS]
+_BY_FORM: Final = [(rule.pattern, _by(rule)) for rule in (*rules.TOKENS, *rules.NUMBERS)]
