@@ -57,6 +57,7 @@ _DOCUMENTED: Final = tuple(
 
 _OPERATIONAL: Final = re2.compile(
     rb"k[a-z2-7]{31}"  # our client order ids
+    rb"|01[0-9A-HJKMNP-TV-Z]{24}"  # ULIDs
     rb"|[0-9]+|[0-9a-f]+|[0-9A-F]+"  # numbers, hashes, commits
     rb"|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 )

@@ -47,7 +47,11 @@ _HARMLESS_KEYS: Final = frozenset(
 )
 _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
-    (b"<password>", "none", b"pgpassword keypass storepass requirepass redis_auth rediscli_auth passcode mdp"),
+    (
+        b"<password>",
+        "none",
+        b"pgpassword keypass storepass requirepass redis_auth rediscli_auth passcode mdp",
+    ),
     (b"<password>", "none", b"passwort kennwort contrasena motdepasse mot_de_passe wachtwoord"),
     (b"<password>", "none", b"db_pass pg_pass mysql_pass redis_pass smtp_pass mail_pass ftp_pass"),
     (b"<password>", "none", b"user_pass admin_pass root_pass proxy_pass login_pass dbpass"),
@@ -68,7 +72,6 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
     (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken jeton"),
     (b"<token>", "word", b"authorization_code code_verifier oauth_code device_code"),
-    (b"<code>", "random", b"state code"),
     (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
     (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
     (b"<key>", "word", b"auth_key account_key client_key consumer_key service_key"),
@@ -80,7 +83,11 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<key>", "word", b"seed_hex apischlussel schlussel apischluessel schluessel cle_api chiave"),
     (b"<key>", "word", b"cle_secrete cle_privee chiave_api clave_api zugangsschlussel"),
     (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
-    (b"<account>", "word", b"account_id account_no account_number account_num acct account accountnumber"),
+    (
+        b"<account>",
+        "word",
+        b"account_id account_no account_number account_num acct account accountnumber",
+    ),
     (b"<account>", "word", b"acct_id acct_no accountid customer_id customer_no client_number"),
     (
         b"<account>",
@@ -99,7 +106,11 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
     (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
     (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein tin"),
-    (b"<id>", "word", b"steuer_id steuernummer steuerid numero_fiscal codice_fiscale nif dni"),
+    (
+        b"<id>",
+        "word",
+        b"steueridentifikationsnummer steuer_id steuernummer steuerid numero_fiscal nif dni",
+    ),
     (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
     (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
     (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
@@ -181,6 +192,11 @@ def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:
     if field.kind in {b"<password>", b"<secret>", b"<key>", b"<token>", b"<signature>"}:
         return True
     return end == len(words) or words[end:] in {(b"value",), (b"no",), (b"number",), (b"id",)}
+
+
+def could_be_code(name: bytes, value: bytes) -> bool:
+    """True for what a login's redirect brings: ``?code=...&state=...``."""
+    return name in {b"code", b"state"} and not is_left_alone(value, "random")
 
 
 def is_left_alone(value: bytes, doubt: Doubt) -> bool:

@@ -14,7 +14,7 @@ from krator_actors.core.redaction.checks import (
     is_random,
     message_within,
 )
-from krator_actors.core.redaction.fields import field_of, is_left_alone
+from krator_actors.core.redaction.fields import could_be_code, field_of, is_left_alone
 from krator_actors.core.redaction.registered import registered
 
 MAX_BYTES: Final = 1 << 20
@@ -26,11 +26,11 @@ _CUT_ROOM = 48
 _MIN_RANDOM = 20
 _MAX_DEPTH = 12
 _MAX_NUMBER_CHARS = 5
-_MAX_LISTED_CHARS = 40
+_MIN_PHRASE_GAPS = 11
 _FIRST_CARD = 10**11
 _DONE: Final = rules.compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
 _QUOTES: Final = rules.compiled(
-    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;)(.*?)(\]|\\*[\"'`]|&quot;|\n|\\*)"
+    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\\*[\"'`]|&quot;|%22|\n|\\*)"
 )
 _NEXT_FIELD: Final = rules.compiled(
     rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
@@ -127,32 +127,41 @@ class Redactor:
             for pattern in rules.USER_INFO:
                 data = pattern.sub(_user_info, data)
         data = rules.IBAN.sub(_iban, data)
-        data = rules.PHRASE.sub(_phrase, data)
+        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
+            data = rules.PHRASE.sub(_phrase, data)
         data = rules.JWT.sub(self._jwt, data)
         for pattern, replaced in _BY_FORM:
             data = pattern.sub(replaced, data)
         data = rules.CONTEXT.sub(_context, data)
-        data = rules.HEADER.sub(_header, data)
+        if rules.MAY_BE_COMMAND.search(data) is not None:
+            for pattern in rules.COMMAND:
+                data = pattern.sub(_command, data)
+        if b" is " in data or b" to " in data:
+            data = rules.SENT_CODE.sub(rb"\1<pin>\3", data)
+        if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
+            data = rules.HEADER.sub(_header, data)
         if b"</" in data:
             data = rules.XML.sub(_element, data)
-        data = rules.PAIR.sub(_pair, data)
+        if b"val" in data or b"Val" in data:
+            data = rules.PAIR.sub(_argument, data)
         data = rules.PERSON.sub(_person, data)
         data = rules.ASSIGNED.sub(_assigned, data)
         if b"&" in data or b";" in data:
-            data = rules.QUERY.sub(_argument, data)
+            data = rules.QUERY.sub(_query, data)
         if b"='" in data or b'="' in data or b"': " in data:
             data = rules.ARGUMENT.sub(_argument, data)
+        if b"," in data and (b"(" in data or b"[" in data):
+            data = rules.LISTED.sub(_argument, data)
+        if b"value:" in data:
+            data = rules.VARIABLE.sub(_argument, data)
         if b"-" in data:
             data = rules.FLAG.sub(_assigned, data)
-        if b" -" in data or b"'-" in data or b'"-' in data or b"pass:" in data:
-            for pattern in rules.COMMAND:
-                data = pattern.sub(_command, data)
         data = rules.SCHEME.sub(_scheme, data)
         return bytes(rules.CANDIDATE.sub(self._candidate, data))
 
     def _jwt(self, match: Any) -> bytes:
         before, value = match.group(1, 2)
-        return bytes(match.group() if self._is_harmless(value) else before + b"<jwt>")
+        return bytes(match.group() if self._is_harmless(value.rstrip(b".")) else before + b"<jwt>")
 
     def _candidate(self, match: Any) -> bytes:
         value: bytes = match.group()
@@ -200,6 +209,13 @@ def _argument(match: Any) -> bytes:
     return bytes(before + name + between + _of_field(name, between, value))
 
 
+def _query(match: Any) -> bytes:
+    before, name, between, value = match.group(1, 2, 3, 4)
+    if could_be_code(name, value) and not _is_done(value):
+        return bytes(before + name + between + b"<code>")
+    return _argument(match)
+
+
 def _command(match: Any) -> bytes:
     before, opening, value = match.group(1, 2, 3)
     if _is_done(value) or (value.isdigit() and len(value) <= _MAX_NUMBER_CHARS):
@@ -219,18 +235,11 @@ def _phrase(match: Any) -> bytes:
     return shown + (b"<phrase>" if is_phrase(text[at:]) else text[at:])
 
 
-def _pair(match: Any) -> bytes:
-    quote_, name, between, value = match.group(1, 2, 3, 4)
-    return bytes(quote_ + name + between + _of_field(name, between, value))
-
-
 def _of_field(name: bytes, between: bytes, value: bytes) -> bytes:
     """Return the value, with its quotes, as a field of that name may show it."""
     field = field_of(name)
     if field is None or _is_done(value):
         return value
-    if b"," in between and len(name) > _MAX_LISTED_CHARS:
-        return value  # no name, but a key in a list that happens to hold a telling word
     opening, inner, closing = _inner(value)
     doubt = field.doubt
     if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:

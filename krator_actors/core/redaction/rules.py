@@ -82,11 +82,17 @@ _VALUE_WORD = (
 )
 _LETTER = rb"[A-Za-z0-9_.$\x80-\xff-]"
 _NAME = (
-    rb"(?:" + _LETTER + rb"*(?i:" + _VALUE_WORD + rb")(?:" + _LETTER + rb"|[\[\]]|\\+u00[0-9a-fA-F]{2})*)"
+    rb"(?:"
+    + _LETTER
+    + rb"*(?i:"
+    + _VALUE_WORD
+    + rb")(?:"
+    + _LETTER
+    + rb"|[\[\]]|\\+u00[0-9a-fA-F]{2})*)"
 )
-_CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
+_CLOSE = rb"(?:\\*[\"'`]|&quot;|%22|\])?"
 _EQUALS = (
-    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
+    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
 )
 _SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
@@ -97,11 +103,12 @@ _QUOTED = (
     rb"|`[^`\n]*(?:`|\n|$)"
     rb"|\\\"(?:[^\"\\\n]|\\\\+[^\\\n]|\\[^\"\\\n]|\\\\+\")*(?:\\\"|\n|\\?$)"
     rb"|\\'(?:[^'\\\n]|\\\\+[^\\\n]|\\[^'\\\n])*(?:\\'|\n|\\?$)"
-    rb"|&quot;[^&\n]*(?:&quot;)?"
+    rb"|\\{4,}\"[^\"\\\n]*(?:\\+\")?"
+    rb"|&quot;[^&\n]*(?:&quot;)?|%22(?:[^%\s\"']|%[^2\s\"']|%2[^2\s\"'])*(?:%22)?"
 )
 _DEEP = rb"\\{3}\"(?:[^\"\\\n]|\\{1,2}[^\"\\\n]|\\{4,}[^\"\n]?)*(?:\\{3}\"|\n|\\{0,3}$|\\{0,2}\"|\\{4,}\")"
 _LIST = rb"\[(?:[^\]\"'\n]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$))*(?:\]|\n|$)"
-_BARE = rb"[^\s\"'`]+"
+_BARE = rb"(?:[^\s\"'`\\]|\\+[^\s\"'`\\nrt])+"
 
 ASSIGNED: Final = compiled(
     rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
@@ -109,7 +116,9 @@ ASSIGNED: Final = compiled(
 )
 """name, what stands between, value with its quotes"""
 
-XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</")
+XML: Final = compiled(
+    rb"<((?:[A-Za-z0-9]{1,20}:)?" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</"
+)
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
 
 PAIR: Final = compiled(
@@ -132,20 +141,53 @@ ARGUMENT: Final = compiled(
 )
 """bracket, name, what stands between, value with its quotes: ``key = Key(password='...')``"""
 
+LISTED: Final = compiled(
+    rb"([(\[]\s*[bBrRuUfF]{0,2}\\*[\"'`])("
+    + _NAME
+    + rb")(\\*[\"'`]\s*,\s*)([bBrRuUfF]{0,2}(?:"
+    + _QUOTED
+    + rb"))"
+)
+"""bracket, name, what stands between, value with its quotes: ``("password", "...")``"""
+
+VARIABLE: Final = compiled(
+    rb"(\bname:\s*)(" + _NAME + rb")((?:\s|\\n)+value:\s*)([^\s\"'`\\]+|" + _QUOTED + rb")"
+)
+"""the word name, a name, what stands between, the named value: a container's environment"""
+
 QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
 """separator, name, what stands between, value: what follows the first of a query's fields"""
 
-COMMAND: Final = tuple(
-    compiled(form + rb"(\\*[\"']?)((?:[^\s\"'\\])+)")
-    for form in (
-        # -u name:password, in a line or in a list of arguments
-        rb"((?:^|[\s\"'(\[,])(?:-u|-U|--user|--proxy-user|--auth|--userpwd)(?:\\*[\"']?,?[\s=]\s*)\\*[\"']?[^\s:\"'\\]{0,64}:)",
-        rb"(\b(?:redis-cli\b[^\n;|]{0,120}?\s-a|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
-        rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p)\s?)",
-        rb"(\bpass:)",
-    )
+_PROGRAMS = (
+    rb"redis-cli\b[^\n;|]{0,120}?\s-a"
+    rb"|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
+    rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P"
+    rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p"
+)
+COMMAND: Final = (
+    # FIX's tags of passwords, which end where the next tag begins
+    compiled(rb"((?:^|[|;\x01\s]|\^A)(?:554|925)=)()([^|\x01\s^]+)"),
+    *(
+        compiled(form + rb"(\\*[\"']?)([^\s\"'\\]+)")
+        for form in (
+            # -u name:password, in a line or in a list of arguments
+            rb"((?:^|[\s\"'(\[,])(?:-u|-U|--user|--proxy-user|--auth|--userpwd)(?:\\*[\"']?,?[\s=]\s*)\\*[\"']?[^\s:\"'\\]{0,64}:)",
+            rb"(\b(?:" + _PROGRAMS + rb")\s?)",
+            rb"(\bpass:|(?:^|[>\"'])\s?AUTH (?:[A-Za-z0-9_.-]+ )?|\b(?:requirepass|masterauth)\s+|\blogin\s+\S+\s+password\s+)",
+            rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+\\*[\"'])",
+            rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",
+            rb"(\bname=\\*[\"']" + _NAME + rb"\\*[\"'](?:\s|\\r|\\n){2,8})",
+            rb"(\busername=[^\n]{0,200}?\bresponse=)",
+        )
+    ),
 )
 """what stands before, an opening quote, a password in a shell's command"""
+
+MAY_BE_COMMAND: Final = compiled(
+    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|zugang|contrase|cl[^ ]{1,6} |name=|554=|925=",
+    any_case=True,
+)
+"""without any of these no COMMAND is there; looked for first, because most lines have none"""
 
 PHRASE: Final = compiled(rb"\b[a-z]{3,8}(?:(?: |, ?|\\*[\"'], ?\\*[\"'])[a-z]{3,8}){11,}\b")
 """twelve words and more as a wallet's seed has them: short, in lower case, one after another"""
@@ -169,7 +211,7 @@ HEADER: Final = compiled(
 SCHEME: Final = compiled(
     rb"\b(bearer|basic|digest|negotiate|apikey|api-key|api key|access key|secret key|passphrase|"
     rb"password|secret|token|signature|listenkey|listen key|key|hmac)s?"
-    rb"(\s+|\s*[:=#(<\[]+\s*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
+    rb"([ \t]+|\s*[:=#(<\[]+[ \t]*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
     any_case=True,
 )
 """a word of secrets and then, with no more than a blank between, what may be one"""
@@ -256,7 +298,9 @@ TOKENS: Final[tuple[Rule, ...]] = (
     _rule(
         b"<email>",
         rb"(?:[A-Za-z0-9.!#$&'*+/=?^_{|}~%\x80-\xff-]+|\\*\"[A-Za-z0-9 ._+-]{1,64}\\*\")(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
-        rb"(?:(?:" + _HOST + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
+        rb"(?:(?:"
+        + _HOST
+        + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
         check=_is_mail,
         start=b"()",
     ),
@@ -266,7 +310,11 @@ _GAP = rb"[ .\x2d]"
 NUMBERS: Final[tuple[Rule, ...]] = (
     # Kraken's account number looks like an IBAN
     _rule(b"<account>", rb"AA[0-9]{2}(?:(?:[ +-]|%20)?[A-Z0-9]{4}){3}\b"),
-    _rule(b"<card>", rb"[0-9](?:(?:[ +-]|%20)?[0-9]){11,18}\b", check=is_card),
+    _rule(
+        b"<card>",
+        rb"[0-9]{12,19}\b|[0-9]{4}(?:(?:[ +-]|%20)[0-9]{4}){3}(?:(?:[ +-]|%20)[0-9]{3})?\b|[0-9]{4}(?:[ +-]|%20)[0-9]{6}(?:[ +-]|%20)[0-9]{4,5}\b",
+        check=is_card,
+    ),
     _rule(b"<ssn>", rb"[0-9]{3}([- ])[0-9]{2}[- ][0-9]{4}\b"),
     _rule(b"<ssn>", rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b"),
     _rule(b"<ssn>", rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b"),
@@ -286,7 +334,13 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"\(?(?:0|00)[1-9][0-9]{0,4}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,8}){0,3}\b",
         rb"0[0-9](?:[ .\x2d][0-9]{2}){4}\b|07[0-9]{9}\b|0[0-9]{3} [0-9]{3} [0-9]{3,4}\b",
         rb"\([0-9]{2,5}\) ?[0-9]{3,5}[ \x2d]?[0-9]{3,5}\b|[0-9]{5} [0-9]{5}\b",
-        start=rb"(^|[^0-9A-Za-z.,:/_+-]|[A-Za-z\"'\]]:|\\[nrt]|%3[DdAa])",
+        start=rb"(^|[^0-9A-Za-z.,:/_+-]|[A-Za-z\"'\]]:|[^0-9],|\\[nrt]|%3[DdAa])",
+        check=_is_phone,
+    ),
+    _rule(
+        b"<phone>",
+        rb"00[1-9][0-9]{1,2}[ /\x2d][0-9]{2,8}(?:[ /\x2d][0-9]{2,8}){0,3}\b",
+        start=rb"(^|[^0-9A-Za-z.+-]|\\[nrt])",
         check=_is_phone,
     ),
     _rule(
@@ -323,11 +377,18 @@ CONTEXT: Final = compiled(
     rb"\b(passport|driver'?s?[ _-]licen[cs]e|driving[ _-]licen[cs]e|licen[cs]e|\bDL|ssn|social security|"
     rb"national id|tax id|phone|mobile|cell|tel|telephone|fax|call(?:ed)?|text(?:ed)?|dial|whatsapp|reach (?:me|us|him|her)|"
     rb"account|acct|a/c|routing|aba|sort code|card|uid|pin|otp|cvv|date of birth|dob|born(?: on)?|"
+    rb"best\S{1,6}tigungscode|sicherheitscode|code de v\S{1,6}rification|steuer[a-z-]{0,30}|tin|"
     rb"2fa|mfa|totp|two[- ]factor|verification|security code|login code|sms code|confirmation|one[- ]time|"
     rb"itin|ein|nhs|bank|medicare|member|customer|client|patient|voter)\b"
-    rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|password|passcode|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in)\b\.?){1,8})"
+    rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|password|passcode|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in|lautet|ist|est|es)\b\.?){1,8})"
     rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[A-Za-z]{0,4}[-]?[0-9][A-Za-z0-9*]*(?:[ ./\x2d][0-9][A-Za-z0-9]*){0,6})",
     any_case=True,
 )
+
+SENT_CODE: Final = compiled(
+    rb"\b()([0-9]{4,8})( is (?:your|the) [a-z0-9 -]{0,40}(?:code|password|pin|otp)\b| to (?:confirm|verify|log ?in)\b)",
+    any_case=True,
+)
+"""nothing, a code, the words that follow it"""
 
 CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{16,}={0,2}")
