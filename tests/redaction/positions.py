@@ -18,12 +18,13 @@ _ALNUM = _LETTERS + _LETTERS.upper() + "0123456789"
 _UPPER = _LETTERS.upper() + "0123456789"
 _HEX = "0123456789abcdef"
 _ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_SEED = (
-    "abandon ability absorb account acoustic across adapt album alpha anchor april arena armor autumn"
-    " bamboo banner bargain battle bicycle blanket bottom breeze bridge bronze bubble cactus canvas"
-    " castle cereal cherry circle copper cotton cradle credit dragon easily eight fabric finger galaxy"
-    " garden gospel hamster hockey indoor island jungle kitten ladder lemon magnet mirror needle orange"
-).split()
+_SEED = """
+abandon ability absorb account acoustic across adapt album alpha anchor april arena
+armor autumn bamboo banner bargain battle bicycle blanket bottom breeze bridge bronze
+bubble cactus canvas castle cereal cherry circle copper cotton cradle credit dragon
+easily eight fabric finger galaxy garden gospel hamster hockey indoor island jungle
+kitten ladder lemon magnet mirror needle orange
+"""
 
 
 class Planted(NamedTuple):
@@ -75,7 +76,7 @@ def _positions(dice: Dice) -> dict[str, tuple[Callable[[], str], tuple[str, ...]
     def words(gap: str) -> str:
         chosen: list[str] = []
         while len(chosen) < dice.pick((12, 24)):
-            chosen = list(dict.fromkeys([*chosen, dice.pick(_SEED)]))
+            chosen = list(dict.fromkeys([*chosen, dice.pick(_SEED.split())]))
         return gap.join(chosen)
 
     def basic() -> str:

@@ -22,6 +22,8 @@ _MIN_SPLIT_CHARS = 8
 _MIN_PHRASE_WORDS = 12
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _WORDS: Final = re2.compile(rb"[a-z]{3,8}")
+_MAX_LOGIN_CHARS = 256
+_LOGIN: Final = re2.compile(rb"[A-Za-z0-9._@+-]{0,64}:[!-~]{4,}")
 _MESSAGE: Final = re2.compile(rb"[\t\n\r -~]+")
 _CARD_DIGITS = range(12, 20)
 _IBAN_CHARS: Final = {
@@ -125,15 +127,24 @@ def is_phrase(text: bytes) -> bool:
     return len(words) >= _MIN_PHRASE_WORDS and len(set(words)) > len(words) * 3 // 4
 
 
+def is_login(text: bytes) -> bool:
+    """True for the base64 of ``name:password``, as HTTP sends it."""
+    return len(text) <= _MAX_LOGIN_CHARS and _LOGIN.fullmatch(_decoded(text) or b"") is not None
+
+
 def message_within(text: bytes) -> bytes | None:
     """Return what a text in base64 says, when it says JSON or words; None for anything else."""
-    encoded = text.rstrip(b"=").translate(_URL_SAFE)
-    try:
-        message = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-    except ValueError:
-        return None
+    message = _decoded(text) or b""
     is_message = message[:1] in {b"{", b"["} or b" " in message
     return message if is_message and _MESSAGE.fullmatch(message) is not None else None
+
+
+def _decoded(text: bytes) -> bytes | None:
+    encoded = text.rstrip(b"=").translate(_URL_SAFE)
+    try:
+        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        return None
 
 
 def is_random(text: bytes) -> bool:

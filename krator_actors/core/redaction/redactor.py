@@ -9,6 +9,7 @@ from krator_actors.core.redaction import rules
 from krator_actors.core.redaction.checks import (
     iban_within,
     is_card,
+    is_login,
     is_operational,
     is_phrase,
     is_random,
@@ -165,7 +166,8 @@ class Redactor:
 
     def _candidate(self, match: Any) -> bytes:
         value: bytes = match.group()
-        is_key = len(value) >= _MIN_RANDOM and is_random(value) and not self._is_harmless(value)
+        is_key = len(value) >= _MIN_RANDOM and is_random(value)
+        is_key = (is_key and not self._is_harmless(value)) or is_login(value)
         return b"<key>" if is_key else value
 
     def _is_harmless(self, value: bytes) -> bool:

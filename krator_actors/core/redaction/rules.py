@@ -391,4 +391,4 @@ SENT_CODE: Final = compiled(
 )
 """nothing, a code, the words that follow it"""
 
-CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{16,}={0,2}")
+CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{14,}={0,2}")
