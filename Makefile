@@ -28,14 +28,8 @@ setup: $(STAMP) ## make the virtual environment
 run: $(STAMP) ## run the whole system; ARGS="--replay DIR --speed 10 --for 60"
 	@exec $(BIN)/krator run $(ARGS)
 
-# Two runs, because a supervisor forks and must find one thread, which the others' loops do not leave.
 test: $(STAMP) ## all tests, with real servers and real processes; ARGS="tests/core -x" for some
-ifeq ($(ARGS),)
-	$(BIN)/python -m pytest tests/supervisors
-	$(BIN)/python -m pytest tests --ignore tests/supervisors
-else
-	$(BIN)/python -m pytest $(ARGS)
-endif
+	@exec $(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)

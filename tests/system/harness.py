@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from krator_actors import place
+from tests.system.forked_commands import ForkedCommands
 
 ROOT = Path(__file__).parent.parent.parent
 KRATOR = [sys.executable, "-m", "krator_actors.cli"]
@@ -57,9 +59,13 @@ class Krator:
             **options,
         )
 
+    def ask(self, word: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command as ``command`` does, in a process that need not start anew."""
+        return forked_commands().run([word, *self._place(), *arguments], timeout_secs=120)
+
     def json(self, word: str, *arguments: str) -> Any:
-        """Run a command with ``--json``; fails the test when it fails."""
-        done = self.command(word, *arguments, "--json")
+        """Ask a command with ``--json``; fails the test when it fails."""
+        done = self.ask(word, *arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -68,7 +74,7 @@ class Krator:
 
         def ready() -> bool:
             assert process.poll() is None, self.output()
-            done = self.command("status", "--json")
+            done = self.ask("status", "--json")
             return done.returncode == 0 and all_running(json.loads(done.stdout))
 
         eventually(ready, secs, "the system runs")
@@ -129,6 +135,12 @@ class Krator:
     def _place(self) -> list[str]:
         config = ["--config", str(self.config)] if self.config.exists() else []
         return [*config, "--data-dir", str(self.data_dir)]
+
+
+@functools.cache
+def forked_commands() -> ForkedCommands:
+    """Return the one process of this run that commands are forked from."""
+    return ForkedCommands()
 
 
 def all_running(node: dict[str, Any]) -> bool:
