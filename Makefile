@@ -54,11 +54,12 @@ conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of the supervisors
 	PYTHONPATH=tests/supervisors KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest \
 		-p conformance_table -p no:randomly tests/supervisors tests/system/test_kill.py
 
-check: $(STAMP) ## format, lint, types, architecture
+check: $(STAMP) ## format, lint, types, architecture, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP) ## write the format
 	$(BIN)/ruff format .
