@@ -27,7 +27,7 @@ PARTS: Mapping[str, Sequence[str]] = {
     "supervisors": SUPERVISORS,
     "others": ("tests", *(f"--ignore={folder}" for folder in SYSTEM + SUPERVISORS)),
 }
-"""What pytest is told, by the part's name; the longest first."""
+"""What pytest is told, by the part's name."""
 GOES_SECS = 10.0
 CLEANS_UP_SECS = 60.0
 
@@ -93,16 +93,16 @@ class Part:
         sys.stdout.flush()
 
 
-def run(parts: Mapping[str, Sequence[str]], *, at_once: int) -> int:
-    """Run the parts, at most so many at once; returns an exit code."""
-    waiting, running, wrong = list(parts), dict[str, Part](), dict[str, str]()
+def run(parts: Mapping[str, Sequence[str]]) -> int:
+    """Run all parts at once, to their ends; returns an exit code."""
+    running: dict[str, Part] = {}
+    verdicts: dict[str, str] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                name = waiting.pop(0)
-                running[name] = Part(name, parts[name])
+        for name, arguments in parts.items():
+            running[name] = Part(name, arguments)
+        while running:
             for name in [name for name, part in running.items() if part.has_ended()]:
-                wrong[name] = running[name].end(0)
+                verdicts[name] = running[name].end(0)
                 del running[name]
             time.sleep(0.1)
     except KeyboardInterrupt:
@@ -112,13 +112,12 @@ def run(parts: Mapping[str, Sequence[str]], *, at_once: int) -> int:
             part.interrupt()
         for name, part in running.items():
             part.end(CLEANS_UP_SECS)
-            wrong[name] = "interrupted"
-    for name in parts:
-        why = wrong.get(name, "not run")
-        print(f"{name:11} | {f'FAILED: {why}' if why else 'passed'}")
-    return 1 if any(wrong.get(name, "not run") for name in parts) else 0
+            verdicts[name] = "interrupted"
+    for name, wrong in verdicts.items():
+        print(f"{name:11} | {f'FAILED: {wrong}' if wrong else 'passed'}")
+    return 1 if any(verdicts.values()) else 0
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(PARTS, at_once=max(2, min(len(PARTS), os.cpu_count() or 2))))
+    sys.exit(run(PARTS))

@@ -51,11 +51,14 @@ def test_every_part_runs_and_what_fails_is_named(
 ) -> None:
     parts = {n: part(tmp_path, n, t) for n, t in (("bad", FAILS), ("good", PASSES))}
 
-    code = run(parts, at_once=1)
+    code = run(parts)
 
     assert code == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[2] for line in lines[-2:]] == ["FAILED:", "passed"]
+    assert {line.split("|")[1].strip() for line in lines[-2:]} == {
+        "FAILED: pytest ended with 1",
+        "passed",
+    }
     assert any(line.startswith("bad ") and "1 failed" in line for line in lines)
     assert any(line.startswith("good ") and "1 passed" in line for line in lines)
 
@@ -65,7 +68,7 @@ def test_part_that_leaves_a_process_behind_fails_and_the_process_is_ended(
 ) -> None:
     monkeypatch.setattr("tests.side_by_side.GOES_SECS", 0.1)
 
-    code = run({"untidy": part(tmp_path, "it", LEAVES)}, at_once=1)
+    code = run({"untidy": part(tmp_path, "it", LEAVES)})
 
     assert code == 1
     assert "1 processes were left behind" in capsys.readouterr().out
@@ -76,7 +79,7 @@ def test_interrupted_parts_clean_up_after_themselves(tmp_path: Path, number: int
     parts = {name: part(tmp_path, name, CLEANS_UP) for name in ("one", "other")}
     program = "import json, signal, sys; from tests.side_by_side import run\n"
     program += "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
-    program += "sys.exit(run(json.loads(sys.argv[1]), at_once=2))"
+    program += "sys.exit(run(json.loads(sys.argv[1])))"
     runner = subprocess.Popen(
         [sys.executable, "-c", program, json.dumps(parts)], cwd=ROOT, stdout=subprocess.PIPE
     )
