@@ -1,7 +1,8 @@
 """``krator`` commands, each in a fork of one process that has imported them all.
 
 A test that waits asks the system many times, and a Python that starts takes a second of processor
-from the system that is asked. What a person types is started as a person does: ``Krator.command``.
+from the system that is asked. That they also work in a Python of their own is for ``test_edges``
+and ``test_wheel`` to see.
 """
 
 from __future__ import annotations

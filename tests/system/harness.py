@@ -48,9 +48,16 @@ class Krator:
     def command(
         self, word: str, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command on this folder to its end."""
+        """Run one command on this folder to its end.
+
+        In a fork of one process that has imported all of it; ``run`` in a Python of its own, and
+        any word with ``options`` for that Python's process.
+        """
+        words = [word, *self._place(), *arguments]
+        if word != "run" and not options:
+            return forked_commands().run(words, timeout_secs=120)
         return subprocess.run(
-            [*KRATOR, word, *self._place(), *arguments],
+            [*KRATOR, *words],
             capture_output=True,
             text=True,
             timeout=120,
@@ -59,13 +66,9 @@ class Krator:
             **options,
         )
 
-    def ask(self, word: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command as ``command`` does, in a process that need not start anew."""
-        return forked_commands().run([word, *self._place(), *arguments], timeout_secs=120)
-
     def json(self, word: str, *arguments: str) -> Any:
-        """Ask a command with ``--json``; fails the test when it fails."""
-        done = self.ask(word, *arguments, "--json")
+        """Run a command with ``--json``; fails the test when it fails."""
+        done = self.command(word, *arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -74,7 +77,7 @@ class Krator:
 
         def ready() -> bool:
             assert process.poll() is None, self.output()
-            done = self.ask("status", "--json")
+            done = self.command("status", "--json")
             return done.returncode == 0 and all_running(json.loads(done.stdout))
 
         eventually(ready, secs, "the system runs")

@@ -97,7 +97,7 @@ def wait_healthy(krator: Krator, killed: str) -> None:
     """Wait until everything runs again; else fail and show the tree."""
     deadline = time.monotonic() + HEAL_SECS
     while True:
-        done = krator.ask("status", "--json")
+        done = krator.command("status", "--json")
         if done.returncode == 0 and all_running(json.loads(done.stdout)):
             return
         if time.monotonic() > deadline:
