@@ -143,7 +143,7 @@ async def test_text_of_any_size_arrives_as_it_was_sent(size: int) -> None:
     async with venue(echo) as url:
         caller = Caller(url)
         async with keeping(caller.session):
-            await eventually(lambda: caller.session.connected)
+            await eventually(lambda: caller.texts == ["hello"])
 
             caller.session.send("ä" * (size // 2) + "x" * (size % 2))
             await eventually(lambda: len(caller.texts) == 2)
