@@ -106,8 +106,8 @@ def run(parts: Mapping[str, Sequence[str]]) -> int:
                 del running[name]
             time.sleep(0.1)
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        for ignored in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)
         for part in running.values():
             part.interrupt()
         for name, part in running.items():
@@ -119,5 +119,8 @@ def run(parts: Mapping[str, Sequence[str]]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also SIGINT, because a shell that starts this in the background has it ignored, here and in
+    # every pytest.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run(PARTS))

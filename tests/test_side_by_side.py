@@ -78,7 +78,8 @@ def test_part_that_leaves_a_process_behind_fails_and_the_process_is_ended(
 def test_interrupted_parts_clean_up_after_themselves(tmp_path: Path, number: int) -> None:
     parts = {name: part(tmp_path, name, CLEANS_UP) for name in ("one", "other")}
     program = "import json, signal, sys; from tests.side_by_side import run\n"
-    program += "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+    program += "for number in (signal.SIGINT, signal.SIGTERM):\n"
+    program += "    signal.signal(number, signal.default_int_handler)\n"
     program += "sys.exit(run(json.loads(sys.argv[1])))"
     runner = subprocess.Popen(
         [sys.executable, "-c", program, json.dumps(parts)], cwd=ROOT, stdout=subprocess.PIPE
