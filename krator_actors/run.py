@@ -55,6 +55,7 @@ def main(options: argparse.Namespace) -> int:
         place.prepare(data_dir)
         lock = place.DataDirLock(data_dir)
         lock.acquire()
+        place.require_rebuilt(data_dir)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
     except place.AlreadyRunningError as error:

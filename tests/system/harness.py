@@ -48,6 +48,7 @@ class Krator:
     def command(
         self, word: str, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
+<<<<<<< HEAD
         """Run one command on this folder to its end.
 
         In a fork of one process that has imported all of it; ``run`` in a Python of its own, and
@@ -58,6 +59,11 @@ class Krator:
             return forked_commands().run(words, timeout_secs=120)
         return subprocess.run(
             [*KRATOR, *words],
+=======
+        """Run one command, of one word or two, on this folder to its end."""
+        return subprocess.run(
+            [*KRATOR, *word.split(), *self._place(), *arguments],
+>>>>>>> main
             capture_output=True,
             text=True,
             timeout=120,
