@@ -48,22 +48,16 @@ class Krator:
     def command(
         self, word: str, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-<<<<<<< HEAD
-        """Run one command on this folder to its end.
+        """Run one command, of one word or two, on this folder to its end.
 
         In a fork of one process that has imported all of it; ``run`` in a Python of its own, and
         any word with ``options`` for that Python's process.
         """
-        words = [word, *self._place(), *arguments]
+        words = [*word.split(), *self._place(), *arguments]
         if word != "run" and not options:
             return forked_commands().run(words, timeout_secs=120)
         return subprocess.run(
             [*KRATOR, *words],
-=======
-        """Run one command, of one word or two, on this folder to its end."""
-        return subprocess.run(
-            [*KRATOR, *word.split(), *self._place(), *arguments],
->>>>>>> main
             capture_output=True,
             text=True,
             timeout=120,
