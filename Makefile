@@ -28,14 +28,8 @@ setup: $(STAMP) ## make the virtual environment
 run: $(STAMP) ## run the whole system; ARGS="--replay DIR --speed 10 --for 60"
 	@exec $(BIN)/krator run $(ARGS)
 
-# Two runs, because a supervisor forks and must find one thread, which the others' loops do not leave.
 test: $(STAMP) ## all tests, with real servers and real processes; ARGS="tests/core -x" for some
-ifeq ($(ARGS),)
-	$(BIN)/python -m pytest tests/supervisors
-	$(BIN)/python -m pytest tests --ignore tests/supervisors
-else
-	$(BIN)/python -m pytest $(ARGS)
-endif
+	@exec $(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
@@ -60,11 +54,12 @@ conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of the supervisors
 	PYTHONPATH=tests/supervisors KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest \
 		-p conformance_table -p no:randomly tests/supervisors tests/system/test_kill.py
 
-check: $(STAMP) ## format, lint, types, architecture
+check: $(STAMP) ## format, lint, types, architecture, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP) ## write the format
 	$(BIN)/ruff format .

@@ -29,7 +29,7 @@ from tests.actors.feed_scene import (
     stalls,
     told,
 )
-from tests.adapters.test_session import certificates
+from tests.adapters.certificates import certificates
 
 Inject = Callable[[FaultyVenue], Awaitable[None]]
 
