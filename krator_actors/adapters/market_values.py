@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, TypeVar
@@ -15,6 +15,7 @@ from krator_actors.model import NANOS_PER_SEC
 from krator_actors.ports import (
     CloseAdvice,
     MalformedFrameError,
+    MarketEvent,
     Stream,
     StreamsChanged,
     StreamsRefused,
@@ -173,6 +174,22 @@ def unknown(error: Exception) -> UnknownFrame:
     """Return the event that a frame which could not be read becomes."""
     told = malformed(error)
     return UnknownFrame(told.reason, told.detail[:_TEXT_LIMIT])
+
+
+def read_each(
+    items: Iterable[_T], read: Callable[[_T], MarketEvent | None]
+) -> Iterator[MarketEvent]:
+    """Yield what each item of a frame is read as: a bad one does not spoil the others.
+
+    An item for which ``read`` returns None has nothing to tell.
+    """
+    for item in items:
+        try:
+            event = read(item)
+        except UNREADABLE as error:
+            event = unknown(error)
+        if event is not None:
+            yield event
 
 
 def short(value: object) -> str:
