@@ -229,10 +229,16 @@ class StreamRequests:
         return StreamsRefused(told, reason[:_TEXT_LIMIT])
 
     def replace(self, active: Iterable[Stream]) -> StreamsChanged:
-        """Note the complete list of streams, where the venue sends that."""
+        """Note the complete list of streams, where the venue sends that.
+
+        What was asked for with ``ask`` and is not in the list is left out.
+        """
         self._active = frozenset(active)
+        wanted: frozenset[Stream] = frozenset()
+        for streams, begin in self._asked.values():
+            wanted = wanted | streams if begin else wanted - streams
         self._asked.clear()
-        return StreamsChanged(self._active)
+        return StreamsChanged(self._active, wanted - self._active)
 
     def _forget(self, number: int, told: frozenset[Stream]) -> None:
         streams, begin = self._asked.pop(number, (frozenset(), True))
