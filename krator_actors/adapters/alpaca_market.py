@@ -163,7 +163,7 @@ class AlpacaMarket:
             "s": self._read_status,
             "subscription": self._read_subscription,
             "success": _read_success,
-            "error": _read_error,
+            "error": self._read_error,
         }
 
     def login(self, api_key: str, secret: str) -> tuple[str, ...]:
@@ -290,6 +290,16 @@ class AlpacaMarket:
             if ticker in self._symbols
         )
 
+    def _read_error(self, message: msgspec.Raw, ts_init: int) -> MarketEvent:  # noqa: ARG002 - as its sisters
+        error = _decode_error(message)
+        reason = f"{error.msg[:100]} (code {error.code})"
+        if error.code in _TOO_MANY:
+            return RateLimited(reason)
+        if error.code == _SLOW_CLIENT:
+            return ClosingAnnounced(reason)
+        self._requests.forget()
+        return StreamsRefused(frozenset(), reason)
+
     def _symbol(self, ticker: str) -> str:
         symbol = self._symbols.get(ticker)
         if symbol is None:
@@ -305,13 +315,3 @@ def _read_success(message: msgspec.Raw, ts_init: int) -> LoggedIn | None:  # noq
             return LoggedIn()
         case other:
             raise MalformedFrameError("UNKNOWN_FRAME", other[:40])
-
-
-def _read_error(message: msgspec.Raw, ts_init: int) -> MarketEvent:  # noqa: ARG001 - as its sisters
-    error = _decode_error(message)
-    reason = f"{error.msg[:100]} (code {error.code})"
-    if error.code in _TOO_MANY:
-        return RateLimited(reason)
-    if error.code == _SLOW_CLIENT:
-        return ClosingAnnounced(reason)
-    return StreamsRefused(frozenset(), reason)

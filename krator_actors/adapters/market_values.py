@@ -228,6 +228,10 @@ class StreamRequests:
         self._forget(number, told)
         return StreamsRefused(told, reason[:_TEXT_LIMIT])
 
+    def forget(self) -> None:
+        """Note the venue's no to what it does not number: nothing is asked for any more."""
+        self._asked.clear()
+
     def replace(self, active: Iterable[Stream]) -> StreamsChanged:
         """Note the complete list of streams, where the venue sends that.
 
