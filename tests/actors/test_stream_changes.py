@@ -62,7 +62,7 @@ async def test_book_is_told_when_it_is_asked_for_and_no_more_when_it_is_ended(
 async def test_book_that_is_asked_for_without_a_connection_is_there_with_the_next(
     venue: FaultyVenue,
 ) -> None:
-    venue.refuse = lambda connection: connection.respond(503, "later\n")  # type: ignore[arg-type]
+    venue.refuse = lambda connection: connection.respond(503, "later\n")
     async with feed_of(venue.url) as feed:
         await feed.eventually(lambda: "DISCONNECTED" in reasons(feed))
 
@@ -79,7 +79,7 @@ async def test_book_that_nobody_could_ask_for_in_time_is_not_asked_for_later(
     venue: FaultyVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(krator_actors.stream_changes, "_EXPIRES_SECS", 0.1)
-    venue.refuse = lambda connection: connection.respond(503, "later\n")  # type: ignore[arg-type]
+    venue.refuse = lambda connection: connection.respond(503, "later\n")
     async with feed_of(venue.url) as feed:
         await feed.deliver(BookRequest(symbol=BTC, wanted=True))
 
@@ -100,7 +100,7 @@ async def test_book_of_a_symbol_that_is_not_here_is_refused_at_once(venue: Fault
 
 
 async def test_more_changes_than_may_wait_are_refused() -> None:
-    async def nobody(_stream: Stream, *, begin: bool) -> str:
+    async def nobody(stream: Stream, *, begin: bool) -> str:
         raise VenueUnavailableError("no connection is live")
 
     changes = StreamChanges(
