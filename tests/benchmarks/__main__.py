@@ -44,6 +44,7 @@ PARTS = (
     "observing",
     "decode",
     "feed",
+    "recorded",
 )
 EXTRA_PARTS = ("tried",)
 """measured on request: what docs/adr/0005 speaks of"""
