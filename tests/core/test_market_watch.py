@@ -223,5 +223,5 @@ def test_last_trade_that_is_taken_back_is_no_last_price_and_no_volume() -> None:
 
     assert before is not None
     assert after is not None
-    assert (before.volume, before.ts_event) == (2, 2 * SECOND_NS)
-    assert (after.volume, after.ts_event) == (1, SECOND_NS)
+    assert (before.volume, before.ts_event) == (Decimal(2), 2 * SECOND_NS)
+    assert (after.volume, after.ts_event) == (Decimal(1), SECOND_NS)
