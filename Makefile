@@ -10,7 +10,7 @@ SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench soak chaos simulate fuzz oracle conformance check format lock clean
+.PHONY: help setup run test bench soak overload chaos simulate fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--q
 
 soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
 	@exec $(BIN)/python -m tests.soak --secs $(or $(SECONDS),600) --seed $(SEED)
+
+overload: $(STAMP) ## flood a feed of which one strategy is slow, until TRADES=500000 were left out for it
+	@exec $(BIN)/python -m tests.overload --trades $(or $(TRADES),500000) --limit-secs 1800
 
 chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
 	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(SEED)

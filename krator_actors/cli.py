@@ -43,6 +43,7 @@ _ADMIN = (
     ("reports", "the last supervisor reports, one line each"),
     ("state", "one actor: its own words, counters, last messages, handler times"),
     ("trace", "the next messages of one actor: class, sender, duration"),
+    ("books", "have a feed tell a symbol's order book to its strategies, or no more of it"),
     ("suspend", "let one actor's messages wait until it is resumed"),
     ("resume", "have it handle its messages again"),
     ("kill", "SIGKILL one worker or supervisor, to see it healed"),
@@ -171,6 +172,9 @@ def _add_admin(words: Any) -> None:
         if name == "trace":
             word.add_argument("--messages", type=_count, default=10, metavar="N", help="at most")
             word.add_argument("--secs", type=_positive, default=10.0, metavar="S", help="at most")
+        if name == "books":
+            word.add_argument("--symbol", required=True, help="e.g. BTC-USDT.BINANCE")
+            word.add_argument("--off", action="store_true", help="no more of it")
         word.set_defaults(command=_remote("admin"))
 
 

@@ -46,6 +46,7 @@ TESTED_THROUGH = {
     "krator_actors.risk_acts": "tests/actors/test_risk_halts.py",
     "krator_actors.run": "tests/system/test_run.py",
     "krator_actors.symbol_watch": "tests/actors/test_feed.py",
+    "krator_actors.unreadable": "tests/actors/test_feed_faults.py",
     "krator_actors.teller": "tests/actors/test_feed.py",
     "supervisors.inquiry": "tests/supervisors/test_looking.py",
     "supervisors.tickers": "tests/supervisors/lanes/test_brain.py",
