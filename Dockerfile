@@ -31,7 +31,7 @@ WORKDIR /app
 USER 1001:1001
 VOLUME /data
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=10s --start-period=90s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=25s --start-period=90s --retries=3 \
     CMD ["krator", "status", "--json", "--data-dir", "/data"]
 ENTRYPOINT ["krator"]
 CMD ["run", "--data-dir", "/data"]

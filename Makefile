@@ -10,7 +10,7 @@ SEEDS ?= 2000
 export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench soak chaos simulate fuzz oracle conformance check format lock clean
+.PHONY: help setup run test bench soak overload chaos simulate fuzz oracle conformance check format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -28,20 +28,17 @@ setup: $(STAMP) ## make the virtual environment
 run: $(STAMP) ## run the whole system; ARGS="--replay DIR --speed 10 --for 60"
 	@exec $(BIN)/krator run $(ARGS)
 
-# Two runs, because a supervisor forks and must find one thread, which the others' loops do not leave.
 test: $(STAMP) ## all tests, with real servers and real processes; ARGS="tests/core -x" for some
-ifeq ($(ARGS),)
-	$(BIN)/python -m pytest tests/supervisors
-	$(BIN)/python -m pytest tests --ignore tests/supervisors
-else
-	$(BIN)/python -m pytest $(ARGS)
-endif
+	@exec $(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
 bench: $(STAMP) ## measure, about 5 minutes; JSON to KRATOR_BENCH_OUT; ARGS="--quick" or "--only hop"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: $(STAMP) ## kill and stop random processes under load; SECONDS=600 SEED=1
 	@exec $(BIN)/python -m tests.soak --secs $(or $(SECONDS),600) --seed $(SEED)
+
+overload: $(STAMP) ## flood a feed of which one strategy is slow, until TRADES=500000 were left out for it
+	@exec $(BIN)/python -m tests.overload --trades $(or $(TRADES),500000) --limit-secs 1800
 
 chaos: $(STAMP) ## break everything while it trades, then check; SECONDS=600 SEED=1; JSON to KRATOR_CHAOS_OUT
 	@exec $(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) --seed $(SEED)
@@ -60,11 +57,12 @@ conformance: $(STAMP) ## write docs/CONFORMANCE.md from a run of the supervisors
 	PYTHONPATH=tests/supervisors KRATOR_CONFORMANCE_TABLE=docs/CONFORMANCE.md $(BIN)/python -m pytest \
 		-p conformance_table -p no:randomly tests/supervisors tests/system/test_kill.py
 
-check: $(STAMP) ## format, lint, types, architecture
+check: $(STAMP) ## format, lint, types, architecture, Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(STAMP) ## write the format
 	$(BIN)/ruff format .

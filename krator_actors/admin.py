@@ -6,13 +6,15 @@ All of it is also to be had from code: ``supervisors.looking``, ``.children`` an
 from __future__ import annotations
 
 import argparse
+import asyncio
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from krator_actors import place, tree, tree_text
+from krator_actors import breaker_commands, place, stream_changes, tree, tree_text
 from krator_actors.config import Config
+from krator_actors.messages.market import BookRequest, FeedStatus, FeedStatusRequest
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_OK,
@@ -23,9 +25,13 @@ from krator_actors.terminal import (
     say,
 )
 from supervisors import children, looking, reports, system
+from supervisors.client import Client
 from supervisors.decisions import RequestError
 from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.status import NodeStatus, RefusedError
+
+_ASK_TIMEOUT_SECS = 5.0
+_LOOK_SECS = 0.1
 
 
 class _Place(NamedTuple):
@@ -83,6 +89,29 @@ def _trace(at: _Place, options: argparse.Namespace) -> int:
     return _show({"handled": seen}, options, lambda: tree_text.print_handled(seen))
 
 
+def _books(at: _Place, options: argparse.Namespace) -> int:
+    name = _known(at, options.name).name
+    state = asyncio.run(_book_state(at.runtime, name, options.symbol, wanted=not options.off))
+    if state not in {stream_changes.ON, stream_changes.OFF}:
+        return fail(f"the order book of {options.symbol}: {state}", EXIT_FAILED)
+    text = f"the order book of {options.symbol} is {state}"
+    return _show(
+        {"name": name, "symbol": options.symbol, "book": state}, options, lambda: say(text)
+    )
+
+
+async def _book_state(runtime: Path, name: str, symbol: str, *, wanted: bool) -> str:
+    """Ask for the change, and until it is made, refused or expired."""
+    async with Client(runtime, name="cli") as client:
+        request: BookRequest | FeedStatusRequest = BookRequest(symbol=symbol, wanted=wanted)
+        while True:
+            status = await client.ask(name, request, FeedStatus, timeout_secs=_ASK_TIMEOUT_SECS)
+            if (state := status.books[symbol]) != stream_changes.WAITING:
+                return state
+            request = FeedStatusRequest()
+            await asyncio.sleep(_LOOK_SECS)
+
+
 def _suspend(at: _Place, options: argparse.Namespace) -> int:
     name = _known(at, options.name).name
     changed = looking.suspend(at.runtime, name)
@@ -103,6 +132,10 @@ def _kill(at: _Place, options: argparse.Namespace) -> int:
     text = f"{node.name} (pid {node.pid}, generation {node.generation}) was killed"
     answer = {"name": node.name, "pid": node.pid, "generation": node.generation}
     return _show(answer, options, lambda: say(text))
+
+
+def _breaker(at: _Place, options: argparse.Namespace) -> int:
+    return breaker_commands.main(at.runtime, options)
 
 
 def _reset_budget(at: _Place, options: argparse.Namespace) -> int:
@@ -241,9 +274,13 @@ _WORDS: Mapping[str, Word] = {
     "reports": _reports,
     "state": _state,
     "trace": _trace,
+    "books": _books,
     "suspend": _suspend,
     "resume": _resume,
     "kill": _kill,
+    "breakers": _breaker,
+    "open-breaker": _breaker,
+    "close-breaker": _breaker,
     "reset-budget": _reset_budget,
     "children": _children,
     "count-children": _count_children,

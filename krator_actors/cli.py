@@ -43,9 +43,13 @@ _ADMIN = (
     ("reports", "the last supervisor reports, one line each"),
     ("state", "one actor: its own words, counters, last messages, handler times"),
     ("trace", "the next messages of one actor: class, sender, duration"),
+    ("books", "have a feed tell a symbol's order book to its strategies, or no more of it"),
     ("suspend", "let one actor's messages wait until it is resumed"),
     ("resume", "have it handle its messages again"),
     ("kill", "SIGKILL one worker or supervisor, to see it healed"),
+    ("breakers", "whether PostgreSQL and Redis are used, or left alone for now"),
+    ("open-breaker", "leave postgresql or redis alone until it is closed; logs keep everything"),
+    ("close-breaker", "use it again, whatever opened the breaker"),
     ("reset-budget", "give a child its whole budget again; starts a quarantined one"),
     ("children", "the children of one supervisor, the one started last first"),
     ("count-children", "how many there are, by kind"),
@@ -55,7 +59,8 @@ _ADMIN = (
     ("terminate-child", "stop a child until somebody starts it again"),
     ("delete-child", "forget a child that does not run"),
 )
-_NO_NAME = {"tree", "top", "names", "alarms", "reports"}
+_NO_NAME = {"tree", "top", "names", "alarms", "reports", "breakers"}
+_BREAKERS = {"open-breaker", "close-breaker"}
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -159,13 +164,22 @@ def _add_admin(words: Any) -> None:
         _add_place(word)
         _add_json(word)
         if name not in _NO_NAME:
-            word.add_argument("name", metavar="NAME", help="as krator admin tree shows it")
+            word.add_argument("name", metavar="NAME", help=_whose(name))
+        if name in _BREAKERS:
+            _add_person(word)
         if name == "reports":
             word.add_argument("--last", type=_count, default=20, metavar="N", help="so many")
         if name == "trace":
             word.add_argument("--messages", type=_count, default=10, metavar="N", help="at most")
             word.add_argument("--secs", type=_positive, default=10.0, metavar="S", help="at most")
+        if name == "books":
+            word.add_argument("--symbol", required=True, help="e.g. BTC-USDT.BINANCE")
+            word.add_argument("--off", action="store_true", help="no more of it")
         word.set_defaults(command=_remote("admin"))
+
+
+def _whose(word: str) -> str:
+    return "postgresql or redis" if word in _BREAKERS else "as krator admin tree shows it"
 
 
 def _add_audit(words: Any) -> None:
@@ -241,8 +255,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
     if name in {"halt", "reduce", "resume", "override", "kill"}:
-        word.add_argument("--by", required=True, metavar="NAME", help="who decides this")
-        word.add_argument("--reason", required=True, metavar="TEXT", help="why")
+        _add_person(word)
     if name in {"halt", "reduce", "resume"}:
         scope = word.add_mutually_exclusive_group()
         scope.add_argument("--symbol", metavar="SYMBOL", help="of one symbol, not of everything")
@@ -262,6 +275,11 @@ def _add_arguments(word: argparse.ArgumentParser, name: str) -> None:
         word.add_argument("day", nargs="?", metavar="DATE", help="YYYY-MM-DD; default: yesterday")
     if name == "restart":
         word.add_argument("name", metavar="NAME", help="as krator status shows it")
+
+
+def _add_person(word: argparse.ArgumentParser) -> None:
+    word.add_argument("--by", required=True, metavar="NAME", help="who decides this")
+    word.add_argument("--reason", required=True, metavar="TEXT", help="why")
 
 
 def _add_json(word: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from krator_actors.messages.market import (
     BarHistory,
     BarsRequest,
     BookDelta,
+    BookRequest,
     BookSnapshot,
     BookTop,
     FeedStatus,
@@ -43,7 +44,7 @@ from krator_actors.messages.market import (
     TradeSummary,
     TradeTick,
 )
-from krator_actors.model import NANOS_PER_SEC, Instrument
+from krator_actors.model import Instrument
 from krator_actors.ports import (
     Channel,
     ClosingAnnounced,
@@ -56,20 +57,18 @@ from krator_actors.ports import (
     StreamsChanged,
     StreamsRefused,
     TradeIds,
+    TradeRevised,
     TradingStatus,
     UnknownFrame,
 )
+from krator_actors.stream_changes import StreamChanges
 from krator_actors.symbol_watch import RISK, SymbolWatch
 from krator_actors.teller import Teller
+from krator_actors.unreadable import UnreadableFrames
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
-_SILENT_FACTOR = 2.0
-"""a connection on which no symbol speaks for so many times its limit is made anew"""
-_RENEW_FACTOR = 5.0
-"""a connection on which one symbol is stalled is replaced when it is older than so many limits"""
 _CHECKS_PER_STALE = 5
-_REPORT_SECS = 10.0
 _INSTRUMENTS_REFRESH_SECS = 3_600.0
 
 
@@ -92,7 +91,7 @@ class FeedConfig:
 class FeedActor(Actor):
     """``feed:<VENUE>``: holds no state that it cannot have again from the venue."""
 
-    inbox: ClassVar[Any] = BarsRequest | InstrumentsRequest | FeedStatusRequest
+    inbox: ClassVar[Any] = BarsRequest | InstrumentsRequest | FeedStatusRequest | BookRequest
     config: FeedConfig
 
     async def on_start(self) -> None:
@@ -103,11 +102,9 @@ class FeedActor(Actor):
         self._teller = Teller(offer=self.offer, tell=self.tell)
         self._watches = {symbol: self._new_watch(symbol) for symbol in self.config.symbols}
         self._instruments: tuple[Instrument, ...] = ()
-        # Trades left out because the queue was full and not reported yet; frames by why they could
-        # not be read.
+        self._unreadable = UnreadableFrames(self.name)
+        # Trades left out because the queue was full and not reported yet.
         self._overflowed = 0
-        self._malformed: dict[str, int] = {}
-        self._report_ns = 0
         self._connect()
         for watch in self._watches.values():
             self._teller.put(watch.everybody, watch.status())
@@ -118,13 +115,16 @@ class FeedActor(Actor):
         self.start_task(self._keep_watch(), name="watch")
         self.start_task(self._keep_instruments(), name="instruments")
         self.start_task(self._clock.keep_measuring(), name="clock")
+        self.start_task(self._changes.keep_going(), name="changes")
         if self.config.lockstep:
             stepping = self._lockstep.keep_stepping(lambda: self._lines.live > 0, self._tell_news)
             self.start_task(stepping, name="lockstep")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Answer a question; whoever asks one has just started, and is told what is fresh."""
-        assert isinstance(message, BarsRequest | InstrumentsRequest | FeedStatusRequest)
+        assert isinstance(
+            message, BarsRequest | InstrumentsRequest | FeedStatusRequest | BookRequest
+        )
         self._remind(sender)
         match message:
             case BarsRequest():
@@ -134,6 +134,8 @@ class FeedActor(Actor):
                 return Instruments(instruments=self._instruments)
             case FeedStatusRequest():
                 return self._status()
+            case BookRequest():
+                return self._on_book_request(message)
             case _:
                 assert_never(message)
 
@@ -155,12 +157,13 @@ class FeedActor(Actor):
         codec = self._venue.codec(symbols)
         if venue.books and codec.book_rule is not None:
             channels.append(Channel.BOOK)
+        streams = frozenset(Stream(symbol, kind) for symbol in symbols for kind in channels)
         spec = LineSpec(
             venue=self._venue,
             url=streams_url + self._venue.stream_path,
             config=venue,
             symbols=symbols,
-            streams=frozenset(Stream(symbol, kind) for symbol in symbols for kind in channels),
+            streams=streams,
         )
         requests = self._venue.requests(symbols)
         keys = (os.environ.get(name, "") for name in (venue.api_key_env, venue.api_secret_env))
@@ -179,6 +182,13 @@ class FeedActor(Actor):
             on_handled=self._lockstep.on_frame if self.config.lockstep else None,
         )
         self._lines = MarketLines(spec, listener, count=venue.connections, start=self.start_task)
+        self._changes = StreamChanges(
+            [stream for stream in streams if stream.channel is Channel.BOOK],
+            offered=[Stream(symbol, kind) for symbol in symbols for kind in codec.channels],
+            carry_out=self._lines.change,
+            done=lambda: self._lines.each_live(self._books.on_live),
+            component=self.name,
+        )
         self._clock = ClockWatch(self._reader, put=self._teller.put, component=self.name)
         self._books = MarketBooks(
             self._reader,
@@ -200,15 +210,22 @@ class FeedActor(Actor):
     def _on_live(self, line: MarketLine) -> None:
         now_ns = clock.monotonic_ns()
         is_first = self._lines.live == 1
-        for watch in self._watches.values():
+        refusals = {symbol: self._lines.refusal(symbol) for symbol in self._watches}
+        for symbol, watch in self._watches.items():
             watch.freshness.on_confirmed(now_ns)
+            watch.freshness.refused = bool(refusals[symbol])
             watch.review(now_ns)
             if is_first and self._ids is not TradeIds.CONSECUTIVE:
                 self._filler.on_reconnected(watch)
         self._books.on_live(line)
-        self._logger.bind(event_type="feed_connected", symbols=len(self._watches)).info(
-            "feed connected"
-        )
+        refused = [f"{symbol}: {reason}" for symbol, reason in refusals.items() if reason]
+        if refused:
+            self.raise_alarm("symbol_refused", "; ".join(refused))
+        else:
+            self.clear_alarm("symbol_refused")
+        self._logger.bind(
+            event_type="feed_connected", symbols=len(self._watches), refused=refused
+        ).info("feed connected")
 
     def _on_lost(self, _line: MarketLine, reason: str) -> None:
         self._logger.bind(
@@ -236,7 +253,9 @@ class FeedActor(Actor):
             case FramesMissing():
                 line.drop(f"the venue: {event}")
             case UnknownFrame():
-                self._on_malformed(event)
+                self._unreadable.on_frame(event)
+            case TradeRevised():
+                self._watches[event.symbol].on_revised(event)
             case Bar() | Heartbeat():
                 pass  # nobody reads them
             case LoggedIn() | StreamsChanged() | StreamsRefused() | RateLimited():
@@ -292,19 +311,6 @@ class FeedActor(Actor):
                 watch.freshness.halted = not status.trading
                 watch.review(now_ns)
 
-    def _on_malformed(self, error: UnknownFrame) -> None:
-        self._malformed[error.reason] = self._malformed.get(error.reason, 0) + 1
-        now_ns = clock.monotonic_ns()
-        if now_ns < self._report_ns:
-            return
-        self._report_ns = now_ns + int(_REPORT_SECS * NANOS_PER_SEC)
-        self._logger.bind(
-            event_type="frame_malformed",
-            reason=error.reason,
-            detail=error.detail,
-            counts=dict(self._malformed),
-        ).warning("frame malformed")
-
     # -- what is fresh -------------------------------------------------------------------------
 
     async def _keep_watch(self) -> None:
@@ -319,23 +325,12 @@ class FeedActor(Actor):
                 self._tell_news()
             self._lines.renew_old()
             if is_open:
-                self._mend(now_ns)
+                self._lines.mend(self._watches.values(), now_ns)
             if self._overflowed:
                 count, self._overflowed = self._overflowed, 0
                 self._logger.bind(event_type="feed_overflow", count=count).warning(
                     "trades left out"
                 )
-
-    def _mend(self, now_ns: int) -> None:
-        """Make connections anew on which symbols are silent that should speak."""
-        fresh = [watch.freshness for watch in self._watches.values()]
-        if all(f.silent_ns(now_ns) > _SILENT_FACTOR * f.patience_ns for f in fresh):
-            self._lines.drop("connected, and every symbol is silent")
-            return
-        for watch in self._watches.values():
-            if watch.is_stalled:
-                limit_secs = watch.freshness.patience_ns / NANOS_PER_SEC
-                self._lines.renew_older(_RENEW_FACTOR * limit_secs, f"{watch.symbol} is stalled")
 
     def _tell_news(self) -> None:
         for watch in self._watches.values():
@@ -364,14 +359,21 @@ class FeedActor(Actor):
                 self._teller.put((RISK, *sorted(routes)), told)
             await asyncio.sleep(_INSTRUMENTS_REFRESH_SECS)
 
+    def _on_book_request(self, request: BookRequest) -> FeedStatus:
+        error = self._changes.put(Stream(request.symbol, Channel.BOOK), begin=request.wanted)
+        status = self._status()
+        books = {**status.books, request.symbol: error} if error else status.books
+        return msgspec.structs.replace(status, books=books)
+
     def _status(self) -> FeedStatus:
         offset = self._clock.offset
         sample = offset.latest
         return FeedStatus(
             connections=self._lines.live,
             symbols={symbol: watch.told for symbol, watch in self._watches.items()},
-            unreadable=dict(self._malformed),
+            unreadable=dict(self._unreadable.counts),
             repeated=sum(watch.flow.repeated for watch in self._watches.values()),
+            books={stream.symbol: state for stream, state in self._changes.states.items()},
             clock_offset_secs=None if sample is None else sample.offset_secs,
             clock_error_secs=None if sample is None else sample.error_secs,
             clock_drift_ppm=offset.drift_ppm,

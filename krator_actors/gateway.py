@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from krator_actors import clock, gateway_address
+from krator_actors.adapters.equity_file import EquityFile
 from krator_actors.adapters.http_server import HttpServer, Response, plain
 from krator_actors.adapters.log_drops import LogDrops
 from krator_actors.adapters.log_follower import LogFollower
@@ -26,7 +27,7 @@ from krator_actors.config import RiskConfig, VenueConfig
 from krator_actors.core.journal_lag import JournalLag
 from krator_actors.core.log_frames import RawRecord
 from krator_actors.core.order_statistics import STATES, OrderStatistics
-from krator_actors.core.performance import EquitySamples
+from krator_actors.core.performance import MAX_SAMPLES, EquitySamples
 from krator_actors.core.sightings import Sightings
 from krator_actors.messages.operations import (
     JobsStatus,
@@ -98,6 +99,8 @@ class GatewayActor(Actor):
         )
         self._orders = OrderStatistics()
         self._samples = EquitySamples(_SAMPLE_SECS)
+        self._equity_file = EquityFile(config.data_dir / "equity.txt", limit=MAX_SAMPLES)
+        self._restore_samples()
         self._lag = JournalLag()
         self._log_drops = LogDrops(config.data_dir / "logs" / "krator.jsonl")
         self._follower = LogFollower(config.data_dir, limit=_READ_LIMIT)
@@ -222,7 +225,7 @@ class GatewayActor(Actor):
             case PortfolioReport():
                 self._sightings.portfolio = answer
                 if answer.recovered:
-                    self._samples.take(float(answer.equity), _now_secs())
+                    self._sample(float(answer.equity))
             case JournalStatus():
                 self._sightings.journal = answer
                 self._lag.committed(answer.watermarks)
@@ -232,6 +235,25 @@ class GatewayActor(Actor):
                 self._sightings.jobs = answer
             case _:
                 raise TypeError(f"{source} answered with {type(answer).__name__}")
+
+    def _restore_samples(self) -> None:
+        try:
+            self._samples.restore(self._equity_file.read())
+        except OSError as error:
+            self._logger.bind(event_type="equity_unreadable", reason=str(error)).warning(
+                "Sharpe and Sortino begin anew"
+            )
+
+    def _sample(self, equity: float) -> None:
+        sample = self._samples.take(equity, clock.utc_ns() / NANOS_PER_SEC)
+        if sample is None:
+            return
+        try:
+            self._equity_file.append(sample)
+        except OSError as error:
+            self._logger.bind(event_type="equity_not_kept", reason=str(error)).warning(
+                "a restart of the gateway will not know this minute"
+            )
 
     async def _read(self) -> None:
         while True:

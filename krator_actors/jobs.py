@@ -17,6 +17,7 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.embedded_postgres import embedded_dsn
+from krator_actors.config import Config
 from krator_actors.core.daily_report import day_before, day_of
 from krator_actors.core.schedule import DueJob, JobBook, JobPlan, JobState, Schedule
 from krator_actors.daily_close import close_day
@@ -35,6 +36,10 @@ Work = Callable[[DueJob], Awaitable[dict[str, Any]]]
 class JobsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When what is done, and how patiently."""
 
+    config: Config
+    """which account is compared at the daily close"""
+    venue_url: str
+    """the venue's HTTP base; empty for a real one's own"""
     data_dir: Path
     dsn: str | None = None
     """of the journal; None: the embedded server in this system's runtime folder"""
@@ -134,7 +139,17 @@ class JobsActor(Actor):
 
     async def _close(self, job: DueJob) -> dict[str, Any]:
         day = day_before(job.due_ns)
-        report, path = await close_day(self.config.data_dir, self._dsn, day)
+        report, path = await close_day(
+            self.config.config,
+            self.config.data_dir,
+            self._dsn,
+            day,
+            venue_url=self.config.venue_url,
+        )
+        if report.venue.silent:
+            self._logger.bind(
+                event_type="day_not_compared", day=str(day), reason=report.venue.silent
+            ).warning("the venue could not be asked; the day's report says so")
         if report.differences:
             self._logger.bind(
                 event_type="day_differs", day=str(day), differences=len(report.differences)

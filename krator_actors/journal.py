@@ -23,13 +23,16 @@ from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.adapters.local_log import LocalLog, LogError, log_path, write_committed
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.postgres import (
+    JournalNotVerifiedError,
     JournalStore,
     JournalUnavailableError,
     StaleJournalError,
 )
+from krator_actors.breaker_acts import force, restore
 from krator_actors.clock import monotonic_ns, utc_ns
 from krator_actors.core.chain import Anchor
 from krator_actors.messages.operations import (
+    ForceBreaker,
     JournalStatus,
     JournalStatusRequest,
     LogGrew,
@@ -85,7 +88,7 @@ class JournalConfig(msgspec.Struct, frozen=True, kw_only=True):
 class JournalActor(Actor):
     """Ready at once; PostgreSQL may come later."""
 
-    inbox: ClassVar[Any] = LogGrew | JournalStatusRequest
+    inbox: ClassVar[Any] = LogGrew | JournalStatusRequest | ForceBreaker
     config: JournalConfig
 
     async def on_start(self) -> None:
@@ -99,6 +102,8 @@ class JournalActor(Actor):
         self._seq = 0
         # When the outage began (monotonic ns); None while there is none, so that it is logged once.
         self._outage_began: int | None = None
+        # Whether this outage's server has failed to prove who it is: logged once, too.
+        self._is_unproven = False
         self._breaker = CircuitBreaker(
             "postgresql",
             _BREAKER,
@@ -117,16 +122,25 @@ class JournalActor(Actor):
         # Nothing is committed before this database says so: it may be another than before.
         self._tell_writers({})
         self._log_start()
+        restore(self._breaker, data_dir=self.config.data_dir, writer=self.name)
         self.start_task(self._run(), name="journal")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
-        """Take a hint, or answer how far the journal is."""
+        """Take a hint, answer how far the journal is, or do what a person decided."""
         match message:
             case LogGrew():
                 self._grew.set()
                 return None
             case JournalStatusRequest():
                 return self._status()
+            case ForceBreaker():
+                return force(
+                    self._breaker,
+                    message,
+                    data_dir=self.config.data_dir,
+                    writer=self.name,
+                    generation=self.generation,
+                )
             case _:
                 raise TypeError(f"journal has no use for {type(message).__name__} of {sender}")
 
@@ -143,6 +157,9 @@ class JournalActor(Actor):
     async def on_stop(self) -> None:
         """Write what the logs still have, if PostgreSQL answers soon; else the next start does."""
         self._disconnect()
+        if self._breaker.state is BreakerState.FORCED_OPEN:
+            self._follower.close()
+            return
         try:
             async with asyncio.timeout(_DRAIN_SECS):
                 await self._connect()
@@ -172,6 +189,8 @@ class JournalActor(Actor):
                 self._disconnect()
                 self._report_outage(error)
             except BreakerOpenError as refusal:
+                # A person may have opened it while there was a connection.
+                self._disconnect()
                 await asyncio.sleep(refusal.retry_in_secs or _POLL_SECS)
 
     async def _copy(self) -> None:
@@ -206,7 +225,7 @@ class JournalActor(Actor):
             ).info("the journal continues")
         self._tell_writers(self._follower.watermarks())
         await self._anchor()
-        self._outage_began = None
+        self._outage_began, self._is_unproven = None, False
 
     async def _commit(self) -> int:
         """Write one batch; return how many records it had, 0 when the logs have no more."""
@@ -319,6 +338,11 @@ class JournalActor(Actor):
             self._outage_began = monotonic_ns()
             logger.bind(event_type="journal_unavailable", reason=str(error)).error(
                 "PostgreSQL does not answer; the logs keep everything until it does"
+            )
+        if isinstance(error, JournalNotVerifiedError) and not self._is_unproven:
+            self._is_unproven = True
+            logger.bind(event_type="journal_not_verified", reason=str(error)).error(
+                "PostgreSQL does not prove by TLS who it is; nothing is sent to it"
             )
 
     def _status(self) -> JournalStatus:

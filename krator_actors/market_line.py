@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from loguru import logger
 
@@ -28,7 +29,11 @@ from krator_actors.ports import (
     StreamsChanged,
     StreamsRefused,
 )
+from krator_actors.subscription import Subscription
 from krator_actors.venue_errors import VenueUnavailableError
+
+_ASK_AGAIN_SECS: Final = 300.0
+"""What the venue has refused is asked for again on the same connection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,7 @@ class LineListener:
     on_open: Callable[[MarketLine], None]
     """the handshake is done; nothing is asked yet"""
     on_live: Callable[[MarketLine], None]
-    """the venue has confirmed the subscription"""
+    """the venue has confirmed the subscription, but for ``refused``; again when that changes"""
     on_event: Callable[[MarketLine, MarketEvent], None]
     """also before ``on_live``; never of log-on and subscription, which end here"""
     on_lost: Callable[[MarketLine, str], None]
@@ -78,11 +83,10 @@ class MarketLine:
         self.fresh = asyncio.Event()
         # Monotonic, of this connection; None between connections.
         self.opened_ns: int | None = None
-        self._begin_anew()
-        # Who waits for the answers of the connection at hand: done with why it was refused, empty
-        # when it was not.
+        # What is asked for on the next connection.
+        self.streams = spec.streams
+        # Done with why the venue does not let us in, empty when it does; None: nobody waits.
         self._logged_in: asyncio.Future[str] | None = None
-        self._subscribed: asyncio.Future[str] | None = None
         config = spec.config
         self._session = Session(
             spec.url,
@@ -97,6 +101,12 @@ class MarketLine:
             compression=config.compression,
             tls=spec.tls,
         )
+        self._begin_anew()
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Symbols that the venue will not tell on this connection, and why."""
+        return self._subscription.refused
 
     @property
     def codec(self) -> MarketCodec:
@@ -131,46 +141,68 @@ class MarketLine:
         except VenueUnavailableError:
             pass  # the next connection asks for everything
 
+    async def change(self, stream: Stream, *, begin: bool) -> str:
+        """Begin or end a stream on this connection; why the venue will not, empty: it is done.
+
+        Raises VenueUnavailableError when the connection is lost, or was none.
+        """
+        if not begin:
+            self.books.pop(stream.symbol, None)
+            return await self._subscription.end(stream)
+        self._open_books((stream,))
+        error = await self._subscription.begin(stream)
+        if error:
+            self.books.pop(stream.symbol, None)
+        return error
+
     def _begin_anew(self) -> None:
-        venue, spec = self._spec.venue, self._spec
-        self._codec = venue.codec(spec.symbols)
-        rule = self._codec.book_rule
+        self._codec = self._spec.venue.codec(self._spec.symbols)
+        self._subscription = Subscription(
+            self._codec,
+            send=self._session.send,
+            timeout_secs=self._spec.config.request_timeout_secs,
+        )
         # Symbol to its book, where books are wanted.
         self.books: dict[str, OrderBook] = {}
+        self._open_books(self.streams)
+
+    def _open_books(self, streams: Iterable[Stream]) -> None:
+        rule = self._codec.book_rule
+        wanted = sorted(s.symbol for s in streams if s.channel is Channel.BOOK)
         if rule is not None:
-            wanted = sorted(s.symbol for s in spec.streams if s.channel is Channel.BOOK)
-            self.books = {symbol: OrderBook(symbol, rule) for symbol in wanted}
+            self.books |= {symbol: OrderBook(symbol, rule) for symbol in wanted}
 
     async def _on_connected(self) -> None:
         self.opened_ns = clock.monotonic_ns()
         self._listener.on_open(self)
-        loop = asyncio.get_running_loop()
         if self._codec.needs_login:
-            self._logged_in = loop.create_future()
-            # Read anew for each connection, because a token may be good for one only.
-            config = self._spec.config
-            key, secret = (
-                os.environ.get(n, "") for n in (config.api_key_env, config.api_secret_env)
-            )
-            await self._ask(self._codec.login(key, secret), self._logged_in, "the log-on")
-        self._subscribed = loop.create_future()
-        frames = self._codec.subscribe(self._spec.streams)
-        await self._ask(frames, self._subscribed, "the subscription")
+            await self._log_in()
+        await self._subscription.ask(self.streams)
         self.is_live = True
         if self.has_spoken:
             self.fresh.set()
         self._listener.on_live(self)
+        while True:  # until the connection is lost, which cancels this
+            await asyncio.sleep(_ASK_AGAIN_SECS)
+            if self.refused and await self._subscription.ask_again(self.streams):
+                self._listener.on_live(self)
 
-    async def _ask(self, frames: Sequence[str], answer: asyncio.Future[str], what: str) -> None:
-        for frame in frames:
-            self._session.send(frame)
+    async def _log_in(self) -> None:
+        self._logged_in = asyncio.get_running_loop().create_future()
+        # Read anew for each connection, because a token may be good for one only.
+        config = self._spec.config
+        key, secret = (os.environ.get(n, "") for n in (config.api_key_env, config.api_secret_env))
         try:
-            async with asyncio.timeout(self._spec.config.request_timeout_secs):
-                error = await answer
+            async with asyncio.timeout(config.request_timeout_secs):
+                for frame in self._codec.login(key, secret):
+                    self._session.send(frame)
+                error = await self._logged_in
         except TimeoutError:
-            raise VenueUnavailableError(f"{what} was not acknowledged") from None
+            raise VenueUnavailableError("the log-on was not acknowledged") from None
+        finally:
+            self._logged_in = None
         if error:
-            raise VenueUnavailableError(f"{what} was refused: {error}")
+            raise VenueUnavailableError(f"the log-on was refused: {error}")
 
     def _on_disconnected(self, reason: str) -> None:
         self.is_live = self.has_spoken = False
@@ -194,19 +226,21 @@ class MarketLine:
                     self._listener.on_event(self, event)
                 case LoggedIn():
                     _answer(self._logged_in, "")
-                case StreamsChanged(active=active):
-                    if active >= self._spec.streams:
-                        _answer(self._subscribed, "")
-                case StreamsRefused(reason=reason) | RateLimited(reason=reason):
-                    self._on_refused(reason)
+                case StreamsChanged():
+                    self._subscription.on_answer(event)
+                case StreamsRefused() | RateLimited():
+                    self._on_refused(event)
                 case _:
                     self._listener.on_event(self, event)
         if self._listener.on_handled is not None and self.is_live:
             self._listener.on_handled()
 
-    def _on_refused(self, reason: str) -> None:
-        self._logger.bind(event_type="venue_refused", reason=reason).warning("refused")
-        _answer(self._subscribed or self._logged_in, reason)
+    def _on_refused(self, event: StreamsRefused | RateLimited) -> None:
+        self._logger.bind(event_type="venue_refused", reason=event.reason).warning("refused")
+        if self._logged_in is not None:
+            _answer(self._logged_in, event.reason)
+        else:
+            self._subscription.on_answer(event)
 
     def _advice(self, code: int) -> CloseAdvice:
         advice = self._codec.on_close(code)

@@ -174,7 +174,7 @@ def symbol_of(base: str, quote: str, venue: str) -> str:
 
 def venue_symbol_of(symbol: str) -> str:
     """Return what the venue calls it: ``BTC-USDT.SIM`` is ``BTCUSDT``."""
-    return symbol.partition(".")[0].replace("-", "")
+    return symbol.rpartition(".")[0].replace("-", "")
 
 
 def venue_of(symbol: str) -> str:

@@ -56,6 +56,8 @@ class StreamsChanged(msgspec.Struct, frozen=True):
 
     active: frozenset[Stream]
     """all streams that are confirmed on this connection now"""
+    left_out: frozenset[Stream] = frozenset()
+    """asked for, answered, and not confirmed, where the venue's answer is a complete list"""
 
 
 class StreamsRefused(msgspec.Struct, frozen=True):
@@ -103,6 +105,17 @@ class TradingStatus(msgspec.Struct, frozen=True):
     """the venue's word"""
 
 
+class TradeRevised(msgspec.Struct, frozen=True):
+    """The venue takes back or corrects a trade that it has told: what was made of it is wrong."""
+
+    symbol: str
+    trade_id: int
+    reason: str
+    """``TRADE_CANCELED`` or ``TRADE_CORRECTED``"""
+    ts_event: int
+    ts_init: int
+
+
 class UnknownFrame(msgspec.Struct, frozen=True):
     """What arrived could not be read, or is not to be believed. Nothing was told from it."""
 
@@ -125,6 +138,7 @@ MarketEvent = (
     | ClosingAnnounced
     | FramesMissing
     | TradingStatus
+    | TradeRevised
     | UnknownFrame
 )
 

@@ -9,7 +9,6 @@ continues behind that after an outage, after its own death, and in a Redis that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +19,19 @@ from loguru import logger
 from krator_actors import clock
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.adapters.log_follower import LogFollower
-from krator_actors.adapters.redis_store import RedisStore, RedisUnavailableError
+from krator_actors.adapters.redis_store import (
+    RedisNotVerifiedError,
+    RedisStore,
+    RedisUnavailableError,
+)
+from krator_actors.breaker_acts import force, restore
 from krator_actors.core.backlog import Backlog, LogName
 from krator_actors.core.publication import entry_of, publisher_state, states_of
-from krator_actors.messages.operations import PublisherStatus, PublisherStatusRequest
+from krator_actors.messages.operations import (
+    ForceBreaker,
+    PublisherStatus,
+    PublisherStatusRequest,
+)
 from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from supervisors.actor import Actor
@@ -75,7 +83,7 @@ class CacheDue(Message, frozen=True, kw_only=True):
 class PublisherActor(Actor):
     """Ready at once; Redis may come later."""
 
-    inbox: ClassVar[Any] = CacheDue | PublisherStatusRequest
+    inbox: ClassVar[Any] = CacheDue | PublisherStatusRequest | ForceBreaker
     answers: ClassVar[Any] = PortfolioReport
     config: PublisherConfig
 
@@ -94,21 +102,32 @@ class PublisherActor(Actor):
         # Why Redis is away, and since when (monotonic ns); empty and None while it is not.
         self._reason = ""
         self._outage_began: int | None = None
+        # Whether this outage's server has failed to prove who it is: logged once, too.
+        self._is_unproven = False
         self._breaker = CircuitBreaker(
             "redis", _BREAKER, failures=(RedisUnavailableError,), listener=self._breaker_changed
         )
+        restore(self._breaker, data_dir=self.config.data_dir, writer=self.name)
         self._quiet_until_ns = clock.monotonic_ns() + int(_GRACE_SECS * NANOS_PER_SEC)
         self.every(self.config.cache_interval_secs, CacheDue())
         self.start_task(self._run(), name="publish")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
-        """Ask risk, or answer how far the stream is."""
+        """Ask risk, answer how far the stream is, or do what a person decided."""
         match message:
             case CacheDue():
                 await self._ask_risk()
                 return None
             case PublisherStatusRequest():
                 return self._status()
+            case ForceBreaker():
+                return force(
+                    self._breaker,
+                    message,
+                    data_dir=self.config.data_dir,
+                    writer=self.name,
+                    generation=self.generation,
+                )
             case _:
                 raise TypeError(f"publisher has no use for {type(message).__name__} of {sender}")
 
@@ -124,13 +143,15 @@ class PublisherActor(Actor):
     async def _run(self) -> None:
         while True:
             await self._read()
-            with contextlib.suppress(BreakerOpenError):
-                try:
-                    async with self._breaker:
-                        await self._write()
-                except RedisUnavailableError as error:
-                    await self._disconnect()
-                    self._report_outage(str(error))
+            try:
+                async with self._breaker:
+                    await self._write()
+            except BreakerOpenError:
+                # A person may have opened it while there was a connection.
+                await self._disconnect()
+            except RedisUnavailableError as error:
+                await self._disconnect()
+                self._report_outage(error)
             await asyncio.sleep(_POLL_SECS)
 
     async def _write(self) -> None:
@@ -142,7 +163,11 @@ class PublisherActor(Actor):
 
     async def _read(self) -> None:
         """Read the logs to their ends, with a turn for others between the pieces."""
-        while batch := self._follower.batch():
+        is_more = True
+        while is_more:
+            batch = self._follower.batch()
+            # Not until nothing is left, because busy writers always add one record more.
+            is_more = len(batch) == _READ_LIMIT
             for writer, record in batch:
                 log = LogName(writer, self._follower.birth_ns(writer))
                 self._backlog.read(log, record)
@@ -211,8 +236,8 @@ class PublisherActor(Actor):
         elif change.before is BreakerState.CLOSED:
             self.raise_alarm("breaker_open", f"{change.name}: {change.reason}")
 
-    def _report_outage(self, reason: str) -> None:
-        self._reason = reason
+    def _report_outage(self, error: RedisUnavailableError) -> None:
+        self._reason = reason = str(error)
         now_ns = clock.monotonic_ns()
         if self._outage_began is None and now_ns >= self._quiet_until_ns:
             self._outage_began = now_ns
@@ -220,13 +245,18 @@ class PublisherActor(Actor):
             self._logger.bind(event_type="redis_unavailable", reason=reason).warning(
                 "Redis does not take events; the logs keep them"
             )
+        if isinstance(error, RedisNotVerifiedError) and not self._is_unproven:
+            self._is_unproven = True
+            self._logger.bind(event_type="redis_not_verified", reason=reason).error(
+                "Redis does not prove by TLS who it is; nothing is sent to it"
+            )
 
     def _report_recovery(self) -> None:
         self._reason = ""
         if self._outage_began is None:
             return
         outage_ns = clock.monotonic_ns() - self._outage_began
-        self._outage_began = None
+        self._outage_began, self._is_unproven = None, False
         self._logger.bind(
             event_type="redis_recovered",
             outage_secs=round(outage_ns / NANOS_PER_SEC, 3),

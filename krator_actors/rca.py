@@ -7,6 +7,7 @@ message with which it could act: all that it ever tells is ``LogGrew`` to the jo
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,6 +65,15 @@ class RcaActor(Actor):
         self._reports = ReportTail(self.config.data_dir / "crash" / "reports.jsonl")
         self.tell_self(ReportsDue())
         self.every(_POLL_SECS, ReportsDue())
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return how many incidents are open, and how far the reports are read."""
+        return {
+            "open_incidents": self._book.open_count,
+            "log_number": self._log.last_number,
+            "unreadable_reports": self._reports.unreadable,
+            "is_catching_up": self._reports.has_more,
+        }
 
     async def on_stop(self) -> None:
         """Close the log."""

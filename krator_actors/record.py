@@ -111,7 +111,7 @@ class SymbolRecorder:
         )
         self._line = MarketLine(spec, listener)
         self._rest = RestClient(rest_url, timeout_secs=config.venue.request_timeout_secs)
-        name = symbol.partition(".")[0].replace("-", "").lower()
+        name = symbol.rpartition(".")[0].replace("-", "").lower()
         kind = "spot" if self._is_spot else config.venue.kind.replace("_", "-")
         self.file = FrameFile(folder, f"{kind}_{name}", on_new_file=self._want_snapshot)
         self._snapshot_due = False

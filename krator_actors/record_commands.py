@@ -52,8 +52,9 @@ def _close(options: argparse.Namespace, config: Config, data_dir: Path) -> int:
 
 async def _closed(config: Config, data_dir: Path, day: dt.date) -> tuple[Any, Path]:
     is_running = place.DataDirLock(data_dir).is_held()
+    url = place.venue_url(config, data_dir)
     async with audit_commands.journal_dsn(config, data_dir, is_running=is_running) as dsn:
-        return await close_day(data_dir, dsn, day)
+        return await close_day(config, data_dir, dsn, day, venue_url=url)
 
 
 async def _events(options: argparse.Namespace, config: Config, data_dir: Path) -> int:

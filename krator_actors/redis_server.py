@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,11 +59,19 @@ class RedisServerActor(Actor):
         self._server = EmbeddedRedis(
             self.config.data_dir, self.runtime, max_memory_bytes=self.config.max_memory_bytes
         )
+        # When the server answered last, monotonic seconds; None before the first time.
+        self._answered: float | None = None
         self.start_task(self._serve(), name="redis-server")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Nothing is expected."""
         raise TypeError(f"redis has no use for {type(message).__name__} of {sender}")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return which server runs, and for how long it has been silent."""
+        answered = self._answered
+        silent_secs = None if answered is None else round(time.monotonic() - answered, 1)
+        return {"server_pid": self._server.pid or None, "silent_secs": silent_secs}
 
     async def on_stop(self) -> None:
         """Shut the server down."""
@@ -85,7 +94,7 @@ class RedisServerActor(Actor):
 
     async def _watch(self) -> None:
         """Return never; raises when the server has ended or hangs."""
-        answered = time.monotonic()
+        self._answered = time.monotonic()
         exited = asyncio.ensure_future(self._server.exited())
         try:
             while True:
@@ -96,8 +105,8 @@ class RedisServerActor(Actor):
                         f"{self._server.log_tail()}"
                     )
                 if await self._server.answers(timeout_secs=_PING_TIMEOUT_SECS):
-                    answered = time.monotonic()
-                silent_secs = time.monotonic() - answered
+                    self._answered = time.monotonic()
+                silent_secs = time.monotonic() - self._answered
                 if silent_secs > self.config.hung_after_secs:
                     raise RedisHungError(f"Redis has not answered for {silent_secs:.1f} s")
         finally:

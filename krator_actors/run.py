@@ -19,7 +19,7 @@ from loguru import logger
 
 from krator_actors import commands, companion, gateway_address, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
-from krator_actors.config import Config, ConfigError, RiskConfig
+from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
@@ -96,7 +96,8 @@ def _configured(options: argparse.Namespace) -> Config:
             )
         config = config.model_copy(update={"strategies": strategies})
         if options.lockstep:
-            config = config.model_copy(update={"risk": _by_no_clock(config.risk)})
+            changes = {"risk": _by_no_clock(config.risk), "venue": _never_stale(config.venue)}
+            config = config.model_copy(update=changes)
     if config.venue.kind != "sim":
         if options.live and config.system.dry_run:
             raise ConfigError("--live needs system.dry_run = false in the configuration as well")
@@ -141,6 +142,12 @@ def _by_no_clock(risk: RiskConfig) -> RiskConfig:
         for symbol, limits in risk.symbols.items()
     }
     return risk.model_copy(update={**changes, "symbols": own})
+
+
+def _never_stale(venue: VenueConfig) -> VenueConfig:
+    """Return it without limits on the age of data, because a step may take as long as it takes."""
+    ages = ("quote_stale_secs", "trade_stale_secs", "stale_max_secs")
+    return venue.model_copy(update=dict.fromkeys(ages, _DAY_SECS))
 
 
 class _Run:

@@ -7,6 +7,7 @@ itself the actor crashes, and its supervisor starts both again.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +49,8 @@ class StorageActor(Actor):
         hear at once what is wrong.
         """
         self._server = EmbeddedPostgres(self.config.data_dir, self.runtime)
+        # How long the server took to answer; None until it has.
+        self._start_secs: float | None = None
         if self._server.is_made():
             self.start_task(self._serve(), name="postgres-server")
         else:
@@ -57,6 +60,10 @@ class StorageActor(Actor):
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Nothing is expected."""
         raise TypeError(f"storage has no use for {type(message).__name__} of {sender}")
+
+    def describe_state(self) -> Mapping[str, Any]:
+        """Return which server runs, and how long its start took."""
+        return {"server_pid": self._server.pid or None, "start_secs": self._start_secs}
 
     async def on_stop(self) -> None:
         """Shut the server down: sessions end, a checkpoint is written."""
@@ -69,11 +76,12 @@ class StorageActor(Actor):
     async def _start(self) -> None:
         began = time.monotonic()
         await self._server.start(timeout_secs=_START_TIMEOUT_SECS)
+        self._start_secs = round(time.monotonic() - began, 3)
         logger.bind(
             event_type="postgres_started",
             pid=self._server.pid,
             cluster=str(self._server.cluster),
-            start_secs=round(time.monotonic() - began, 3),
+            start_secs=self._start_secs,
         ).info("PostgreSQL answers")
 
     async def _watch(self) -> None:

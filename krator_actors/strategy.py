@@ -352,6 +352,10 @@ class StrategyActor(Actor):
         self._risk_delay_secs = _RETRY_INITIAL_SECS
         self._risk_wanted.set()
 
+    def describe_state(self) -> dict[str, bool]:
+        """Return what it knows and waits for, without an id or an amount."""
+        return {**self._holding.described(), "is_warm": self._strategy.is_warm}
+
     def _on_risk_answer(self, answer: RiskAnswer) -> None:
         # An older answer may not know of the order that the newer question is about.
         if answer.number == self._question and not self._holding.on_state(answer.state):
@@ -392,6 +396,5 @@ class StrategyActor(Actor):
 
 
 def _newest_entry(path: Path) -> SignalRaised | None:
-    signals = (record.event for record in read_log(path, after=None, types=SignalRaised))
-    entries = [signal for signal in signals if signal.side is OrderSide.BUY]
-    return entries[-1] if entries else None
+    signals = [record.event for record in read_log(path, after=None, types=SignalRaised)]
+    return next((s for s in reversed(signals) if s.side is OrderSide.BUY), None)

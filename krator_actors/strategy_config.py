@@ -13,7 +13,7 @@ from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
 
 Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
 Positive = Annotated[Decimal, Field(gt=0)]

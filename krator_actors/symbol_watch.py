@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from loguru import logger
@@ -25,11 +26,13 @@ from krator_actors.core.trade_flow import Told, TradeFlow
 from krator_actors.messages.incidents import StallDetected
 from krator_actors.messages.market import MarketDataGap, MarketStatus, TradeTick
 from krator_actors.model import NANOS_PER_SEC
-from krator_actors.ports import TradeIds
+from krator_actors.ports import TradeIds, TradeRevised
 from supervisors.messages import Message
 
 RISK = "risk"
 RCA = "rca"
+_REVISED = 100
+"""Revisions that are known when another connection tells them again."""
 
 Put = Callable[[Sequence[str], Message], None]
 
@@ -70,6 +73,8 @@ class SymbolWatch:
         # The newest quote's and book's update id, since there was no connection.
         self.quote_id = 0
         self.book_id = 0
+        # The last trades that the venue has taken back or corrected.
+        self._revised: deque[tuple[int, str]] = deque(maxlen=_REVISED)
         # Its reason in the last MarketStatus.
         self.told = CONNECTING
 
@@ -136,6 +141,26 @@ class SymbolWatch:
             filled=gap.filled,
             reason=gap.reason,
         ).warning("data missing")
+
+    def on_revised(self, revised: TradeRevised) -> None:
+        """Declare a trade that the venue takes back or corrects: once, of any connection."""
+        key = (revised.trade_id, revised.reason)
+        if key in self._revised:
+            return
+        self._revised.append(key)
+        self.tape.on_revised(revised.trade_id)
+        self.tell_gap(
+            MarketDataGap(
+                symbol=self.symbol,
+                stream="trade",
+                first_id=revised.trade_id,
+                last_id=revised.trade_id,
+                count=1,
+                reason=revised.reason,
+                ts_event=revised.ts_event,
+                ts_init=revised.ts_init,
+            )
+        )
 
     def _tell_rca(self, code: str, age_ns: int) -> None:
         stall = StallDetected(

@@ -43,7 +43,7 @@ _UNREADABLE = b'{"level":"ERROR","component":"log","event_type":"log_unreadable"
 
 _SAFE: Final = re2.compile(
     rb"k[a-z2-7]{31}|-?[0-9]{1,11}(?:\.[0-9]{1,18})?|[a-z_]{1,32}|[A-Z_]{1,32}"
-    rb"|[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}|[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    rb"|[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}|[0-9]{4}-[0-9]{2}-[0-9]{2}"
 )
 """Order ids, numbers, words, symbols, days: no secret has these forms."""
 

@@ -283,7 +283,7 @@ def _operations(config: Config, venue_url: str) -> SupervisorSpec:
             rca,
             *redis,
             _publisher(config, url),
-            _jobs(config),
+            _jobs(config, venue_url),
             *_recorder(config),
             _gateway(config, venue_url),
         ),
@@ -334,12 +334,14 @@ def _publisher(config: Config, url: str | None) -> ChildSpec:
     )
 
 
-def _jobs(config: Config) -> ChildSpec:
+def _jobs(config: Config, venue_url: str) -> ChildSpec:
     jobs = config.jobs
     return ChildSpec(
         name="jobs",
         actor="krator_actors.jobs:JobsActor",
         config=JobsConfig(
+            config=config,
+            venue_url=venue_url,
             data_dir=config.system.data_dir,
             dsn=external_dsn(config),
             daily_close_secs=_secs_of_day(jobs.daily_close_at),

@@ -59,7 +59,10 @@ class ActorHarness:
             stall_timeout_secs=30.0,
             beat_secs=1.0,
             progress=lambda: None,
+            tell_alarm=self._note_alarm,
         )
+        # What it has raised and not cleared, by kind.
+        self.alarms: dict[str, str] = {}
         self._run: asyncio.Task[None]
         # Whether the test has already seen the actor's failure.
         self._failure_raised = False
@@ -141,6 +144,12 @@ class ActorHarness:
                 self._run.result()
         else:
             await self.stop()
+
+    def _note_alarm(self, kind: str, detail: str | None) -> None:
+        if detail is None:
+            self.alarms.pop(kind, None)
+        else:
+            self.alarms[kind] = detail
 
     def _raise_failure(self) -> None:
         if self._run.done() and not self._failure_raised:

@@ -22,6 +22,7 @@ from krator_actors.adapters.market_values import (
     checked_bar,
     checked_quote,
     close_advice,
+    read_each,
     require_positive,
     unknown,
     utc_ns,
@@ -41,18 +42,18 @@ from krator_actors.ports import (
     Stream,
     StreamsRefused,
     TradeIds,
+    TradeRevised,
     TradingStatus,
     UnknownFrame,
 )
 
 _BAR_SPEC: Final = BarSpec.parse("1-MINUTE-LAST")
 _NAMES: Final = {Channel.TRADES: "trades", Channel.QUOTES: "quotes", Channel.BARS: "bars"}
-_TOO_MANY: Final = frozenset({405, 406, 429})
-"""symbol limit, connection limit, rate limit exceeded"""
+_TOO_MANY: Final = frozenset({406, 429})
+"""connection limit, rate limit exceeded; the symbol limit (405) refuses symbols, no connection"""
 _SLOW_CLIENT: Final = 407
 _HALTED: Final = frozenset({"H", "P", "2", "3P", "5", "9", "O", "F", "M", "Z"})
 """status codes under which nothing trades: halts and pauses of the CTA and UTP plans"""
-_CORRECTIONS: Final = {"c": "TRADE_CORRECTED", "x": "TRADE_CANCELED"}
 
 
 class _Kind(msgspec.Struct):
@@ -102,6 +103,18 @@ class _Bar(msgspec.Struct):
     n: Id | None = None
 
 
+class _Correction(msgspec.Struct):
+    S: str
+    oi: Id
+    t: Text
+
+
+class _Cancellation(msgspec.Struct):
+    S: str
+    i: Id
+    t: Text
+
+
 class _Status(msgspec.Struct):
     S: str
     sc: Text
@@ -116,11 +129,13 @@ _decode_subscription = msgspec.json.Decoder(_Subscription).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
 _decode_quote = msgspec.json.Decoder(_Quote).decode
 _decode_bar = msgspec.json.Decoder(_Bar).decode
+_decode_correction = msgspec.json.Decoder(_Correction).decode
+_decode_cancellation = msgspec.json.Decoder(_Cancellation).decode
 _decode_status = msgspec.json.Decoder(_Status).decode
 
 
 def ticker_of(symbol: str) -> str:
-    """Return ``AAPL`` for ``AAPL-USD.ALPACA``."""
+    """Return ``AAPL`` for ``AAPL-USD.ALPACA``, ``BRK.B`` for ``BRK.B-USD.ALPACA``."""
     return base_and_quote(symbol)[0]
 
 
@@ -143,10 +158,12 @@ class AlpacaMarket:
             "t": self._read_trade,
             "q": self._read_quote,
             "b": self._read_bar,
+            "c": self._read_correction,
+            "x": self._read_cancellation,
             "s": self._read_status,
             "subscription": self._read_subscription,
             "success": _read_success,
-            "error": _read_error,
+            "error": self._read_error,
         }
 
     def login(self, api_key: str, secret: str) -> tuple[str, ...]:
@@ -168,15 +185,7 @@ class AlpacaMarket:
             messages = _decode_frame(frame)
         except UNREADABLE as error:
             return (unknown(error),)
-        events = []
-        for message in messages:
-            try:
-                event = self._read(message, ts_init)
-            except UNREADABLE as error:
-                event = unknown(error)
-            if event is not None:
-                events.append(event)
-        return events
+        return tuple(read_each(messages, lambda message: self._read(message, ts_init)))
 
     def on_close(self, code: int) -> CloseAdvice:
         """Alpaca says why in an error frame, and documents no codes."""
@@ -191,7 +200,10 @@ class AlpacaMarket:
         if foreign:
             raise ValueError(f"Alpaca does not offer {', '.join(sorted(foreign))}")
         statuses = sorted({ticker_of(stream.symbol) for stream in streams})
-        if action == "subscribe":
+        begin = action == "subscribe"
+        self._requests.ask(streams, begin=begin)
+        if begin:
+            # Corrections and cancellations come with the trades, unasked.
             wanted["statuses"] = statuses
         request = {"action": action, **{name: names for name, names in wanted.items() if names}}
         return (msgspec.json.encode(request).decode(),)
@@ -200,7 +212,7 @@ class AlpacaMarket:
         kind = _decode_kind(message).T
         read = self._readers.get(kind)
         if read is None:
-            return UnknownFrame(_CORRECTIONS.get(kind, "UNKNOWN_FRAME"), kind[:40])
+            return UnknownFrame("UNKNOWN_FRAME", kind[:40])
         return read(message, ts_init)
 
     def _read_trade(self, message: msgspec.Raw, ts_init: int) -> TradeTick:
@@ -249,6 +261,16 @@ class AlpacaMarket:
             )
         )
 
+    def _read_correction(self, message: msgspec.Raw, ts_init: int) -> TradeRevised:
+        told = _decode_correction(message)
+        symbol = self._symbol(told.S)
+        return TradeRevised(symbol, told.oi, "TRADE_CORRECTED", utc_ns(told.t), ts_init)
+
+    def _read_cancellation(self, message: msgspec.Raw, ts_init: int) -> TradeRevised:
+        told = _decode_cancellation(message)
+        symbol = self._symbol(told.S)
+        return TradeRevised(symbol, told.i, "TRADE_CANCELED", utc_ns(told.t), ts_init)
+
     def _read_status(self, message: msgspec.Raw, ts_init: int) -> TradingStatus:  # noqa: ARG002 - as its sisters
         status = _decode_status(message)
         word = f"{status.sc} {status.sm[:60]}".strip()
@@ -268,6 +290,16 @@ class AlpacaMarket:
             if ticker in self._symbols
         )
 
+    def _read_error(self, message: msgspec.Raw, ts_init: int) -> MarketEvent:  # noqa: ARG002 - as its sisters
+        error = _decode_error(message)
+        reason = f"{error.msg[:100]} (code {error.code})"
+        if error.code in _TOO_MANY:
+            return RateLimited(reason)
+        if error.code == _SLOW_CLIENT:
+            return ClosingAnnounced(reason)
+        self._requests.forget()
+        return StreamsRefused(frozenset(), reason)
+
     def _symbol(self, ticker: str) -> str:
         symbol = self._symbols.get(ticker)
         if symbol is None:
@@ -283,13 +315,3 @@ def _read_success(message: msgspec.Raw, ts_init: int) -> LoggedIn | None:  # noq
             return LoggedIn()
         case other:
             raise MalformedFrameError("UNKNOWN_FRAME", other[:40])
-
-
-def _read_error(message: msgspec.Raw, ts_init: int) -> MarketEvent:  # noqa: ARG001 - as its sisters
-    error = _decode_error(message)
-    reason = f"{error.msg[:100]} (code {error.code})"
-    if error.code in _TOO_MANY:
-        return RateLimited(reason)
-    if error.code == _SLOW_CLIENT:
-        return ClosingAnnounced(reason)
-    return StreamsRefused(frozenset(), reason)

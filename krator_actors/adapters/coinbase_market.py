@@ -21,6 +21,7 @@ from krator_actors.adapters.market_values import (
     checked_bar,
     checked_quote,
     close_advice,
+    read_each,
     require_levels,
     require_positive,
     seconds_ns,
@@ -214,11 +215,8 @@ class CoinbaseMarket:
     def _read_trades(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
         trades = [trade for event in _decode_trades(frame.events) for trade in event.trades]
         # Newest first on the wire.
-        for trade in sorted(trades, key=lambda trade: int(trade.trade_id)):
-            try:
-                yield self._trade(trade, ts_init)
-            except UNREADABLE as error:
-                yield unknown(error)
+        trades.sort(key=lambda trade: int(trade.trade_id))
+        return read_each(trades, lambda trade: self._trade(trade, ts_init))
 
     def _trade(self, trade: _Trade, ts_init: int) -> TradeTick:
         require_positive(trade.price, trade.size)
@@ -235,23 +233,22 @@ class CoinbaseMarket:
 
     def _read_quotes(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
         ts_event = utc_ns(frame.timestamp)
-        for event in _decode_tickers(frame.events):
-            for ticker in event.tickers:
-                try:
-                    yield checked_quote(
-                        QuoteTick(
-                            symbol=self._symbol(ticker.product_id),
-                            bid=ticker.best_bid,
-                            bid_size=ticker.best_bid_quantity,
-                            ask=ticker.best_ask,
-                            ask_size=ticker.best_ask_quantity,
-                            update_id=0,
-                            ts_event=ts_event,
-                            ts_init=ts_init,
-                        )
-                    )
-                except UNREADABLE as error:
-                    yield unknown(error)
+        tickers = [ticker for event in _decode_tickers(frame.events) for ticker in event.tickers]
+        return read_each(tickers, lambda ticker: self._quote(ticker, ts_event, ts_init))
+
+    def _quote(self, ticker: _Ticker, ts_event: int, ts_init: int) -> QuoteTick:
+        return checked_quote(
+            QuoteTick(
+                symbol=self._symbol(ticker.product_id),
+                bid=ticker.best_bid,
+                bid_size=ticker.best_bid_quantity,
+                ask=ticker.best_ask,
+                ask_size=ticker.best_ask_quantity,
+                update_id=0,
+                ts_event=ts_event,
+                ts_init=ts_init,
+            )
+        )
 
     def _read_books(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
         ts_event = utc_ns(frame.timestamp)
@@ -281,14 +278,8 @@ class CoinbaseMarket:
 
     def _read_bars(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:  # noqa: ARG002 - as its sisters
         candles = [candle for event in _decode_candles(frame.events) for candle in event.candles]
-        for candle in sorted(candles, key=lambda candle: int(candle.start)):
-            try:
-                finished = self._bars.finished_by(self._bar(candle))
-            except UNREADABLE as error:
-                yield unknown(error)
-                continue
-            if finished is not None:
-                yield finished
+        candles.sort(key=lambda candle: int(candle.start))
+        return read_each(candles, lambda candle: self._bars.finished_by(self._bar(candle)))
 
     def _bar(self, candle: _Candle) -> Bar:
         ts_open = seconds_ns(int(candle.start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -37,6 +38,10 @@ class JournalUnavailableError(Exception):
 
     Connect again and read the watermarks.
     """
+
+
+class JournalNotVerifiedError(JournalUnavailableError):
+    """The server did not prove by TLS that it is the right one; it was told nothing."""
 
 
 class Watermark(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,5 +316,8 @@ async def translated() -> AsyncIterator[None]:
     try:
         yield
     except (OSError, asyncpg.PostgresError, *_CLIENT_ERRORS) as error:
+        # asyncpg has no class of its own for a server that answers "no TLS".
+        is_refused = isinstance(error, ssl.SSLError) or "rejected SSL upgrade" in str(error)
+        kind = JournalNotVerifiedError if is_refused else JournalUnavailableError
         # A server repeats the row it refused, and a client the DSN it could not reach.
-        raise JournalUnavailableError(redacted(f"{type(error).__name__}: {error}")) from error
+        raise kind(redacted(f"{type(error).__name__}: {error}")) from error

@@ -22,6 +22,7 @@ from krator_actors.adapters.market_values import (
     checked_bar,
     checked_quote,
     close_advice,
+    read_each,
     require_levels,
     require_positive,
     unknown,
@@ -232,40 +233,38 @@ class KrakenMarket:
         return frozenset(Stream(symbol, channel) for channel in Channel) if symbol else frozenset()
 
     def _read_trades(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
-        for trade in _decode_trades(frame.data):
-            try:
-                require_positive(trade.price, trade.qty)
-                yield TradeTick(
-                    symbol=self._symbol(trade.symbol),
-                    price=trade.price,
-                    size=trade.qty,
-                    # The side on the wire is the taker's.
-                    aggressor=OrderSide.BUY if trade.side == "buy" else OrderSide.SELL,
-                    trade_id=trade.trade_id,
-                    ts_event=utc_ns(trade.timestamp),
-                    ts_init=ts_init,
-                )
-            except UNREADABLE as error:
-                yield unknown(error)
+        return read_each(_decode_trades(frame.data), lambda trade: self._trade(trade, ts_init))
+
+    def _trade(self, trade: _Trade, ts_init: int) -> TradeTick:
+        require_positive(trade.price, trade.qty)
+        return TradeTick(
+            symbol=self._symbol(trade.symbol),
+            price=trade.price,
+            size=trade.qty,
+            # The side on the wire is the taker's.
+            aggressor=OrderSide.BUY if trade.side == "buy" else OrderSide.SELL,
+            trade_id=trade.trade_id,
+            ts_event=utc_ns(trade.timestamp),
+            ts_init=ts_init,
+        )
 
     def _read_quotes(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
-        for ticker in _decode_tickers(frame.data):
-            try:
-                yield checked_quote(
-                    QuoteTick(
-                        symbol=self._symbol(ticker.symbol),
-                        bid=ticker.bid,
-                        bid_size=ticker.bid_qty,
-                        ask=ticker.ask,
-                        ask_size=ticker.ask_qty,
-                        update_id=0,
-                        # Not on every ticker before 2026.
-                        ts_event=utc_ns(ticker.timestamp) if ticker.timestamp else ts_init,
-                        ts_init=ts_init,
-                    )
-                )
-            except UNREADABLE as error:
-                yield unknown(error)
+        return read_each(_decode_tickers(frame.data), lambda ticker: self._quote(ticker, ts_init))
+
+    def _quote(self, ticker: _Ticker, ts_init: int) -> QuoteTick:
+        return checked_quote(
+            QuoteTick(
+                symbol=self._symbol(ticker.symbol),
+                bid=ticker.bid,
+                bid_size=ticker.bid_qty,
+                ask=ticker.ask,
+                ask_size=ticker.ask_qty,
+                update_id=0,
+                # Not on every ticker before 2026.
+                ts_event=utc_ns(ticker.timestamp) if ticker.timestamp else ts_init,
+                ts_init=ts_init,
+            )
+        )
 
     def _read_books(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:
         for book in _decode_books(frame.data):
@@ -299,14 +298,10 @@ class KrakenMarket:
                 raise MalformedFrameError("BAD_SHAPE", f"a book of type {frame.type[:20]!r}")
 
     def _read_bars(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:  # noqa: ARG002 - as its sisters
-        for candle in _decode_candles(frame.data):
-            try:
-                finished = self._bars.finished_by(self._bar(candle))
-            except UNREADABLE as error:
-                yield unknown(error)
-                continue
-            if finished is not None:
-                yield finished
+        return read_each(
+            _decode_candles(frame.data),
+            lambda candle: self._bars.finished_by(self._bar(candle)),
+        )
 
     def _bar(self, candle: _Candle) -> Bar:
         if candle.interval != 1:

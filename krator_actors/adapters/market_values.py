@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, TypeVar
@@ -15,6 +15,7 @@ from krator_actors.model import NANOS_PER_SEC
 from krator_actors.ports import (
     CloseAdvice,
     MalformedFrameError,
+    MarketEvent,
     Stream,
     StreamsChanged,
     StreamsRefused,
@@ -175,6 +176,22 @@ def unknown(error: Exception) -> UnknownFrame:
     return UnknownFrame(told.reason, told.detail[:_TEXT_LIMIT])
 
 
+def read_each(
+    items: Iterable[_T], read: Callable[[_T], MarketEvent | None]
+) -> Iterator[MarketEvent]:
+    """Yield what each item of a frame is read as: a bad one does not spoil the others.
+
+    An item for which ``read`` returns None has nothing to tell.
+    """
+    for item in items:
+        try:
+            event = read(item)
+        except UNREADABLE as error:
+            event = unknown(error)
+        if event is not None:
+            yield event
+
+
 def short(value: object) -> str:
     """Return it as text of bounded length, for an error."""
     return str(value)[:40]
@@ -211,11 +228,21 @@ class StreamRequests:
         self._forget(number, told)
         return StreamsRefused(told, reason[:_TEXT_LIMIT])
 
-    def replace(self, active: Iterable[Stream]) -> StreamsChanged:
-        """Note the complete list of streams, where the venue sends that."""
-        self._active = frozenset(active)
+    def forget(self) -> None:
+        """Note the venue's no to what it does not number: nothing is asked for any more."""
         self._asked.clear()
-        return StreamsChanged(self._active)
+
+    def replace(self, active: Iterable[Stream]) -> StreamsChanged:
+        """Note the complete list of streams, where the venue sends that.
+
+        What was asked for with ``ask`` and is not in the list is left out.
+        """
+        self._active = frozenset(active)
+        wanted: frozenset[Stream] = frozenset()
+        for streams, begin in self._asked.values():
+            wanted = wanted | streams if begin else wanted - streams
+        self._asked.clear()
+        return StreamsChanged(self._active, wanted - self._active)
 
     def _forget(self, number: int, told: frozenset[Stream]) -> None:
         streams, begin = self._asked.pop(number, (frozenset(), True))

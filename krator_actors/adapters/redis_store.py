@@ -8,6 +8,7 @@ Events and marks move in one transaction, so a lost answer neither doubles nor l
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -28,6 +29,10 @@ Fields = Mapping[str, str | bytes | int]
 
 class RedisUnavailableError(Exception):
     """Redis did not do what was asked, or it is not known whether it did. Connect again."""
+
+
+class RedisNotVerifiedError(RedisUnavailableError):
+    """The server did not prove by TLS that it is the right one; it was told nothing."""
 
 
 class RedisStore:
@@ -106,7 +111,9 @@ class RedisStore:
             raise RedisUnavailableError(f"Redis is full: {error}") from error
         except (RedisError, OSError) as error:
             await self.close()
-            raise RedisUnavailableError(redacted(f"{type(error).__name__}: {error}")) from error
+            is_refused = isinstance(error.__context__, ssl.SSLError)
+            kind = RedisNotVerifiedError if is_refused else RedisUnavailableError
+            raise kind(redacted(f"{type(error).__name__}: {error}")) from error
         except BaseException:
             await self.close()
             raise
@@ -125,8 +132,11 @@ def check_url(url: str) -> None:
 
 def _connection(url: str, timeout_secs: float) -> AbstractConnection:
     """Return a connection that is not connected yet and tries nothing twice."""
+    # Said here, because before redis-py 6 a host's name was not compared by itself.
+    tls = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
     pool = ConnectionPool.from_url(
         url,
+        **tls,
         socket_timeout=timeout_secs,
         socket_connect_timeout=timeout_secs,
         retry=Retry(NoBackoff(), 0),

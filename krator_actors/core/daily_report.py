@@ -15,7 +15,7 @@ from krator_actors.core.day_account import (
     ReportedState,
     StageTimes,
 )
-from krator_actors.core.day_differences import DayDifference, DayDifferences
+from krator_actors.core.day_differences import DayDifferences
 from krator_actors.core.performance import max_drawdown
 from krator_actors.core.report import (
     ReportedFill,
@@ -25,6 +25,7 @@ from krator_actors.core.report import (
     Totals,
 )
 from krator_actors.core.schedule import DAY_SECS
+from krator_actors.core.venue_look import DayDifference, VenueLook, look_differences
 from krator_actors.messages.operations import SystemStarted
 from krator_actors.messages.risk import EquityPeaked, OrderApproved
 from krator_actors.model import NANOS_PER_SEC
@@ -52,6 +53,8 @@ class DayReport(msgspec.Struct, frozen=True, kw_only=True):
     """of everything up to the end of the day"""
     differences: list[DayDifference]
     """between journal, venue and positions; empty: everything adds up"""
+    venue: VenueLook
+    """what the venue said when the day was closed; what it has otherwise is in ``differences``"""
     orders: list[ReportedOrder]
     """that had an event on the day, as they were at its end"""
     fills: list[ReportedFill]
@@ -85,12 +88,17 @@ class DayFold:
         self._until_end = ReportFold()
         self._differences = DayDifferences()
         self._account = DayAccount(self._begin_ns)
+        # All there is, also behind the day: what the venue says is of now.
+        self._latest = ReportFold()
+        self._latest_differences = DayDifferences()
         self._has_begun = False
         # Client order ids.
         self._touched: set[str] = set()
 
     def take(self, event: Message, ts_logged: int, *, writer: str, number: int) -> None:
-        """Take the next event, record ``number`` of its writer; later days are passed over."""
+        """Take the next event, record ``number`` of its writer; later days are for the venue."""
+        self._latest.take(event)
+        self._latest_differences.take(event, writer, number)
         if ts_logged >= self._end_ns:
             return
         if ts_logged >= self._begin_ns and not self._has_begun:
@@ -111,8 +119,13 @@ class DayFold:
             held = self._until_end.held(event.order.symbol)
         self._account.take(event, ts_logged, held)
 
-    def report(self) -> DayReport:
-        """Return the day."""
+    def look_differences(self, look: VenueLook, venue: str) -> list[DayDifference]:
+        """Return what the venue has otherwise than all events that were taken until now."""
+        counted = self._latest_differences.counted(venue)
+        return look_differences(look, venue, counted, self._latest.report({}).orders)
+
+    def report(self, look: VenueLook, at_venue: list[DayDifference]) -> DayReport:
+        """Return the day; ``at_venue`` are the differences that the look has shown."""
         before, until_end = self._before.report({}), self._until_end.report({})
         known = {(fill.symbol, fill.trade_id) for fill in before.fills}
         account = self._account
@@ -120,7 +133,8 @@ class DayFold:
             day=self._day,
             totals=_difference(until_end.totals, before.totals),
             totals_at_end=until_end.totals,
-            differences=self._differences.differences(until_end.orders),
+            differences=[*self._differences.differences(until_end.orders), *at_venue],
+            venue=look,
             orders=[o for o in until_end.orders if o.client_order_id in self._touched],
             fills=[f for f in until_end.fills if (f.symbol, f.trade_id) not in known],
             positions=until_end.positions,

@@ -84,7 +84,11 @@ def day_text(report: DayReport) -> str:
 def verdict(report: DayReport) -> str:
     """Return the day in one sentence."""
     count = len(report.differences)
-    agreed = "journal, venue and positions agree" if not count else f"{count} DIFFERENCES"
+    silent = report.venue.silent
+    whose = "journal and positions" if silent else "journal, venue and positions"
+    agreed = f"{whose} agree" if not count else f"{count} DIFFERENCES"
+    if silent:
+        agreed += f"; THE VENUE WAS NOT COMPARED: {cell(silent)}"
     worth = report.totals.realized_pnl - report.totals.fees
     up = "" if report.availability is None else f"; available {report.availability:.4%}"
     return f"{agreed}; realized after fees {cell(worth)}{up}"

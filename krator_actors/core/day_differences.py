@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-import msgspec
-
 from krator_actors.core.report import ReportedOrder
+from krator_actors.core.venue_look import DayDifference
 from krator_actors.messages.orders import (
     AccountReport,
     Difference,
@@ -21,18 +20,6 @@ from krator_actors.model import OrderSide, OrderStatus
 from supervisors.messages import Message
 
 _ZERO = Decimal(0)
-
-
-class DayDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that does not add up; a person should look."""
-
-    what: str
-    """``balance``, ``order``, ``journal``, or ``venue`` for what the order actor found there"""
-    subject: str
-    """an asset, a client order id, or a writer"""
-    ours: str
-    theirs: str
-    detail: str
 
 
 class DayDifferences:
@@ -91,9 +78,19 @@ class DayDifferences:
         """Forget what was found before: it stands in the reports of the days before."""
         self._found.clear()
 
+    def counted(self, venue: str) -> dict[str, Decimal] | None:
+        """Return asset to what the journal makes of it; None before the venue's first report."""
+        if venue not in self._reported:
+            return None
+        return {asset: amount for (at, asset), amount in self._ours.items() if at == venue}
+
     def differences(self, orders: list[ReportedOrder]) -> list[DayDifference]:
-        """Return what was found, and what does not add up now; ``orders`` are all there are."""
-        found = [*self._found, *self._balances()]
+        """Return what was found, and which orders do not add up; ``orders`` are all there are.
+
+        A balance that the venue reported last is not compared: it may be old. ``look_differences``
+        compares with what the venue says when it is asked.
+        """
+        found = list(self._found)
         for order in orders:
             found += self._of_order(order)
         return found
@@ -148,17 +145,16 @@ class DayDifferences:
             if self._unmet.get(key) == self._ours[key]:
                 del self._unmet[key]
 
-    def _balances(self, venue: str | None = None) -> list[DayDifference]:
-        """Return the balances that were never met; from here on the venue's are ours."""
+    def _balances(self, venue: str) -> list[DayDifference]:
+        """Return its balances that were never met; from here on the venue's are ours."""
         found = []
         for key, says in sorted(self._unmet.items()):
-            if venue is not None and key[0] != venue:
+            if key[0] != venue:
                 continue
             ours = self._ours[key]
             text = f"{says - ours:+f} at {key[0]}"
             found.append(_difference("balance", key[1], f"{ours:f}", f"{says:f}", text))
-            if venue is not None:
-                self._ours[key] = says
+            self._ours[key] = says
         return found
 
     def _add(self, what: str, subject: str, ours: str, theirs: str, detail: str) -> None:

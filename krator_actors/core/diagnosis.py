@@ -168,6 +168,7 @@ _SIGNATURES = (
         facts=(("stall", _codes("STALE_QUOTES", "STALE_TRADES")),),
     ),
     _Signature(Cause.SEQUENCE_GAP, 0.9, _codes("stall"), facts=(("stall", _codes("GAP")),)),
+    _Signature(Cause.CONFIG_ERROR, 0.7, _codes("stall"), facts=(("stall", _codes("REFUSED")),)),
 )
 
 _SUGGESTIONS = {

@@ -54,6 +54,14 @@ class Holding:
         known = self.position is not None and self.instrument is not None
         return known and self.pending is None
 
+    def described(self) -> dict[str, bool]:
+        """Return what is known and under way, without an id or an amount."""
+        return {
+            "knows_position": self.position is not None,
+            "knows_instrument": self.instrument is not None,
+            "order_is_under_way": self.pending is not None,
+        }
+
     def standing(self, price: Decimal | None) -> Standing:
         """Return where the strategy stands; ``price`` decides what is too little to be sold."""
         if self.position is None or self.instrument is None or self.pending or price is None:

@@ -18,10 +18,11 @@ DISCONNECTED = "DISCONNECTED"
 GAP = "GAP"
 HALTED = "HALTED"
 LIVE = "LIVE"
+REFUSED = "REFUSED"
 STALE_QUOTES = "STALE_QUOTES"
 STALE_TRADES = "STALE_TRADES"
 
-STALLS: Final = frozenset({DISCONNECTED, GAP, STALE_QUOTES, STALE_TRADES})
+STALLS: Final = frozenset({DISCONNECTED, GAP, REFUSED, STALE_QUOTES, STALE_TRADES})
 """what an incident is opened for; the others are on the way, or as they should be"""
 
 _INTERVALS: Final = 200
@@ -87,13 +88,15 @@ class Freshness:
         self._failed = False
         # True while the venue says that it does not trade.
         self.halted = False
+        # True while the venue does not tell it, and says so.
+        self.refused = False
         # True while trades are missing and being fetched.
         self.has_hole = False
 
     def on_connected(self, now_ns: int) -> None:
         """Begin anew: what was fresh on the last connection says nothing about this one."""
         self._connected_ns = now_ns
-        self._confirmed = self.halted = False
+        self._confirmed = self.halted = self.refused = False
         self._quotes.restart()
         self._trades.restart()
 
@@ -126,6 +129,8 @@ class Freshness:
         connected_ns = self._connected_ns
         if connected_ns is None:
             return DISCONNECTED if self._failed else CONNECTING
+        if self.refused:
+            return REFUSED
         if self.halted:
             return HALTED
         if self.has_hole:
@@ -157,13 +162,21 @@ class Tape:
         self._since_ns = now_ns
         self._volume = Decimal(0)
         self._last: TradeTick | None = None
+        # The trade before it; None when that is not known.
+        self._before: TradeTick | None = None
         # The last trade at the time of the latest summary.
         self._told: TradeTick | None = None
 
     def on_trade(self, trade: TradeTick) -> None:
         """Count a trade that is not repeated."""
         self._volume += trade.size
-        self._last = trade
+        self._before, self._last = self._last, trade
+
+    def on_revised(self, trade_id: int) -> None:
+        """Leave the last trade out when it is no more what the venue has told."""
+        if self._last is not None and self._last.trade_id == trade_id:
+            self._volume -= self._last.size
+            self._last, self._before = self._before, None
 
     def news(self, now_ns: int) -> TradeSummary | None:
         """Return the summary when there has been a trade since the last one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 YEAR_SECS: Final = 365 * 86_400
@@ -56,21 +56,28 @@ class EquitySamples:
         # Which period the last sample is of, and its equity; None when the next has nothing before.
         self._last: tuple[int, float] | None = None
 
-    def take(self, equity: float, now_secs: float) -> None:
-        """Take what equity is at a monotonic time: the first of each period counts.
+    def take(self, equity: float, now_secs: float) -> tuple[int, float] | None:
+        """Take what equity is at a UTC time: the first of each period counts.
 
-        A period without a sample, or whose equity is no number above 0, breaks the row: no return
-        is made up for it.
+        Returns the sample (period, equity) when it was one, to be kept for ``restore``. A period
+        without a sample, or whose equity is no number above 0, breaks the row: no return is made
+        up for it.
         """
         period = int(now_secs // self.period_secs)
         if self._last is not None and period == self._last[0]:
-            return
+            return None
         if not (math.isfinite(equity) and equity > 0):
             self._last = None
-            return
+            return None
         if self._last is not None and period == self._last[0] + 1:
             self.returns.append(equity / self._last[1] - 1)
         self._last = (period, equity)
+        return self._last
+
+    def restore(self, samples: Iterable[tuple[int, float]]) -> None:
+        """Take samples of an earlier incarnation, oldest first."""
+        for period, equity in samples:
+            self.take(equity, period * self.period_secs)
 
     @property
     def sharpe(self) -> float | None:

@@ -137,6 +137,11 @@ def news_of(
     return News(events=tuple(events), complete=complete)
 
 
+def external_id(report: OrderReport) -> str:
+    """Return the id that an order has here which the venue has and we never sent."""
+    return f"external-{report.symbol}-{report.venue_order_id}"
+
+
 def external_of(
     report: OrderReport, fills: Iterable[FillReport], *, opened_at: int
 ) -> tuple[OrderExternal, tuple[FillReport, ...]] | None:
@@ -152,7 +157,7 @@ def external_of(
     if not report.status.is_open and not since:
         return None
     event = OrderExternal(
-        client_order_id=f"external-{report.symbol}-{report.venue_order_id}",
+        client_order_id=external_id(report),
         venue_order_id=report.venue_order_id,
         symbol=report.symbol,
         side=report.side,

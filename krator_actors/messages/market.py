@@ -136,7 +136,8 @@ class MarketStatus(Message, frozen=True, kw_only=True):
     fresh: bool
     reason: str
     """``LIVE``, ``CONNECTING``, ``DISCONNECTED``, ``STALE_TRADES``, ``STALE_QUOTES``, ``GAP``
-    (trades are missing and being fetched), ``HALTED`` (by the venue), ``CLOSED`` (its hours)"""
+    (trades are missing and being fetched), ``REFUSED`` (the venue does not tell this symbol),
+    ``HALTED`` (by the venue), ``CLOSED`` (its hours)"""
     ts_event: int
 
     def conflation_key(self) -> str:
@@ -274,6 +275,16 @@ class Instruments(Message, frozen=True, kw_only=True):
         return ""
 
 
+class BookRequest(Message, frozen=True, kw_only=True):
+    """A person to feed (ask): tell a symbol's order book, or no more. Answer: ``FeedStatus``.
+
+    Carried out when a connection is there, within half a minute or not at all.
+    """
+
+    symbol: str
+    wanted: bool
+
+
 class FeedStatusRequest(Message, frozen=True, kw_only=True):
     """Anybody to feed (ask). Answer: ``FeedStatus``."""
 
@@ -287,6 +298,8 @@ class FeedStatus(Message, frozen=True, kw_only=True):
     """symbol to ``MarketStatus.reason``"""
     unreadable: dict[str, int]
     """frames that could not be read or believed, by reason"""
+    books: dict[str, str]
+    """symbol to ``ON``, ``OFF`` or ``WAITING`` of its order book, or why a change was not made"""
     repeated: int
     """trades that came again and were left out"""
     clock_offset_secs: float | None

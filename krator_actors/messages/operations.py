@@ -57,6 +57,29 @@ class SystemStarted(Message, frozen=True, kw_only=True):
     ts_event: int
 
 
+class ForceBreaker(Message, frozen=True, kw_only=True):
+    """A person to journal or publisher (ask): leave the server alone, or no longer.
+
+    Answer: ``BreakerForced`` or ``ActRefused``.
+    """
+
+    opens: bool
+    """True: until a person closes it, across restarts; False: close it, whatever opened it"""
+    by: str
+    reason: str
+
+
+class BreakerForced(Message, frozen=True, kw_only=True):
+    """A named person has opened or closed a breaker; written down before it is done."""
+
+    breaker: str
+    """``postgresql`` or ``redis``"""
+    opens: bool
+    by: str
+    reason: str
+    ts_event: int
+
+
 class PublisherStatusRequest(Message, frozen=True, kw_only=True):
     """Anybody to publisher (ask). Answer: ``PublisherStatus``."""
 

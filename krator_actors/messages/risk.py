@@ -135,7 +135,7 @@ class OverrideControl(Message, frozen=True, kw_only=True):
 
 
 class ActRefused(Message, frozen=True, kw_only=True):
-    """Risk to a person: what was asked for was not done."""
+    """To a person: what was asked for was not done."""
 
     reason: str
     ts_event: int

@@ -29,6 +29,10 @@ class FaultyVenue:
         self.attempts: list[float] = []
         # Answers an upgrade instead of agreeing; None: agrees.
         self.refuse: Callable[[ServerConnection], Response | None] = lambda _connection: None
+        self.acknowledge: Callable[[dict[str, object]], object] = lambda request: {
+            "result": None,
+            "id": request["id"],
+        }
         self.trades: list[dict[str, object]] = []
         self.rest_calls: list[str] = []
         self.has_history = True
@@ -137,8 +141,7 @@ class FaultyVenue:
         subscribed = False
         with contextlib.suppress(ConnectionClosed):
             async for message in connection:
-                request = json.loads(message)
-                await connection.send(json.dumps({"result": None, "id": request["id"]}))
+                await connection.send(json.dumps(self.acknowledge(json.loads(message))))
                 if not subscribed:
                     subscribed = True
                     self.connections.append(connection)

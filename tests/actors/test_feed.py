@@ -317,7 +317,7 @@ async def test_malformed_frames_are_counted_and_skipped(venue: Venue) -> None:
         await venue.quote("BTCUSDT")
 
         await feed.eventually(lambda: len(told(feed, "risk", QuoteTick)) == before + 1)
-        assert feed.actor._malformed == {
+        assert feed.actor._unreadable.counts == {
             "BAD_JSON": 1,
             "BAD_SHAPE": 1,
             "BAD_NUMBER": 3,

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from krator_actors import gateway, gateway_address
+from krator_actors.adapters.equity_file import EquityFile
 from krator_actors.adapters.http_server import HttpServer, plain
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.config import RiskConfig, VenueConfig
@@ -259,3 +260,15 @@ async def test_next_incarnation_takes_the_same_port(tmp_path: Path) -> None:
 
     async with actor(tmp_path):
         assert gateway_address.last_port(tmp_path / "run") == first
+
+
+async def test_sharpe_and_sortino_do_not_begin_anew_with_the_gateway(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    file = EquityFile(tmp_path / "data" / "equity.txt", limit=100)
+    for minute in range(60):
+        file.append((minute, 1_000.0 + minute % 5))
+
+    async with actor(tmp_path):
+        seen = await until(tmp_path, ("krator_sharpe_ratio",), ("krator_sortino_ratio",))
+
+    assert seen[("krator_equity_returns",)] == 59.0

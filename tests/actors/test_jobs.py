@@ -14,6 +14,7 @@ from krator_actors import jobs
 from krator_actors.adapters.local_log import LocalLog, log_path
 from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.postgres import JournalStore
+from krator_actors.config import Config
 from krator_actors.core.schedule import DueJob, JobState
 from krator_actors.daily_close import close_day
 from krator_actors.jobs import JobsActor, JobsConfig
@@ -56,6 +57,8 @@ def at(text: str) -> int:
 
 def actor(data_dir: Path, dsn: str = NO_DATABASE, **changes: Any) -> ActorHarness:
     config = {
+        "config": Config(),
+        "venue_url": "",
         "data_dir": data_dir,
         "dsn": dsn,
         "daily_close_secs": 60,
@@ -128,10 +131,10 @@ async def test_day_is_closed_when_it_has_ended(
 async def test_report_that_is_there_already_is_replaced(data_dir: Path, postgres_dsn: str) -> None:
     await journal(data_dir, postgres_dsn, "2026-11-20T10:00:00")
     day = dt.date(2026, 11, 20)
-    _, path = await close_day(data_dir, postgres_dsn, day)
+    _, path = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="")
     path.write_text("older")
 
-    _, again = await close_day(data_dir, postgres_dsn, day)
+    _, again = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="")
 
     assert again == path
     assert msgspec.json.decode(path.read_bytes())["totals"]["denied"] == 1

@@ -34,8 +34,8 @@ from krator_actors.order_ledger import OrderLedger
 from krator_actors.risk import OrderLogLostError
 from supervisors.testing import eventually
 from tests.actors.order_scene import NAME, STRATEGY, FakeVenue, serving, started
+from tests.actors.risk_scene import ORDER, Bench, filled, initialized, order
 from tests.actors.test_order_snapshot import facts, fill, killed, life, lived, opened
-from tests.actors.test_risk import ORDER, Bench, filled, initialized, order
 
 ALL = 1_000_000
 

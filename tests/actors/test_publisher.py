@@ -311,3 +311,18 @@ async def test_other_messages_are_refused(redis_server: EmbeddedRedis, short_dir
     async with publisher(short_dir) as harness:
         with pytest.raises(TypeError, match="publisher has no use for"):
             await harness.actor.receive(portfolio(), "risk")
+
+
+async def test_writer_that_never_rests_keeps_nothing_back(
+    redis_server: EmbeddedRedis, short_dir: Path, log: LocalLog, reader: Redis
+) -> None:
+    async def write() -> None:
+        while True:
+            append(log)
+            await asyncio.sleep(0)
+
+    writing = asyncio.create_task(write())
+    async with publisher(short_dir) as harness:
+        await harness.eventually(lambda: harness.actor._published > 0, timeout_secs=20)
+        writing.cancel()
+        await grown(reader, log.last_number)

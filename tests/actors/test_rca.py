@@ -87,8 +87,12 @@ async def test_a_crash_is_opened_diagnosed_and_closed_when_the_child_runs_again(
         crash(tmp_path, 10)
         await harness.eventually(lambda: len(written(tmp_path)) == 2)
         report(tmp_path, "child_started", 10.25)
+        during = harness.actor.describe_state()
         await harness.eventually(lambda: len(written(tmp_path)) == 3)
+        after = harness.actor.describe_state()
 
+    assert (during["open_incidents"], after["open_incidents"]) == (1, 0)
+    assert after["log_number"] == 3
     opened, diagnosed, closed = written(tmp_path)
     assert isinstance(opened, IncidentOpened)
     assert isinstance(diagnosed, IncidentDiagnosed)

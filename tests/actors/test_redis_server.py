@@ -52,7 +52,10 @@ async def test_server_answers_soon_and_stop_means_that_it_has_gone(
 ) -> None:
     async with redis(short_dir) as harness:
         pid = (await started(harness, events)).pid
+        state = harness.actor.describe_state()
 
+    assert state["server_pid"] == pid
+    assert state["silent_secs"] >= 0
     assert not psutil.pid_exists(pid)
 
 

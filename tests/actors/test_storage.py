@@ -46,6 +46,9 @@ async def test_first_start_is_ready_when_postgres_answers_and_stop_when_it_has_g
     async with storage(short_dir) as harness:
         connection = await asyncpg.connect(embedded_dsn(short_dir / "run"))
         pid = harness.actor._server.pid
+        state = harness.actor.describe_state()
+        assert state["server_pid"] == pid
+        assert state["start_secs"] > 0
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
 

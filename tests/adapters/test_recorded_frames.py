@@ -165,8 +165,8 @@ def test_every_frame_of_alpaca_is_read_or_told() -> None:
         "StreamsChanged": 2,
         "QuoteTick": 3,
         "Bar": 1,
-        "RateLimited": 2,
-        "StreamsRefused": 8,
+        "RateLimited": 1,
+        "StreamsRefused": 9,
         "ClosingAnnounced": 1,
         "TradeTick": 2,
     }

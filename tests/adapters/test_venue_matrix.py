@@ -27,7 +27,7 @@ from tests.adapters.venue_payloads import NOW_NS, VENUES, Case, NotOffered, Venu
 
 CELLS = (
     "login", "ack", "unsubscribed", "error", "heartbeat", "status", "snapshot", "diff", "trade",
-    "quote", "bar", "rate limit", "closing", "missing frame", "unknown",
+    "correction", "quote", "bar", "rate limit", "closing", "missing frame", "unknown",
 )  # fmt: skip
 every_venue = pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
 

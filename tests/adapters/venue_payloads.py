@@ -31,6 +31,7 @@ from krator_actors.ports import (
     Stream,
     StreamsChanged,
     StreamsRefused,
+    TradeRevised,
     TradingStatus,
     UnknownFrame,
 )
@@ -229,6 +230,7 @@ def binance(name: str, symbol: str, make: Callable[[Sequence[str]], MarketCodec]
                 ],
                 [trade(symbol, 9, OrderSide.SELL)],
             ),
+            "correction": NotOffered("a trade stands"),
             "quote": Case(
                 [stream("bookTicker", ticker)],
                 [quote(symbol, update_id=40, ts_event=AT_NS if futures else NOW_NS)],
@@ -351,6 +353,7 @@ def coinbase() -> VenueCells:
                 [frame("market_trades", {"type": "update", "trades": [one(10), one(9)]})],
                 [trade(symbol, 9, OrderSide.SELL), trade(symbol, 10, OrderSide.SELL)],
             ),
+            "correction": NotOffered("a trade stands"),
             "quote": Case([frame("ticker", {"tickers": [tick]})], [quote(symbol)]),
             "bar": Case(
                 [
@@ -488,6 +491,7 @@ def kraken() -> VenueCells:
                 ],
                 [trade(symbol, 9, OrderSide.SELL)],
             ),
+            "correction": NotOffered("a trade stands"),
             "quote": Case(
                 [
                     {
@@ -609,6 +613,42 @@ def alpaca() -> VenueCells:
                 ],
                 [trade(symbol, 9, None, size=d("25")), trade(symbol, 4, None, size=d("1"))],
             ),
+            "correction": Case(
+                [
+                    [
+                        {
+                            "T": "c",
+                            "S": "AAPL",
+                            "x": "V",
+                            "oi": 9,
+                            "op": 101.5,
+                            "os": 25,
+                            "oc": ["@"],
+                            "ci": 10,
+                            "cp": 101.4,
+                            "cs": 25,
+                            "cc": ["@"],
+                            "z": "C",
+                            "t": AT,
+                        },
+                        {
+                            "T": "x",
+                            "S": "AAPL",
+                            "i": 4,
+                            "x": "D",
+                            "p": 101.5,
+                            "s": 1,
+                            "a": "C",
+                            "z": "C",
+                            "t": AT,
+                        },
+                    ]
+                ],
+                [
+                    TradeRevised(symbol, 9, "TRADE_CORRECTED", AT_NS, NOW_NS),
+                    TradeRevised(symbol, 4, "TRADE_CANCELED", AT_NS, NOW_NS),
+                ],
+            ),
             "quote": Case(
                 [
                     [
@@ -658,8 +698,8 @@ def alpaca() -> VenueCells:
             ),
             "missing frame": NotOffered("nothing is numbered: docs/adr/0012"),
             "unknown": Case(
-                [[{"T": "x", "S": "AAPL"}, {"T": "news"}]],
-                [UnknownFrame("TRADE_CANCELED", "x"), UnknownFrame("UNKNOWN_FRAME", "news")],
+                [[{"T": "news"}]],
+                [UnknownFrame("UNKNOWN_FRAME", "news")],
             ),
         },
     )

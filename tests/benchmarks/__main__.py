@@ -44,6 +44,7 @@ PARTS = (
     "observing",
     "decode",
     "feed",
+    "recorded",
 )
 EXTRA_PARTS = ("tried", "rebuild")
 """measured on request: what docs/adr/0005 and 0019 speak of"""

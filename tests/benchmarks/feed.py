@@ -1,4 +1,4 @@
-"""The feed: frames a second, recovery of a cut connection, 1,000 connections, compression.
+"""The feed: frames a second, recovery of a cut connection, 1,000 connections.
 
 In one process with the venue, so each number is of both; the venue only sends prepared frames.
 """
@@ -34,18 +34,12 @@ def run(counts: Counts) -> dict[str, Any]:
 async def _run(counts: Counts) -> dict[str, Any]:
     connections = min(_CONNECTIONS, counts.feed_connections)
     rss_mb, latency_ms = await _many_connections(connections)
-    plain = await _latency(counts.feed_round_trips, compression=False)
-    deflated = await _latency(counts.feed_round_trips, compression=True)
     return {
         "feed_frames_per_second": await _frames_per_second(counts.feed_frames),
         "feed_recovery_p50_ms": await _recovery_ms(counts.feed_recoveries),
         "connections_1000_rss_mb": rss_mb,
         "connections_1000_latency_p50_ms": latency_ms,
-        "details": {
-            "connections": connections,
-            "deflate_off": {"latency_p50_ms": plain[0], "bytes_per_frame": plain[1]},
-            "deflate_on": {"latency_p50_ms": deflated[0], "bytes_per_frame": deflated[1]},
-        },
+        "details": {"connections": connections},
     }
 
 
@@ -145,58 +139,3 @@ async def _many_connections(count: int) -> tuple[float, float]:
             await session.close()
         await asyncio.gather(*tasks)
     return rss_mb, statistics.median(latencies) * 1_000
-
-
-async def _latency(count: int, *, compression: bool) -> tuple[float, float]:
-    """One frame of a book after the other: its way to the callback, and its bytes on the wire."""
-    levels = [[f"{60_000 + n * 0.01:.2f}", f"{n * 0.00137:.5f}"] for n in range(40)]
-    received = asyncio.Event()
-    ready: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
-
-    async def hold(connection: ServerConnection) -> None:
-        ready.set_result(connection)
-        await connection.wait_closed()
-
-    async def nothing() -> None:
-        pass
-
-    async with serve(
-        hold, "127.0.0.1", 0, ping_interval=None, compression="deflate" if compression else None
-    ) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        session = Session(
-            f"ws://127.0.0.1:{port}/",
-            on_connected=nothing,
-            on_text=lambda _frame: received.set(),
-            on_disconnected=lambda _reason: None,
-            compression=compression,
-        )
-        task = asyncio.create_task(session.run())
-        host = await ready
-        wire = _CountedWrites(host)
-        samples = []
-        for number in range(count):
-            levels[number % 40][1] = f"{number * 0.00173:.5f}"
-            text = json.dumps({"stream": "btcusdt@depth", "data": {"u": number, "b": levels}})
-            received.clear()
-            began = time.perf_counter()
-            await host.send(text)
-            await received.wait()
-            samples.append(time.perf_counter() - began)
-        await session.close()
-        await task
-    return statistics.median(samples) * 1_000, wire.bytes / count
-
-
-class _CountedWrites:
-    """Counts what a server's connection writes to its socket."""
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self.bytes = 0
-        write = connection.transport.write
-
-        def counted(data: bytes | bytearray | memoryview) -> None:
-            self.bytes += len(data)
-            write(data)
-
-        connection.transport.write = counted  # type: ignore[method-assign]

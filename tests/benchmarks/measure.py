@@ -63,6 +63,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     feed_recoveries: int = 30
     feed_connections: int = 1_000
     feed_round_trips: int = 2_000
+    replay_lines: int = 50_000
+    """of each recorded file"""
 
 
 FULL = Counts()
@@ -93,6 +95,7 @@ QUICK = Counts(
     feed_frames=3_000,
     feed_recoveries=5,
     feed_round_trips=300,
+    replay_lines=10_000,
     feed_connections=1_000,
 )
 TINY = Counts(
@@ -126,6 +129,7 @@ TINY = Counts(
     feed_frames=3_000,
     feed_recoveries=5,
     feed_round_trips=300,
+    replay_lines=1_000,
     feed_connections=1_000,
 )
 COUNTS = {"full": FULL, "quick": QUICK, "tiny": TINY}

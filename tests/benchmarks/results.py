@@ -62,6 +62,10 @@ KEYS = (
     "feed_recovery_p50_ms",
     "connections_1000_rss_mb",
     "connections_1000_latency_p50_ms",
+    "replay_spot_frames_per_second",
+    "feed_deflate_bytes_share",
+    "feed_deflate_cpu_us",
+    "feed_deflate_latency_us",
 )
 PINNED_KEYS = (
     "hop_p50_us",

@@ -1,57 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.strategies import Intent, Standing, Strategy, readings
-from krator_actors.messages.bar_spec import BarSpec, BarUnit
-from krator_actors.messages.market import Bar, TradeTick
+from krator_actors.messages.market import TradeTick
 from krator_actors.model import NANOS_PER_SEC, OrderSide
+from tests.core.bar_scene import SYMBOL, bar, closes, shown, traded
 
-SYMBOL = "BTC-USDT.SIM"
 Maker = Callable[..., Strategy]
 
-closes = st.lists(st.integers(1, 200), max_size=80)
 # A fall, then a rise: the fast average crosses above the slow one at the last bar but not before.
 FALL_THEN_RISE = [10, 9, 8, 7, 6, 5, 4, 9]
 
 
-def bar(number: int, close: float) -> Bar:
-    price = Decimal(str(close))
-    return Bar(
-        symbol=SYMBOL,
-        spec=BarSpec(1, BarUnit.SECOND),
-        ts_open=number * NANOS_PER_SEC,
-        ts_close=(number + 1) * NANOS_PER_SEC,
-        open=price,
-        high=price,
-        low=price,
-        close=price,
-        volume=Decimal(1),
-        trades=1,
-    )
-
-
 def cross() -> Strategy:
     return sma_cross(fast=2, slow=4)
-
-
-def shown(strategy: Strategy, prices: Sequence[float], standing: Standing) -> list[Intent]:
-    return [i for n, p in enumerate(prices) for i in strategy.on_bar(bar(n, p), standing)]
-
-
-def traded(strategy: Strategy, prices: Sequence[float]) -> list[Intent]:
-    """Show bars; every intent is filled at once."""
-    intents: list[Intent] = []
-    for number, price in enumerate(prices):
-        is_long = bool(intents) and intents[-1].side is OrderSide.BUY
-        intents += strategy.on_bar(bar(number, price), Standing.LONG if is_long else Standing.FLAT)
-    return intents
 
 
 def test_it_buys_on_the_bar_at_which_fast_crosses_above_slow() -> None:

@@ -6,8 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors.core.day_differences import DayDifference, DayDifferences
+from krator_actors.core.day_differences import DayDifferences
 from krator_actors.core.report import build_report
+from krator_actors.core.venue_look import DayDifference
 from krator_actors.messages.orders import (
     AccountReport,
     Difference,
@@ -28,7 +29,9 @@ def balances(**assets: str) -> AccountReport:
 def found(*events: Message, writer: str = "order:SIM") -> list[DayDifference]:
     opening = AccountReport(balances=OPENING, ts_event=1)
     fold = DayDifferences()
-    for number, event in enumerate((opening, *events), 1):
+    told = [event for event in events if isinstance(event, AccountReport)]
+    # What the venue said last is judged when it says the next: the same again.
+    for number, event in enumerate((opening, *events, *told[-1:]), 1):
         fold.take(event, writer, number)
     return fold.differences(build_report(events).orders)
 

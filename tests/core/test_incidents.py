@@ -303,6 +303,13 @@ def test_a_lost_connection_explains_a_stall_better_than_silence() -> None:
     assert_grounded(events)
 
 
+def test_symbol_that_the_venue_refuses_is_a_mistake_of_the_configuration() -> None:
+    events = incident_book().on_stall(stall("REFUSED"), now_ns=1)
+
+    assert causes(events) == ["config_error"]
+    assert_grounded(events)
+
+
 def test_each_symbol_stalls_for_itself_and_fresh_without_a_stall_says_nothing() -> None:
     book = incident_book()
     book.on_stall(stall("STALE_TRADES"), now_ns=1)

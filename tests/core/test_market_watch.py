@@ -195,3 +195,33 @@ def test_tape_says_last_price_and_volume_once_for_each_news() -> None:
     )
     assert asked is not None
     assert asked.counted_secs == 4.0
+
+
+def test_symbol_that_the_venue_refuses_is_refused_until_the_next_connection(
+    freshness: Freshness,
+) -> None:
+    connect(freshness, at(0))
+    freshness.refused = True
+    freshness.halted = True
+    assert freshness.reason(at(1)) == "REFUSED"
+
+    connect(freshness, at(2))
+
+    assert freshness.reason(at(2)) == "CONNECTING"
+
+
+def test_last_trade_that_is_taken_back_is_no_last_price_and_no_volume() -> None:
+    tape = Tape("BTC-USDT.SIM", 0)
+    tape.on_revised(1)
+    for number in (1, 2):
+        tape.on_trade(trade(number))
+
+    tape.on_revised(1)  # not the last one: what was made of it is not undone
+    before = tape.summary(at(0))
+    tape.on_revised(2)
+    after = tape.news(at(0))
+
+    assert before is not None
+    assert after is not None
+    assert (before.volume, before.ts_event) == (Decimal(2), 2 * SECOND_NS)
+    assert (after.volume, after.ts_event) == (Decimal(1), SECOND_NS)

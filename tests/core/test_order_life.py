@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,12 +26,10 @@ from krator_actors.messages.orders import (
     OrderTriggered,
     OrderUnknown,
     OrderUpdated,
-    SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.model import OrderStatus, OrderType
+from tests.core.order_events import ID, filled, initialized, plain
 
-SYMBOL = "BTC-USDT.SIM"
-ID = "k1"
 S = OrderStatus
 EVERY_STATUS: list[OrderStatus | None] = [None, *OrderStatus]
 
@@ -101,47 +98,11 @@ def test_a_denied_or_rejected_order_is_never_submitted() -> None:
 
 
 def first_event() -> OrderInitialized:
-    order = SubmitOrder(
-        client_order_id=ID,
-        strategy="strategy:x",
-        symbol=SYMBOL,
-        side=OrderSide.BUY,
-        order_type=OrderType.STOP_LIMIT,
-        quantity=Decimal(10),
-        price=Decimal(100),
-        stop_price=Decimal(99),
-        cause="bar:1",
-        ts_event=1,
-        ts_init=1,
-    )
-    return OrderInitialized(
-        order=order, risk_generation=1, request_valid_until_ms=5_000, ts_event=1
-    )
+    return initialized(order_type=OrderType.STOP_LIMIT, stop_price=Decimal(99))
 
 
-def fill(number: int, quantity: int) -> OrderFilled:
-    return OrderFilled(
-        client_order_id=ID,
-        venue_order_id="7",
-        trade_id=str(number),
-        symbol=SYMBOL,
-        strategy="strategy:x",
-        side=OrderSide.BUY,
-        last_quantity=Decimal(quantity),
-        last_price=Decimal(100),
-        fee=Decimal(0),
-        fee_currency="USDT",
-        ts_event=3,
-        ts_init=3,
-    )
-
-
-def plain(kind: type[OrderEvent]) -> OrderEvent:
-    fields = {"client_order_id": ID, "symbol": SYMBOL, "ts_event": 3, "reason": "R"}
-    fields |= {"strategy": "strategy:x", "detail": "D", "requester": "me", "venue_order_id": "7"}
-    fields |= {"quantity": "6", "request_valid_until_ms": 9}
-    known = {name: fields[name] for name in kind.__struct_fields__ if name in fields}
-    return msgspec.convert(known | {"_": kind.__name__}, kind)
+def fill(number: int) -> OrderFilled:
+    return filled(str(number), "3")
 
 
 PLAIN: list[type[OrderEvent]] = [
@@ -159,9 +120,7 @@ PLAIN: list[type[OrderEvent]] = [
     OrderExpired,
 ]
 
-events = st.one_of(
-    st.sampled_from(PLAIN).map(plain), st.builds(fill, st.integers(1, 6), st.just(3))
-)
+events = st.one_of(st.sampled_from(PLAIN).map(plain), st.builds(fill, st.integers(1, 6)))
 
 
 @given(st.lists(events, max_size=30))
@@ -172,17 +131,17 @@ def test_any_sequence_keeps_the_promises_of_the_table(sequence: list[OrderEvent]
     traded: set[str] = set()
 
     for number, event in enumerate(sequence, start=2):
-        status, filled = order.status, order.filled
+        status, done = order.status, order.filled
         try:
             table.apply(event, number)
         except OrderTransitionError as error:
             refused = str(error)
             assert status.value in refused
-            assert (order.status, order.filled) == (status, filled)
+            assert (order.status, order.filled) == (status, done)
             continue
         if isinstance(event, OrderFilled):
             traded.add(event.trade_id)
-        assert order.filled >= filled
+        assert order.filled >= done
         assert order.filled == 3 * len(traded)
         assert order.remaining == max(order.quantity - order.filled, 0)
         assert (order in table.open_orders) == order.status.is_open
@@ -196,7 +155,7 @@ def test_duplicate_fills_in_any_order_count_once(numbers: list[int]) -> None:
     table.apply(first_event(), 1)
 
     for number, trade in enumerate(numbers, start=2):
-        table.apply(fill(trade, 3), number)
+        table.apply(fill(trade), number)
 
     assert table.orders[ID].filled == 9
     assert table.orders[ID].status is S.PARTIALLY_FILLED

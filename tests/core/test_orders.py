@@ -22,7 +22,6 @@ from krator_actors.messages.orders import (
     OrderExpired,
     OrderExternal,
     OrderFilled,
-    OrderInitialized,
     OrderModifyRejected,
     OrderPendingCancel,
     OrderPendingUpdate,
@@ -31,64 +30,11 @@ from krator_actors.messages.orders import (
     OrderTriggered,
     OrderUnknown,
     OrderUpdated,
-    SubmitOrder,
 )
 from krator_actors.model import OrderSide, OrderStatus, OrderType, TimeInForce
+from tests.core.order_events import ID, SYMBOL, accepted, filled, initialized, plain
 
-SYMBOL = "BTC-USDT.SIM"
-STRATEGY = f"strategy:{SYMBOL}/sma_cross"
-ID = "k1"
 S = OrderStatus
-
-
-def initialized(client_order_id: str = ID, quantity: str = "10") -> OrderInitialized:
-    order = SubmitOrder(
-        client_order_id=client_order_id,
-        strategy=STRATEGY,
-        symbol=SYMBOL,
-        side=OrderSide.BUY,
-        order_type=OrderType.LIMIT,
-        quantity=Decimal(quantity),
-        price=Decimal(100),
-        cause="bar:1",
-        ts_event=1,
-        ts_init=1,
-    )
-    return OrderInitialized(
-        order=order, risk_generation=1, request_valid_until_ms=5_000, ts_event=1
-    )
-
-
-def accepted(client_order_id: str = ID, venue_order_id: str = "7") -> OrderAccepted:
-    return OrderAccepted(
-        client_order_id=client_order_id, venue_order_id=venue_order_id, symbol=SYMBOL, ts_event=2
-    )
-
-
-def filled(
-    trade_id: str, quantity: str, client_order_id: str = ID, venue_order_id: str = "7"
-) -> OrderFilled:
-    return OrderFilled(
-        client_order_id=client_order_id,
-        venue_order_id=venue_order_id,
-        trade_id=trade_id,
-        symbol=SYMBOL,
-        strategy=STRATEGY,
-        side=OrderSide.BUY,
-        last_quantity=Decimal(quantity),
-        last_price=Decimal(100),
-        fee=Decimal(0),
-        fee_currency="BTC",
-        ts_event=3,
-        ts_init=3,
-    )
-
-
-def plain(kind: type[OrderEvent], client_order_id: str = ID) -> OrderEvent:
-    fields = {"client_order_id": client_order_id, "symbol": SYMBOL, "ts_event": 3, "reason": "R"}
-    fields |= {"strategy": STRATEGY, "detail": "D", "requester": "me"}
-    known = {name: fields[name] for name in kind.__struct_fields__ if name in fields}
-    return msgspec.convert(known | {"_": kind.__name__}, kind)
 
 
 def report(

@@ -95,3 +95,20 @@ def test_drawdown_is_the_share_of_the_peak_that_is_lost() -> None:
 def test_worst_drawdown_is_from_the_highest_before() -> None:
     assert max_drawdown([100, 120, 60, 90, 130]) == pytest.approx(0.5)
     assert max_drawdown([]) == 0.0
+
+
+def test_ratios_are_the_same_after_a_restart() -> None:
+    samples, kept = EquitySamples(60), []
+    for minute in range(50):
+        sample = samples.take(100 + minute % 7, minute * 60 + 5)
+        assert sample is not None
+        kept.append(sample)
+        assert samples.take(1, minute * 60 + 6) is None
+
+    again = EquitySamples(60)
+    again.restore(kept)
+
+    assert again.sharpe == samples.sharpe is not None
+    assert again.sortino == samples.sortino is not None
+    again.take(200, 50 * 60)
+    assert len(again.returns) == 50

@@ -13,6 +13,7 @@ from krator_actors.core.redaction.checks import (
     is_random,
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
+from krator_actors.core.redaction.registered import registered
 from krator_actors.core.redaction.rules import NUMBERS, TOKENS
 
 
@@ -142,3 +143,12 @@ def test_every_kind_is_a_placeholder_that_is_known_as_one() -> None:
     done = redactor._DONE
 
     assert all(done.fullmatch(rule.kind) for rule in (*TOKENS, *NUMBERS))
+
+
+@pytest.mark.parametrize(
+    "written", ["Chloé Dubois", "CHLO\\u00c9 DUBOIS", "chlo%C3%A9%20dubois", "Dubois, Chloe"]
+)
+def test_name_is_found_as_json_a_url_or_a_keyboard_without_accents_writes_it(written: str) -> None:
+    [(pattern, kind)] = registered((), ["Chloé Dubois"])
+
+    assert pattern.sub(kind, f"for {written};".encode()) == b"for <name>;"

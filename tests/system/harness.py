@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from krator_actors import place
+from tests.system.forked_commands import ForkedCommands
 
 ROOT = Path(__file__).parent.parent.parent
 KRATOR = [sys.executable, "-m", "krator_actors.cli"]
@@ -46,9 +48,16 @@ class Krator:
     def command(
         self, word: str, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command, of one word or two, on this folder to its end."""
+        """Run one command, of one word or two, on this folder to its end.
+
+        In a fork of one process that has imported all of it; ``run`` in a Python of its own, and
+        any word with ``options`` for that Python's process.
+        """
+        words = [*word.split(), *self._place(), *arguments]
+        if word != "run" and not options:
+            return forked_commands().run(words, timeout_secs=120)
         return subprocess.run(
-            [*KRATOR, *word.split(), *self._place(), *arguments],
+            [*KRATOR, *words],
             capture_output=True,
             text=True,
             timeout=120,
@@ -129,6 +138,12 @@ class Krator:
     def _place(self) -> list[str]:
         config = ["--config", str(self.config)] if self.config.exists() else []
         return [*config, "--data-dir", str(self.data_dir)]
+
+
+@functools.cache
+def forked_commands() -> ForkedCommands:
+    """Return the one process of this run that commands are forked from."""
+    return ForkedCommands()
 
 
 def all_running(node: dict[str, Any]) -> bool:

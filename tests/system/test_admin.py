@@ -51,6 +51,14 @@ def test_person_looks_into_a_running_system_and_changes_its_children(
 ) -> None:
     krator.wait_ready(krator.start())
 
+    # A symbol's order book, asked for and ended while it runs.
+    feed, btc = "feed:SIM", ("--symbol", "BTC-USDT.SIM")
+    assert answer(ask, "books", feed, *btc)["book"] == "ON"
+    assert answer(ask, "state", feed)["state"]["books"] == {"BTC-USDT.SIM": "ON"}
+    assert answer(ask, "books", feed, *btc, "--off")["book"] == "OFF"
+    code, _, error = ask("books", feed, "--symbol", "DOGE-USDT.SIM")
+    assert (code, "does not offer it" in error) == (5, True)
+
     # Everything that only looks, as text and as JSON.
     for arguments in (
         ("tree",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -57,9 +58,10 @@ def pids(krator: Krator) -> dict[str, int]:
     """Return the process id of each running actor, and of the Redis server as ``server``."""
     found = {n["name"]: n["pid"] for n in nodes(krator.json("status")) if n["state"] == "running"}
     if found.get("redis"):
-        for child in psutil.Process(found["redis"]).children():
-            if child.name() == "redis-server":
-                found["server"] = child.pid
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has died since it was asked about
+            for child in psutil.Process(found["redis"]).children():
+                if child.name() == "redis-server":
+                    found["server"] = child.pid
     return found
 
 

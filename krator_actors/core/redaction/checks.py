@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from itertools import pairwise
 from typing import Final
@@ -18,6 +19,12 @@ _MIN_LOWER_CHARS = 25
 _MIN_UPPER_CHARS = 20
 _MIN_CHANGES_ONE_CASE = 0.22
 _MIN_SPLIT_CHARS = 8
+_MIN_PHRASE_WORDS = 12
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+_WORDS: Final = re2.compile(rb"[a-z]{3,8}")
+_MAX_LOGIN_CHARS = 256
+_LOGIN: Final = re2.compile(rb"[A-Za-z0-9._@+-]{0,64}:[!-~]{4,}")
+_MESSAGE: Final = re2.compile(rb"[\t\n\r -~]+")
 _CARD_DIGITS = range(12, 20)
 _IBAN_CHARS: Final = {
     country.encode(): chars
@@ -45,8 +52,14 @@ _IBAN_CHARS: Final = {
 }
 """ISO 13616's register"""
 
+_DOCUMENTED: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+)
+
 _OPERATIONAL: Final = re2.compile(
     rb"k[a-z2-7]{31}"  # our client order ids
+    rb"|01[0-9A-HJKMNP-TV-Z]{24}"  # ULIDs
     rb"|[0-9]+|[0-9a-f]+|[0-9A-F]+"  # numbers, hashes, commits
     rb"|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 )
@@ -60,7 +73,7 @@ _CARD: Final = re2.compile(
 
 def is_card(text: bytes) -> bool:
     """True for a payment card's number: an issuer's first digits, its length, Luhn's sum."""
-    digits = text.translate(None, b" -.")
+    digits = text.replace(b"%20", b"").translate(None, b" -.+")
     if len(digits) not in _CARD_DIGITS or _CARD.fullmatch(digits) is None:
         return False
     total = 0
@@ -77,28 +90,61 @@ def iban_within(text: bytes) -> int:
 
     ISO 13616: each country has its length, and the whole is 1 modulo 97.
     """
-    wanted = _IBAN_CHARS.get(text[:2], 0)
+    wanted = _IBAN_CHARS.get(text[:2].upper(), 0)
     letters = bytearray()
-    for position, char in enumerate(text, 1):
-        if char not in b" -.":
+    for position, char in enumerate(text.replace(b"%20", b"   "), 1):
+        if char not in b" -.+":
             letters.append(char)
             if len(letters) == wanted:
                 digits = "".join(str(int(chr(c), 36)) for c in letters[4:] + letters[:4])
-                return position if int(digits) % 97 == 1 else 0
+                is_whole = not text[position : position + 1].isalnum()
+                return position if is_whole and int(digits) % 97 == 1 else 0
     return 0
 
 
 def is_public_address(text: bytes) -> bool:
-    """True for an IP address that is routed in the world, so that it is somebody's."""
+    """True for an IP address that is routed in the world, so that it is somebody's.
+
+    Also for one that documents use for such addresses (RFC 5737, RFC 3849).
+    """
     try:
-        return ipaddress.ip_address(text.decode("ascii")).is_global
+        address = ipaddress.ip_address(
+            text.replace(b"%3A", b":").replace(b"%3a", b":").decode("ascii")
+        )
     except ValueError:
         return False
+    return address.is_global or any(address in network for network in _DOCUMENTED)
 
 
 def is_operational(text: bytes) -> bool:
     """True for numbers, hashes, UUIDs and our own order ids: what a log is read for."""
     return _OPERATIONAL.fullmatch(text) is not None
+
+
+def is_phrase(text: bytes) -> bool:
+    """True for twelve words and more of which hardly one comes again."""
+    words = _WORDS.findall(text)
+    return len(words) >= _MIN_PHRASE_WORDS and len(set(words)) > len(words) * 3 // 4
+
+
+def is_login(text: bytes) -> bool:
+    """True for the base64 of ``name:password``, as HTTP sends it."""
+    return len(text) <= _MAX_LOGIN_CHARS and _LOGIN.fullmatch(_decoded(text) or b"") is not None
+
+
+def message_within(text: bytes) -> bytes | None:
+    """Return what a text in base64 says, when it says JSON or words; None for anything else."""
+    message = _decoded(text) or b""
+    is_message = message[:1] in {b"{", b"["} or b" " in message
+    return message if is_message and _MESSAGE.fullmatch(message) is not None else None
+
+
+def _decoded(text: bytes) -> bytes | None:
+    encoded = text.rstrip(b"=").translate(_URL_SAFE)
+    try:
+        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        return None
 
 
 def is_random(text: bytes) -> bool:

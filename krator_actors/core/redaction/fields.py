@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -9,9 +10,9 @@ import re2
 
 from krator_actors.core.redaction.checks import is_operational, is_random
 
-Doubt = Literal["none", "word", "digits", "random"]
+Doubt = Literal["none", "word", "digits", "code", "random"]
 """When a value is left alone: never; when it is a word or a flag; unless it is mostly digits;
-unless it looks drawn by lot."""
+unless it has three of them; unless it looks drawn by lot."""
 
 
 class Field(NamedTuple):
@@ -24,7 +25,10 @@ class Field(NamedTuple):
 _MIN_DIGITS: Final = 4
 _MAX_WORD_CHARS: Final = 15
 _MIN_SHORT_ID: Final = 6
+_MIN_CODE_DIGITS: Final = 3
+_MAX_NAME_BYTES: Final = 256
 
+_ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
 _HARMLESS_ENDS: Final = frozenset(
@@ -43,19 +47,31 @@ _HARMLESS_KEYS: Final = frozenset(
 )
 _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
-    (b"<password>", "none", b"passwort contrasena motdepasse pgpassword keypass storepass"),
-    (b"<password>", "word", b"pass pw psw"),
+    (
+        b"<password>",
+        "none",
+        b"pgpassword keypass storepass requirepass redis_auth rediscli_auth passcode mdp",
+    ),
+    (b"<password>", "none", b"passwort kennwort contrasena motdepasse mot_de_passe wachtwoord"),
+    (b"<password>", "none", b"db_pass pg_pass mysql_pass redis_pass smtp_pass mail_pass ftp_pass"),
+    (b"<password>", "none", b"user_pass admin_pass root_pass proxy_pass login_pass dbpass"),
+    (b"<password>", "none", b"senha parola haslo losenord adgangskode salasana heslo jelszo sifre"),
+    (b"<password>", "word", b"pass pw psw clave"),
     (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
-    (b"<pin>", "digits", b"pin otp totp mfa_code tfa_code cvv cvc cvv2 csc verification_code"),
+    (b"<phrase>", "random", b"seed"),
+    (b"<pin>", "code", b"pin otp totp cvv cvc cvv2 csc tan verification_code sms_code"),
+    (b"<pin>", "code", b"mfa_code tfa_code 2fa_code two_factor_code security_code login_code"),
+    (b"<pin>", "code", b"confirmation_code one_time_code one_time_pin one_time_password"),
     (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code"),
-    (b"<secret>", "none", b"secret secrets secretkey"),
+    (b"<secret>", "none", b"secret secrets secretkey geheimnis segreto secreto"),
     (b"<signature>", "word", b"signature sig sign api_sign hmac digest_auth x_amz_signature"),
     (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
     (b"<session>", "word", b"phpsessid sid listen_key listenkey cookie cookies set_cookie"),
     (b"<session>", "random", b"session"),
     (b"<token>", "word", b"token tokens accesstoken authtoken refreshtoken bearer jwt csrf"),
     (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
-    (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken"),
+    (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken jeton"),
+    (b"<token>", "word", b"authorization_code code_verifier oauth_code device_code"),
     (b"<key>", "word", b"api_key apikey access_key accesskey private_key privatekey"),
     (b"<key>", "word", b"privkey secret_key signing_key signingkey encryption_key master_key"),
     (b"<key>", "word", b"auth_key account_key client_key consumer_key service_key"),
@@ -64,15 +80,24 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),
     (b"<key>", "word", b"application_key integration_key write_key read_key server_key"),
     (b"<key>", "word", b"key_id keyid key_pair keypair access_id accesskeyid mbx_apikey"),
+    (b"<key>", "word", b"seed_hex apischlussel schlussel apischluessel schluessel cle_api chiave"),
+    (b"<key>", "word", b"cle_secrete cle_privee chiave_api clave_api zugangsschlussel"),
     (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
-    (b"<account>", "word", b"account_id account_no account_number account_num acct account"),
+    (
+        b"<account>",
+        "word",
+        b"account_id account_no account_number account_num acct account accountnumber",
+    ),
     (b"<account>", "word", b"acct_id acct_no accountid customer_id customer_no client_number"),
     (
         b"<account>",
         "word",
         b"sub_account subaccount subaccount_id sub_account_id routing_number",
     ),
-    (b"<account>", "word", b"sort_code bic bank_account portfolio_uuid portfolio_id"),
+    (b"<account>", "word", b"sort_code bank_account portfolio_uuid portfolio_id profile_id"),
+    (b"<account>", "word", b"kontonummer numero_compte numero_de_compte numero_cuenta iiban"),
+    (b"<account>", "word", b"numero_de_cuenta depotnummer kundennummer"),
+    (b"<account>", "none", b"bic bic_code swift_code swift_bic"),
     (b"<account>", "digits", b"uid user_id userid member_id trade_uid"),
     (b"<account>", "random", b"client_id app_id application_id tenant_id project_id"),
     (b"<wallet>", "word", b"withdrawal_address deposit_address wallet wallet_address xpub"),
@@ -80,12 +105,17 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<iban>", "word", b"iban"),
     (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
     (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
-    (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein"),
+    (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein tin"),
+    (
+        b"<id>",
+        "word",
+        b"steueridentifikationsnummer steuer_id steuernummer steuerid numero_fiscal nif dni",
+    ),
     (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
     (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
     (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
     (b"<phone>", "digits", b"phone telephone tel mobile fax cell phone_number msisdn gsm"),
-    (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp"),
+    (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp telefon telefono"),
     (b"<email>", "word", b"email e_mail mail email_address"),
     (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
     (b"<name>", "none", b"firstname lastname fullname surname given_name family_name"),
@@ -105,11 +135,15 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
 )
 """kind, doubt, and the words that a name holds side by side"""
 _OF_WORDS: Final = {
-    tuple(phrase.split(b"_")): Field(kind, doubt)
+    tuple(_WORDS.findall(phrase)): Field(kind, doubt)
     for kind, doubt, phrases in _KINDS
     for phrase in phrases.split()
 }
 _LONGEST: Final = max(map(len, _OF_WORDS))
+_ENDINGS: Final = {
+    ending: _OF_WORDS[(ending,)]
+    for ending in b"password passwd passphrase secret token apikey privatekey passwort".split()
+}
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
     (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
@@ -119,7 +153,7 @@ _HARMLESS_NAMES: Final = frozenset(
 @lru_cache(maxsize=4_096)
 def field_of(name: bytes) -> Field | None:
     """Return what stands in a field of this name, in any case and style; None for anything."""
-    words = tuple(word.lower() for word in _WORDS.findall(name))
+    words = tuple(word.lower() for word in _WORDS.findall(_plain(name[:_MAX_NAME_BYTES])))
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole
@@ -130,9 +164,20 @@ def field_of(name: bytes) -> Field | None:
             found = _OF_WORDS.get(words[start : start + size])
             if found is not None and _is_meant(found, words, start + size):
                 return found
+    for ending, field in _ENDINGS.items():
+        if words[-1].endswith(ending):  # BEARERTOKEN, apikeysecret
+            return field
     if words[-1] in {b"key", b"keys"} and not _HARMLESS_KEYS & set(words):
         return _ANY_KEY
     return None
+
+
+def _plain(name: bytes) -> bytes:
+    """Return the name without accents, whether they are letters or JSON's escapes of letters."""
+    if name.isascii() and b"\\u" not in name:
+        return name
+    text = _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)).encode("utf-8", "replace"), name)
+    return unicodedata.normalize("NFKD", text.decode("utf-8", "replace")).encode("ascii", "ignore")
 
 
 @lru_cache(maxsize=4_096)
@@ -149,6 +194,11 @@ def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:
     return end == len(words) or words[end:] in {(b"value",), (b"no",), (b"number",), (b"id",)}
 
 
+def could_be_code(name: bytes, value: bytes) -> bool:
+    """True for what a login's redirect brings: ``?code=...&state=...``."""
+    return name in {b"code", b"state"} and not is_left_alone(value, "random")
+
+
 def is_left_alone(value: bytes, doubt: Doubt) -> bool:
     """True when ``value`` cannot be what its field's name announces."""
     plain = value.strip(b" \t\r\n\"'\\")
@@ -160,12 +210,17 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:
         case "word":
             return _is_word(plain)
         case "digits":
-            return sum(plain.count(digit) for digit in _DIGITS) < min(_MIN_DIGITS, 3 + len(plain))
+            return _digits(plain) < _MIN_DIGITS
+        case "code":
+            return _digits(plain) < _MIN_CODE_DIGITS
         case "random":
             return len(plain) < _MIN_SHORT_ID or _is_word(plain) or not _could_be_key(plain)
 
 
-_DIGITS: Final = tuple(b"%d" % digit for digit in range(10))
+def _digits(value: bytes) -> int:
+    return len(value) - len(value.translate(None, b"0123456789"))
+
+
 _FLAG: Final = re2.compile(
     rb"(?i:true|false|none|null|nil|undefined|yes|no|on|off|n/a|unset|empty|missing|required"
     rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3})"
@@ -181,8 +236,7 @@ def _could_be_key(value: bytes) -> bool:
     """True for letters and digits in one piece, and for a hash, but not for an order id of ours."""
     if value[:1] == b"k" and is_operational(value):
         return False
-    has_digit = any(digit in value for digit in _DIGITS)
-    return is_random(value) or (has_digit and _KEYLIKE.fullmatch(value) is not None)
+    return is_random(value) or (_digits(value) > 0 and _KEYLIKE.fullmatch(value) is not None)
 
 
 _KEYLIKE: Final = re2.compile(rb"[A-Za-z0-9+/_=-]{14,}")

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import base64
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
-
-import re2
 
 from krator_actors.core.redaction import rules
-from krator_actors.core.redaction.checks import iban_within, is_card, is_operational, is_random
-from krator_actors.core.redaction.fields import field_of, is_left_alone
+from krator_actors.core.redaction.checks import (
+    iban_within,
+    is_card,
+    is_login,
+    is_operational,
+    is_phrase,
+    is_random,
+    message_within,
+)
+from krator_actors.core.redaction.fields import could_be_code, field_of, is_left_alone
+from krator_actors.core.redaction.registered import registered
 
 MAX_BYTES: Final = 1 << 20
 
-_MIN_SECRET_CHARS = 4
-_MIN_ENCODED_CHARS = 8
+_MIN_HEADER_CHARS = 8
 _MAX_ROUNDS = 8
 _CUT_BACK_BYTES = 4_096
 _CUT_ROOM = 48
 _MIN_RANDOM = 20
 _MAX_DEPTH = 12
+_MAX_NUMBER_CHARS = 5
+_MIN_PHRASE_GAPS = 11
 _FIRST_CARD = 10**11
 _DONE: Final = rules.compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
 _QUOTES: Final = rules.compiled(
-    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;)(.*?)(\]|\\*[\"'`]|&quot;|\n|\\*)"
+    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\\*[\"'`]|&quot;|%22|\n|\\*)"
 )
 _NEXT_FIELD: Final = rules.compiled(
     rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
@@ -51,19 +56,7 @@ class Redactor:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._max_bytes = max(max_bytes, _CUT_ROOM * 2)
-        secrets = tuple(secrets)
-        of_secrets = _any_of(_secret_forms(secrets))
-        of_encoded = _any_of(_encoded_forms(secrets), any_case=True)
-        of_names = _any_of(_name_forms(names), any_case=True, quoted=False)
-        self._registered = [
-            (pattern, kind)
-            for pattern, kind in (
-                (of_encoded, b"<secret>"),
-                (of_secrets, b"<secret>"),
-                (of_names, b"<name>"),
-            )
-            if pattern is not None
-        ]
+        self._registered = registered(tuple(secrets), names)
 
     def text(self, text: str) -> str:
         """Return ``text`` redacted; never raises, whatever is in it."""
@@ -135,21 +128,52 @@ class Redactor:
             for pattern in rules.USER_INFO:
                 data = pattern.sub(_user_info, data)
         data = rules.IBAN.sub(_iban, data)
+        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
+            data = rules.PHRASE.sub(_phrase, data)
+        data = rules.JWT.sub(self._jwt, data)
+        for pattern, replaced in _BY_FORM:
+            data = pattern.sub(replaced, data)
         data = rules.CONTEXT.sub(_context, data)
-        data = rules.HEADER.sub(_header, data)
+        if rules.MAY_BE_COMMAND.search(data) is not None:
+            for pattern in rules.COMMAND:
+                data = pattern.sub(_command, data)
+        if b" is " in data or b" to " in data:
+            data = rules.SENT_CODE.sub(rb"\1<pin>\3", data)
+        if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
+            data = rules.HEADER.sub(_header, data)
         if b"</" in data:
             data = rules.XML.sub(_element, data)
-        data = rules.PAIR.sub(_pair, data)
+        if b"val" in data or b"Val" in data:
+            data = rules.PAIR.sub(_argument, data)
         data = rules.PERSON.sub(_person, data)
         data = rules.ASSIGNED.sub(_assigned, data)
+        if b"&" in data or b";" in data:
+            data = rules.QUERY.sub(_query, data)
+        if b"='" in data or b'="' in data or b"': " in data:
+            data = rules.ARGUMENT.sub(_argument, data)
+        if b"," in data and (b"(" in data or b"[" in data):
+            data = rules.LISTED.sub(_argument, data)
+        if b"value:" in data:
+            data = rules.VARIABLE.sub(_argument, data)
         if b"-" in data:
             data = rules.FLAG.sub(_assigned, data)
         data = rules.SCHEME.sub(_scheme, data)
-        for rule in rules.TOKENS:
-            data = rule.pattern.sub(_by(rule), data)
-        for rule in rules.NUMBERS:
-            data = rule.pattern.sub(_by(rule), data)
-        return bytes(rules.CANDIDATE.sub(_candidate, data))
+        return bytes(rules.CANDIDATE.sub(self._candidate, data))
+
+    def _jwt(self, match: Any) -> bytes:
+        before, value = match.group(1, 2)
+        return bytes(match.group() if self._is_harmless(value.rstrip(b".")) else before + b"<jwt>")
+
+    def _candidate(self, match: Any) -> bytes:
+        value: bytes = match.group()
+        is_key = len(value) >= _MIN_RANDOM and is_random(value)
+        is_key = (is_key and not self._is_harmless(value)) or is_login(value)
+        return b"<key>" if is_key else value
+
+    def _is_harmless(self, value: bytes) -> bool:
+        """True for the base64 of a message that holds nothing secret itself."""
+        message = message_within(value)
+        return message is not None and self._round(message) == message
 
     def _cut(self, data: bytes) -> bytes:
         """Cut at a blank, so that no half of a secret is left that no pattern knows."""
@@ -159,65 +183,6 @@ class Redactor:
         start = max(0, end - _CUT_BACK_BYTES)
         blank = max(data.rfind(b" ", start, end), data.rfind(b"\n", start, end), start)
         return data[:blank] + b" <cut %d bytes>" % (len(data) - blank)
-
-
-def _any_of(forms: Iterable[bytes], *, any_case: bool = False, quoted: bool = True) -> Any:
-    longest_first = sorted(set(forms), key=lambda form: (-len(form), form))
-    if not longest_first:
-        return None
-    alternatives = [re2.escape(form) if quoted else form for form in longest_first]
-    return rules.compiled(b"|".join(alternatives), any_case=any_case)
-
-
-def _secret_forms(secrets: Iterable[str]) -> Iterator[bytes]:
-    for secret in secrets:
-        raw = secret.encode("utf-8", "surrogatepass")
-        if len(raw) >= _MIN_SECRET_CHARS:
-            yield raw
-
-
-def _encoded_forms(secrets: Iterable[str]) -> Iterator[bytes]:
-    for secret in secrets:
-        raw = secret.encode("utf-8", "surrogatepass")
-        if len(raw) < _MIN_ENCODED_CHARS:
-            continue
-        yield raw
-        yield raw[::-1]
-        yield raw.hex().encode()
-        yield quote(raw, safe="").encode()
-        yield quote(raw, safe="/:@&=+$,").encode()
-        yield raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        yield secret.encode("unicode_escape", "replace")
-        yield from _base64_forms(raw)
-
-
-def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """The secret in base64 wherever it may begin in what was encoded, without the shared ends."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + raw)
-        whole = encoded[(0, 2, 3)[before] :].rstrip(b"=")
-        form = whole[: len(whole) - 1] if (before + len(raw)) % 3 else whole
-        yield form
-        yield form.replace(b"+", b"-").replace(b"/", b"_")
-
-
-def _name_forms(names: Iterable[str]) -> Iterator[bytes]:
-    gap = rb"(?:[\s,._+-]|%20|\\u0020){0,3}"
-    for name in names:
-        words = name.replace("-", " ").split()
-        if not words:
-            continue
-        orders = [words, [*words[-1:], *words[:-1]], [*words[1:], words[0]]]
-        for order in orders:
-            for form in ("NFC", "NFD"):
-                text = [unicodedata.normalize(form, word) for word in order]
-                yield gap.join(re2.escape(word.encode()) for word in text)
-                yield gap.join(re2.escape(word.upper().encode()) for word in text)
-                yield gap.join(re2.escape(word.lower().encode()) for word in text)
-            plain = [unicodedata.normalize("NFD", w).encode("ascii", "ignore") for w in order]
-            if all(plain):
-                yield gap.join(map(re2.escape, plain))
-            yield gap.join(re2.escape(w.encode("ascii", "backslashreplace")) for w in order)
 
 
 def _user_info(match: Any) -> bytes:
@@ -241,9 +206,35 @@ def _assigned_within(match: Any) -> bytes:
     return bytes(name + between + _of_field(name, between, value))
 
 
-def _pair(match: Any) -> bytes:
-    quote_, name, between, value = match.group(1, 2, 3, 4)
-    return bytes(quote_ + name + between + _of_field(name, between, value))
+def _argument(match: Any) -> bytes:
+    before, name, between, value = match.group(1, 2, 3, 4)
+    return bytes(before + name + between + _of_field(name, between, value))
+
+
+def _query(match: Any) -> bytes:
+    before, name, between, value = match.group(1, 2, 3, 4)
+    if could_be_code(name, value) and not _is_done(value):
+        return bytes(before + name + between + b"<code>")
+    return _argument(match)
+
+
+def _command(match: Any) -> bytes:
+    before, opening, value = match.group(1, 2, 3)
+    if _is_done(value) or (value.isdigit() and len(value) <= _MAX_NUMBER_CHARS):
+        return bytes(match.group())  # --user 1000:1000, -p 5432
+    return bytes(before + opening + b"<password>")
+
+
+def _phrase(match: Any) -> bytes:
+    """Redact what lies between words of prose, where it is long enough for a wallet's seed."""
+    text: bytes = match.group()
+    shown, at = b"", 0
+    for stop in rules.PROSE.finditer(text):
+        piece = text[at : stop.start()]
+        shown += b"<phrase>" if is_phrase(piece) else piece
+        shown += stop.group()
+        at = stop.end()
+    return shown + (b"<phrase>" if is_phrase(text[at:]) else text[at:])
 
 
 def _of_field(name: bytes, between: bytes, value: bytes) -> bytes:
@@ -297,7 +288,7 @@ def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _header(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
-    if _is_done(value) or len(value) < _MIN_ENCODED_CHARS:
+    if _is_done(value) or len(value) < _MIN_HEADER_CHARS:
         return bytes(match.group())
     kind = b"<session>" if b"ookie" in name.lower() else b"<token>"
     return bytes(name + between + kind)
@@ -314,7 +305,7 @@ def _scheme(match: Any) -> bytes:
         return whole
     if word.lower() == b"key" and (is_operational(value) or not is_random(value)):
         return whole
-    if value[:1] == b"k" and is_operational(value):
+    if (value[:1] == b"k" or word.lower() == b"digest") and is_operational(value):
         return whole
     return bytes(word + between + b"<token>" + kept)
 
@@ -351,6 +342,4 @@ def _context(match: Any) -> bytes:
     return bytes(word + between + kind)
 
 
-def _candidate(match: Any) -> bytes:
-    value: bytes = match.group()
-    return b"<key>" if len(value) >= _MIN_RANDOM and is_random(value) else value
+_BY_FORM: Final = [(rule.pattern, _by(rule)) for rule in (*rules.TOKENS, *rules.NUMBERS)]

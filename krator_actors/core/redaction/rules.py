@@ -76,12 +76,23 @@ _VALUE_WORD = (
     rb"portfolio|routing|wallet|address|"
     rb"iban|card|pan|ssn|sin|social|itin|nino|tax|national|vat|ein|passport|licen[cs]e|dl|nhs|"
     rb"phone|tel|mobile|fax|cell|msisdn|gsm|whatsapp|contact|mail|name|holder|beneficiary|dob|birth|"
-    rb"street|zip|postcode|contrasena|motdepasse|code|sso"
+    rb"street|zip|postcode|contrase|mot_?de_?pass|code|sso|wort|senha|parola|haslo|losenord|adgangsk|"
+    rb"salasana|heslo|jelszo|sifre|mdp|clave|geheim|segreto|secreto|jeton|chiave|schl|cle_|seed|swift|"
+    rb"konto|compte|cuenta|nummer|steuer|fiscal|nif|dni|tin|profile|iiban|tan|two|one_time|state"
 )
-_NAME = rb"(?:[A-Za-z0-9_.$-]*(?i:" + _VALUE_WORD + rb")[A-Za-z0-9_.$\[\]-]*)"
-_CLOSE = rb"(?:\\*[\"'`]|&quot;|\])?"
+_LETTER = rb"[A-Za-z0-9_.$\x80-\xff-]"
+_NAME = (
+    rb"(?:"
+    + _LETTER
+    + rb"*(?i:"
+    + _VALUE_WORD
+    + rb")(?:"
+    + _LETTER
+    + rb"|[\[\]]|\\+u00[0-9a-fA-F]{2})*)"
+)
+_CLOSE = rb"(?:\\*[\"'`]|&quot;|%22|\])?"
 _EQUALS = (
-    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|,|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
+    rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
 )
 _SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
@@ -92,11 +103,12 @@ _QUOTED = (
     rb"|`[^`\n]*(?:`|\n|$)"
     rb"|\\\"(?:[^\"\\\n]|\\\\+[^\\\n]|\\[^\"\\\n]|\\\\+\")*(?:\\\"|\n|\\?$)"
     rb"|\\'(?:[^'\\\n]|\\\\+[^\\\n]|\\[^'\\\n])*(?:\\'|\n|\\?$)"
-    rb"|&quot;[^&\n]*(?:&quot;)?"
+    rb"|\\{4,}\"[^\"\\\n]*(?:\\+\")?"
+    rb"|&quot;[^&\n]*(?:&quot;)?|%22(?:[^%\s\"']|%[^2\s\"']|%2[^2\s\"'])*(?:%22)?"
 )
 _DEEP = rb"\\{3}\"(?:[^\"\\\n]|\\{1,2}[^\"\\\n]|\\{4,}[^\"\n]?)*(?:\\{3}\"|\n|\\{0,3}$|\\{0,2}\"|\\{4,}\")"
 _LIST = rb"\[(?:[^\]\"'\n]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$))*(?:\]|\n|$)"
-_BARE = rb"[^\s\"'`]+"
+_BARE = rb"(?:[^\s\"'`\\]|\\+[^\s\"'`\\nrt])+"
 
 ASSIGNED: Final = compiled(
     rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
@@ -104,7 +116,9 @@ ASSIGNED: Final = compiled(
 )
 """name, what stands between, value with its quotes"""
 
-XML: Final = compiled(rb"<(" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</")
+XML: Final = compiled(
+    rb"<((?:[A-Za-z0-9]{1,20}:)?" + _NAME + rb")((?:\s[^<>]*)?>)((?:[^<\n]|\n|<[^/])+)</"
+)
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
 
 PAIR: Final = compiled(
@@ -122,6 +136,67 @@ PERSON: Final = compiled(
 )
 """name, what stands between, two to five words that begin with a capital"""
 
+ARGUMENT: Final = compiled(
+    rb"([(,{\[]\s*)(" + _NAME + rb")(\s*[:=]\s*)([bBrRuUfF]{0,2}(?:" + _QUOTED + rb"))"
+)
+"""bracket, name, what stands between, value with its quotes: ``key = Key(password='...')``"""
+
+LISTED: Final = compiled(
+    rb"([(\[]\s*[bBrRuUfF]{0,2}\\*[\"'`])("
+    + _NAME
+    + rb")(\\*[\"'`]\s*,\s*)([bBrRuUfF]{0,2}(?:"
+    + _QUOTED
+    + rb"))"
+)
+"""bracket, name, what stands between, value with its quotes: ``("password", "...")``"""
+
+VARIABLE: Final = compiled(
+    rb"(\bname:\s*)(" + _NAME + rb")((?:\s|\\n)+value:\s*)([^\s\"'`\\]+|" + _QUOTED + rb")"
+)
+"""the word name, a name, what stands between, the named value: a container's environment"""
+
+QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
+"""separator, name, what stands between, value: what follows the first of a query's fields"""
+
+_PROGRAMS = (
+    rb"redis-cli\b[^\n;|]{0,120}?\s-a"
+    rb"|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
+    rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P"
+    rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p"
+)
+COMMAND: Final = (
+    # FIX's tags of passwords, which end where the next tag begins
+    compiled(rb"((?:^|[|;\x01\s]|\^A)(?:554|925)=)()([^|\x01\s^]+)"),
+    *(
+        compiled(form + rb"(\\*[\"']?)([^\s\"'\\]+)")
+        for form in (
+            # -u name:password, in a line or in a list of arguments
+            rb"((?:^|[\s\"'(\[,])(?:-u|-U|--user|--proxy-user|--auth|--userpwd)(?:\\*[\"']?,?[\s=]\s*)\\*[\"']?[^\s:\"'\\]{0,64}:)",
+            rb"(\b(?:" + _PROGRAMS + rb")\s?)",
+            rb"(\bpass:|(?:^|[>\"'])\s?AUTH (?:[A-Za-z0-9_.-]+ )?|\b(?:requirepass|masterauth)\s+|\blogin\s+\S+\s+password\s+)",
+            rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+\\*[\"'])",
+            rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",
+            rb"(\bname=\\*[\"']" + _NAME + rb"\\*[\"'](?:\s|\\r|\\n){2,8})",
+            rb"(\busername=[^\n]{0,200}?\bresponse=)",
+        )
+    ),
+)
+"""what stands before, an opening quote, a password in a shell's command"""
+
+MAY_BE_COMMAND: Final = compiled(
+    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|zugang|contrase|cl[^ ]{1,6} |name=|554=|925=",
+    any_case=True,
+)
+"""without any of these no COMMAND is there; looked for first, because most lines have none"""
+
+PHRASE: Final = compiled(rb"\b[a-z]{3,8}(?:(?: |, ?|\\*[\"'], ?\\*[\"'])[a-z]{3,8}){11,}\b")
+"""twelve words and more as a wallet's seed has them: short, in lower case, one after another"""
+
+PROSE: Final = compiled(
+    rb"\b(?:the|and|for|was|not|from|has|have|are|its|with|been|were|had|but|out|off|our|their|which|while|than)\b"
+)
+"""words that no wallet's list has and no sentence does without"""
+
 FLAG: Final = compiled(
     rb"((?:^|[\s\"'(\[,])--?" + _NAME + rb")((?:\s|\\?[\"'],)\s*)"
     rb"(\"[^\"\n]*(?:\"|\n|$)|'[^'\n]*(?:'|\n|$)|[^\s\"'`=:-][^\s\"'`]*)"
@@ -136,7 +211,7 @@ HEADER: Final = compiled(
 SCHEME: Final = compiled(
     rb"\b(bearer|basic|digest|negotiate|apikey|api-key|api key|access key|secret key|passphrase|"
     rb"password|secret|token|signature|listenkey|listen key|key|hmac)s?"
-    rb"(\s+|\s*[:=#(<\[]+\s*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
+    rb"([ \t]+|\s*[:=#(<\[]+[ \t]*)([A-Za-z0-9._~+/=|:%!@$^&*-]{6,})",
     any_case=True,
 )
 """a word of secrets and then, with no more than a blank between, what may be one"""
@@ -184,7 +259,7 @@ _URLS = (
     rb"(?:ws|stream|userstream|fstream|dstream)[a-z0-9.:-]*/(?:ws|stream)/[A-Za-z0-9]{40,}",
 )
 _WALLETS = (
-    rb"(?:bc1|tb1|ltc1)[a-z0-9]{25,87}|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[a-fA-F0-9]{40}|0x[a-fA-F0-9]{64}",
+    rb"(?:bc1|tb1|ltc1)[ac-hj-np-z02-9]{25,87}\b|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[a-fA-F0-9]{40}|0x[a-fA-F0-9]{64}",
     rb"[xyzt](?:prv|pub)[A-Za-z0-9]{80,}|addr1[a-z0-9]{30,}|cosmos1[a-z0-9]{38}|[5KL][1-9A-HJ-NP-Za-km-z]{50,51}",
     rb"(?:T|r|D|L|M|X)[1-9A-HJ-NP-Za-km-z]{32,34}|bitcoincash:[a-z0-9]{40,}|4[0-9AB][1-9A-HJ-NP-Za-km-z]{93}",
 )
@@ -207,20 +282,25 @@ def _is_mail(text: bytes) -> bool:
     return not text.endswith((b".service", b".socket", b".timer", b".slice", b".scope", b".mount"))
 
 
+_HOST = rb"[A-Za-z0-9\x80-\xff-]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]"
+
+JWT: Final = compiled(
+    _START + rb"(ey[JK][A-Za-z0-9_+/-]{8,}={0,2}(?:\.[A-Za-z0-9_=-]*){0,4}"
+    rb"|Z[XY][a-zA-Z0-9_+/-]{1}K[A-Za-z0-9+/_-]{30,}={0,2})"
+)
+"""JSON in base64, which a JWT begins with; once more encoded, too"""
+
 TOKENS: Final[tuple[Rule, ...]] = (
-    _rule(
-        b"<jwt>",
-        rb"ey[JK][A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_=-]*){0,4}",
-        rb"Z[XY][a-zA-Z0-9_+/-]{1}K[A-Za-z0-9+/_-]{30,}={0,2}",
-    ),
     _rule(b"<url>", *_URLS),
     _rule(b"<key>", *_PREFIXED),
     _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
     _rule(b"<account>", rb"PA[0-9A-Z]{8,12}\b", rb"[DF]?[UI][0-9]{7,8}\b", check=_has_digit),
     _rule(
         b"<email>",
-        rb"[A-Za-z0-9.!#$&'*+/=?^_{|}~\x80-\xff-]+(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
-        rb"(?:[A-Za-z0-9\x80-\xff-]+(?:\.| dot |\[dot\]|\(dot\)))+(?:[A-Za-z\x80-\xff]{2,}|xn--[a-z0-9-]+)",
+        rb"(?:[A-Za-z0-9.!#$&'*+/=?^_{|}~%\x80-\xff-]+|\\*\"[A-Za-z0-9 ._+-]{1,64}\\*\")(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
+        rb"(?:(?:"
+        + _HOST
+        + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
         check=_is_mail,
         start=b"()",
     ),
@@ -228,13 +308,20 @@ TOKENS: Final[tuple[Rule, ...]] = (
 
 _GAP = rb"[ .\x2d]"
 NUMBERS: Final[tuple[Rule, ...]] = (
-    _rule(b"<card>", rb"[0-9](?:[ -]?[0-9]){11,18}\b", check=is_card),
+    # Kraken's account number looks like an IBAN
+    _rule(b"<account>", rb"AA[0-9]{2}(?:(?:[ +-]|%20)?[A-Z0-9]{4}){3}\b"),
+    _rule(
+        b"<card>",
+        rb"[0-9]{12,19}\b|[0-9]{4}(?:(?:[ +-]|%20)[0-9]{4}){3}(?:(?:[ +-]|%20)[0-9]{3})?\b|[0-9]{4}(?:[ +-]|%20)[0-9]{6}(?:[ +-]|%20)[0-9]{4,5}\b",
+        check=is_card,
+    ),
     _rule(b"<ssn>", rb"[0-9]{3}([- ])[0-9]{2}[- ][0-9]{4}\b"),
     _rule(b"<ssn>", rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b"),
     _rule(b"<ssn>", rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b"),
     _rule(
         b"<phone>",
-        rb"(?:\+|\(\+|%2[Bb])[0-9]{1,3}\)?(?:[ ./()\x2d]{0,3}[0-9]){6,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
+        rb"%2[Bb][0-9]{1,3}(?:(?:[ ./()+\x2d]|%20|%28|%29){0,3}[0-9]){6,13}(?:(?: |\+|%20)?(?:x|ext\.?)(?: |\+|%20)?[0-9]{1,6})?",
+        rb"(?:\+|\(\+)[0-9]{1,3}\)?(?:[ ./()\x2d]{0,3}[0-9]){6,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
         start=rb"(^|[^0-9A-Za-z.+]|\\[nrt])",
     ),
     _rule(
@@ -244,10 +331,16 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"(?:\([0-9]{3}\)|[0-9]{3}[.\x2d])[0-9]{3}[.\x2d]?[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
         rb"[0-9]{10}(?:x|ext\.?)[0-9]{1,6}\b",
         # a national number begins with 0 and has a gap: 030 1234567, 0171/1234567, 06 12 34 56 78
-        rb"\(?(?:0|00)[1-9][0-9]{0,4}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,6}){0,3}\b",
+        rb"\(?(?:0|00)[1-9][0-9]{0,4}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,8}){0,3}\b",
         rb"0[0-9](?:[ .\x2d][0-9]{2}){4}\b|07[0-9]{9}\b|0[0-9]{3} [0-9]{3} [0-9]{3,4}\b",
         rb"\([0-9]{2,5}\) ?[0-9]{3,5}[ \x2d]?[0-9]{3,5}\b|[0-9]{5} [0-9]{5}\b",
-        start=rb"(^|[^0-9A-Za-z.,:/_+-]|[A-Za-z\"'\]]:|\\[nrt]|%3[DdAa])",
+        start=rb"(^|[^0-9A-Za-z.,:/_+-]|[A-Za-z\"'\]]:|[^0-9],|\\[nrt]|%3[DdAa])",
+        check=_is_phone,
+    ),
+    _rule(
+        b"<phone>",
+        rb"00[1-9][0-9]{1,2}[ /\x2d][0-9]{2,8}(?:[ /\x2d][0-9]{2,8}){0,3}\b",
+        start=rb"(^|[^0-9A-Za-z.+-]|\\[nrt])",
         check=_is_phone,
     ),
     _rule(
@@ -259,8 +352,9 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     _rule(
         b"<ip>",
         rb"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|(?:[0-9A-Fa-f]{1,4}:){1,7}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?",
+        rb"(?:[0-9A-Fa-f]{1,4}%3[Aa]){2,7}(?:%3[Aa])?(?:[0-9A-Fa-f]{1,4}(?:%3[Aa][0-9A-Fa-f]{1,4}){0,6})?",
         check=is_public_address,
-        start=rb"(^|[^0-9A-Za-z.:v_-]|[A-Za-z_]:|\\[nrt])",
+        start=rb"(^|[^0-9A-Za-z.:%v_-]|[A-Za-z_]:|\\[nrt])",
     ),
     _rule(
         b"<mac>",
@@ -268,19 +362,33 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     ),
 )
 
+_GAPS = rb"(?:[ .+\x2d]|%20)"
 IBAN: Final = compiled(
     _START
-    + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:[ .\x2d][A-Z0-9]{4}){2,7}(?:[ .\x2d][A-Z0-9]{1,4}\b)?))"
+    + rb"([A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}\b|(?:"
+    + _GAPS
+    + rb"[A-Z0-9]{4}){2,7}(?:"
+    + _GAPS
+    + rb"[A-Z0-9]{1,4}\b)?))",
+    any_case=True,
 )
 
 CONTEXT: Final = compiled(
     rb"\b(passport|driver'?s?[ _-]licen[cs]e|driving[ _-]licen[cs]e|licen[cs]e|\bDL|ssn|social security|"
     rb"national id|tax id|phone|mobile|cell|tel|telephone|fax|call(?:ed)?|text(?:ed)?|dial|whatsapp|reach (?:me|us|him|her)|"
     rb"account|acct|a/c|routing|aba|sort code|card|uid|pin|otp|cvv|date of birth|dob|born(?: on)?|"
+    rb"best\S{1,6}tigungscode|sicherheitscode|code de v\S{1,6}rification|steuer[a-z-]{0,30}|tin|"
+    rb"2fa|mfa|totp|two[- ]factor|verification|security code|login code|sms code|confirmation|one[- ]time|"
     rb"itin|ein|nhs|bank|medicare|member|customer|client|patient|voter)\b"
-    rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in)\b\.?){1,8})"
-    rb"([A-Za-z]{0,4}[-]?[0-9][A-Za-z0-9*]*(?:[ ./\x2d][0-9][A-Za-z0-9]*){0,6})",
+    rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|password|passcode|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in|lautet|ist|est|es)\b\.?){1,8})"
+    rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[A-Za-z]{0,4}[-]?[0-9][A-Za-z0-9*]*(?:[ ./\x2d][0-9][A-Za-z0-9]*){0,6})",
     any_case=True,
 )
 
-CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{16,}={0,2}")
+SENT_CODE: Final = compiled(
+    rb"\b()([0-9]{4,8})( is (?:your|the) [a-z0-9 -]{0,40}(?:code|password|pin|otp)\b| to (?:confirm|verify|log ?in)\b)",
+    any_case=True,
+)
+"""nothing, a code, the words that follow it"""
+
+CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{14,}={0,2}")
