@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from krator_actors.core.controls import BEFORE, CONTROLS, Case
+from krator_actors.core.controls import Case, denials
 from krator_actors.core.duplicates import Approved, Duplicates
 from krator_actors.core.latches import DueEvent, Latches, LatchEvent, LatchState
 from krator_actors.core.limits import RiskLimits
@@ -122,18 +122,22 @@ class RiskEngine:
                 symbol=order.symbol,
                 ts_event=utc_ns,
             )
-        denial = self._check_gates(order)
+        state = self.latches.states.governing(order.symbol, order.strategy)
+        market = self.markets.get(order.symbol)
+        denial = self._check_gates(order, state, market)
         if denial is not None:
             return deny(order, denial, utc_ns)
+        assert market is not None
+        assert market.instrument is not None
         case = Case(
             order,
-            market=self.markets[order.symbol],
+            market=market,
+            instrument=market.instrument,
             limits=self.limits,
-            symbol_limits=self.limits.symbols[order.symbol],
             portfolio=self.portfolio,
             reservations=self.reservations,
             duplicates=self._duplicates,
-            only_reductions=self._only_reductions(order),
+            only_reductions=self._only_reductions(state),
             now_ns=now_ns,
             utc_ns=utc_ns,
         )
@@ -145,28 +149,30 @@ class RiskEngine:
             order=order,
             reference_price=case.price,
             reserved_notional=case.notional,
-            position_limit_notional=case.symbol_limits.max_position_fraction * equity,
+            position_limit_notional=market.limits.max_position_fraction * equity,
             equity=equity,
-            mid_price=self.markets[order.symbol].mid or None,
+            mid_price=market.mid or None,
             ts_event=utc_ns,
         )
 
-    def _check_gates(self, order: SubmitOrder) -> Denial | None:
+    def _check_gates(
+        self, order: SubmitOrder, state: TradingStateChanged | None, market: Market | None
+    ) -> Denial | None:
         """What holds up every order, reductions too."""
         if not self.is_recovered:
             return Denial(DenialReason.RISK_RECOVERING, f"risk waits for {self.waits_for}")
-        state = self.latches.states.governing(order.symbol, order.strategy)
         if state is not None and state.state is TradingState.HALTED:
             whose = " ".join(filter(None, (state.scope.value, state.target)))
             detail = f"{whose} halted by {state.by} until a person resumes: {state.reason}"
             return Denial(DenialReason(state.code), detail)
         if not self.is_venue_reachable:
             return Denial(DenialReason.VENUE_UNREACHABLE, f"no session with {self.portfolio.venue}")
-        if order.symbol not in self._symbols:
-            return Denial(DenialReason.UNKNOWN_SYMBOL, f"{order.symbol}: not configured")
-        market = self.markets.get(order.symbol)
         if market is None:
-            return Denial(DenialReason.NO_LIMIT, f"{order.symbol} has no limits, so it is blocked")
+            if order.symbol not in self._symbols:
+                detail = f"{order.symbol}: not configured"
+                return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
+            detail = f"{order.symbol} has no limits, so it is blocked"
+            return Denial(DenialReason.NO_LIMIT, detail)
         if order.symbol not in self.limits.permissions.get(order.strategy, ()):
             detail = f"{order.strategy} may not trade {order.symbol}"
             return Denial(DenialReason.NO_PERMISSION, detail)
@@ -175,28 +181,20 @@ class RiskEngine:
             return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
         return None
 
-    def _only_reductions(self, order: SubmitOrder) -> DenialReason | None:
+    def _only_reductions(self, state: TradingStateChanged | None) -> DenialReason | None:
         # Not HALTED, or the gates would have been closed.
-        if self.latches.states.governing(order.symbol, order.strategy) is not None:
+        if state is not None:
             return DenialReason.TRADING_REDUCING
         if self.is_log_full:
             return DenialReason.LOG_FULL
         return None if self.are_positions_current else DenialReason.POSITIONS_STALE
 
     def _check(self, case: Case) -> Denial | None:
-        for control in BEFORE:
-            denial = control(case)
-            if denial is not None and not self._is_overridden(case, denial):
-                return denial
-        case.measure()
-        for control in CONTROLS:
-            denial = control(case)
-            if denial is not None and not self._is_overridden(case, denial):
+        overrides = self.latches.overrides
+        for denial in denials(case):
+            if not overrides.covers(case.order.symbol, denial.reason, case.utc_ns):
                 return denial
         return None
-
-    def _is_overridden(self, case: Case, denial: Denial) -> bool:
-        return self.latches.overrides.covers(case.order.symbol, denial.reason, case.utc_ns)
 
     def _check_rates(self, order: SubmitOrder, now_ns: int) -> Denial | None:
         # Reductions too: a strategy gone wild must not get the account banned by the venue.
