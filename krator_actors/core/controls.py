@@ -13,87 +13,59 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+import msgspec
+
 from krator_actors.core.duplicates import Duplicates
 from krator_actors.core.limits import RiskLimits
 from krator_actors.core.market import Market
 from krator_actors.core.positions import Portfolio
-from krator_actors.core.reservations import Reservations
+from krator_actors.core.reservations import Exposure, Reservations
 from krator_actors.core.rules import Denial, DenialReason, check_instrument
 from krator_actors.core.trading_hours import is_open
 from krator_actors.core.venue_rules import broken_rule
 from krator_actors.messages.orders import SubmitOrder
-from krator_actors.model import NANOS_PER_SEC, SELL, Instrument
+from krator_actors.model import NANOS_PER_SEC, Instrument
 
 _ZERO = Decimal(0)
 _R = DenialReason
 
 
-class Case:
-    """One order, and what it is judged against. ``measure`` comes after the order's form is known.
+class Case(msgspec.Struct, kw_only=True):
+    """One order, and what it is judged against."""
 
-    ``only_reductions`` is why nothing but a reduction may pass now; None: anything may.
-    """
+    order: SubmitOrder
+    market: Market
+    instrument: Instrument
+    limits: RiskLimits
+    portfolio: Portfolio
+    reservations: Reservations
+    duplicates: Duplicates
+    only_reductions: DenialReason | None
+    """why nothing but a reduction may pass now; None: anything may"""
+    exposure: Exposure
+    """of the symbol's open orders"""
+    held: Decimal
+    """of the symbol"""
+    equity: Decimal | None
+    is_sell: bool
+    now_ns: int
+    utc_ns: int
 
-    __slots__ = (
-        "duplicates",
-        "equity",
-        "exposure",
-        "held",
-        "instrument",
-        "is_sell",
-        "is_usable",
-        "limits",
-        "market",
-        "notional",
-        "now_ns",
-        "only_reductions",
-        "order",
-        "portfolio",
-        "price",
-        "reduces",
-        "reservations",
-        "room",
-        "utc_ns",
-    )
-
-    def __init__(
-        self,
-        order: SubmitOrder,
-        *,
-        market: Market,
-        instrument: Instrument,
-        limits: RiskLimits,
-        portfolio: Portfolio,
-        reservations: Reservations,
-        duplicates: Duplicates,
-        only_reductions: DenialReason | None,
-        now_ns: int,
-        utc_ns: int,
-    ) -> None:
-        self.order = order
-        self.market = market
-        self.instrument = instrument
-        self.limits = limits
-        self.portfolio = portfolio
-        self.reservations = reservations
-        self.duplicates = duplicates
-        self.only_reductions = only_reductions
-        self.now_ns = now_ns
-        self.utc_ns = utc_ns
-        self.exposure = reservations.exposure(order.symbol)
-        self.held = portfolio.position(order.symbol).quantity
-        self.equity = portfolio.equity
-        self.is_sell = order.side is SELL
-        # Set by measure.
-        self.price = self.notional = self.room = _ZERO
-        self.reduces = self.is_usable = False
+    # What measure says, when the order's form is known to be right.
+    price: Decimal = _ZERO
+    """what a unit of the order costs"""
+    notional: Decimal = _ZERO
+    room: Decimal = _ZERO
+    """how much would reduce, even if every open order on the same side trades before"""
+    reduces: bool = False
+    is_usable: bool = False
+    """whether there is a fresh, uncrossed quote"""
 
     def measure(self) -> None:
         """Compute what a well-formed order is worth, and whether it makes the position smaller."""
         order, market, exposure = self.order, self.market, self.exposure
         self.price = price = market.reference_price(order)
         self.notional = order.quantity * price
-        # How much would reduce, even if every open order on the same side trades before.
         if self.is_sell:
             self.room = self.held - exposure.sell_quantity
         else:

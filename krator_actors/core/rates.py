@@ -15,7 +15,6 @@ from krator_actors.core.reservations import Reservations
 from krator_actors.messages.orders import CancelAllOrders, Unapproved
 from krator_actors.model import NANOS_PER_SEC
 
-
 _NEVER_FULL = -(1 << 63)
 """Before every time of a clock."""
 

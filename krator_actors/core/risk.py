@@ -45,7 +45,7 @@ from krator_actors.messages.risk import (
     OrderApproved,
     TradingStateChanged,
 )
-from krator_actors.model import TradingState
+from krator_actors.model import SELL, TradingState
 
 KNOWN_LIMIT = 50_000
 """So many client order ids are remembered; the order actor refuses older ones by its own log."""
@@ -130,7 +130,7 @@ class RiskEngine:
         assert market is not None
         assert market.instrument is not None
         case = Case(
-            order,
+            order=order,
             market=market,
             instrument=market.instrument,
             limits=self.limits,
@@ -138,6 +138,10 @@ class RiskEngine:
             reservations=self.reservations,
             duplicates=self._duplicates,
             only_reductions=self._only_reductions(state),
+            exposure=self.reservations.exposure(order.symbol),
+            held=self.portfolio.position(order.symbol).quantity,
+            equity=self.portfolio.equity,
+            is_sell=order.side is SELL,
             now_ns=now_ns,
             utc_ns=utc_ns,
         )
