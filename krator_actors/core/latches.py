@@ -80,6 +80,8 @@ class Latches:
         day = self.daily_loss.new_day(utc_ns, equity)
         if day is not None:
             return day
+        if self.daily_loss.floor < equity and self.drawdown.floor < equity <= self.drawdown.ceiling:
+            return None
         halt = self._loss(equity, utc_ns)
         return self.drawdown.new_peak(equity, utc_ns) if halt is None else halt
 

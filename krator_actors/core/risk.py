@@ -7,6 +7,7 @@ the log. What the order actor's log says comes through ``absorb``.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
 from typing import assert_never
 
@@ -104,8 +105,9 @@ class RiskEngine:
             {s: (o.max_orders_per_sec, o.max_messages_per_sec) for s, o in limits.symbols.items()},
         )
         self._duplicates = Duplicates(limits.longest_duplicate_ns)
-        # Client order ids that were decided on or seen, oldest first.
-        self._known: dict[str, None] = {}
+        # Client order ids that were decided on or seen, oldest first. Ordered, because a plain dict
+        # looks at each place it ever forgot before it finds its oldest: 25 µs an order.
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     # -- decisions ------------------------------------------------------------------------------
 
@@ -363,7 +365,7 @@ class RiskEngine:
     def restore(self, state: RiskState, *, now_ns: int, utc_ns: int) -> None:
         """Become what ``state`` says; only for an engine that is new."""
         self.portfolio.restore(state.portfolio)
-        self._known = dict.fromkeys(state.known)
+        self._known = OrderedDict.fromkeys(state.known)
         self.approved = state.approved
         self.denied = state.denied
         saved_ns = now_ns - max(0, utc_ns - state.ts_ns)
@@ -390,7 +392,7 @@ class RiskEngine:
     def _know(self, client_order_id: str) -> None:
         self._known[client_order_id] = None
         if len(self._known) > KNOWN_LIMIT:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def _differ(self, difference: ReconciliationDifference) -> None:
         amount = difference.venue - difference.ours
