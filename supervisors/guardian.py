@@ -263,8 +263,6 @@ def end_crashed(
     """Write the traceback down, tell the supervisor, and end the process, whatever happens."""
     try:
         text = redacted("".join(traceback.format_exception(error)))
-        channel.send(Crash.of(type(error).__name__, redacted(str(error)), text, child))
-        text = redacted("".join(traceback.format_exception(error)))
         channel.send(Crash.by(error, text, child))
         print(text, file=sys.stderr)  # noqa: T201 - goes to stderr.log
         if crash_file is not None:

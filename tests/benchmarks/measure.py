@@ -33,7 +33,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     risk_checks: int = 3_000
     flood_secs: float = 60.0
     bare_flood_secs: float = 10.0
-    indicator_values: int = 10_000
+    indicator_values: int = 1_000
+    """bars, as many as a strategy has to warm up with"""
     forks: int = 100
     restarts: int = 1_000
     spares: int = 200
@@ -104,7 +105,6 @@ TINY = Counts(
     risk_checks=20,
     flood_secs=1.0,
     bare_flood_secs=0.5,
-    indicator_values=1_000,
     forks=3,
     log_calls=100,
     redact_bytes=20_000,

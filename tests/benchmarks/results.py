@@ -42,6 +42,7 @@ KEYS = (
     "order_ack_p50_ms",
     "reconcile_1000_orders_ms",
     "bare_fork_p50_ms",
+    "bare_death_p50_ms",
     "redact_mb_per_second",
     "log_call_us",
     "redis_publish_p99_ms",
@@ -55,7 +56,7 @@ KEYS = (
     "tick_executemany_rows_per_second",
     "rss_mb_per_strategy",
     "indicator_values_per_second",
-    "window_values_per_second",
+    "pandas_values_per_second",
     "feed_decode_us",
     "feed_frames_per_second",
     "feed_recovery_p50_ms",
@@ -132,8 +133,8 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "redact_mb_per_second": (Limit(lambda _numbers: 1.0, ">= 1", at_least=True),),
     "indicator_values_per_second": (
         Limit(
-            lambda numbers: 10 * numbers["window_values_per_second"],
-            ">= 10 x window_values_per_second",
+            lambda numbers: 10 * numbers["pandas_values_per_second"],
+            ">= 10 x pandas_values_per_second",
             at_least=True,
         ),
     ),

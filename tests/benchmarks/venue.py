@@ -129,7 +129,7 @@ class Venue:
             self.record.trades.clear()
             room = IN_FLIGHT_LIMIT - (self.ticks - sum(self._counters()))
             if room < _FLOOD_BLOCK or not self.market:
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(0.001)
                 continue
             for connection in self.market:
                 block = b"".join(self.frame_of_tick() for _ in range(_FLOOD_BLOCK))
