@@ -12,6 +12,7 @@ from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import BUY, Instrument
 
 _TWO = Decimal(2)
+_ZERO = Decimal(0)
 
 
 class Market:
@@ -60,7 +61,7 @@ class Market:
         One with an empty side leaves no usable quote. A crossed one is kept, for the denial.
         """
         bid, ask = quote.bid, quote.ask
-        if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
+        if not (bid.is_finite() and ask.is_finite() and bid > _ZERO and ask > _ZERO):
             self.quoted_ns = None
             return False, None
         self.bid = bid
