@@ -105,8 +105,7 @@ class RiskEngine:
             {s: (o.max_orders_per_sec, o.max_messages_per_sec) for s, o in limits.symbols.items()},
         )
         self._duplicates = Duplicates(limits.longest_duplicate_ns)
-        # Client order ids that were decided on or seen, oldest first. Ordered, because a plain dict
-        # looks at each place it ever forgot before it finds its oldest: 25 µs an order.
+        # Client order ids decided on or seen, oldest first: a plain dict takes 25 µs to find that.
         self._known: OrderedDict[str, None] = OrderedDict()
 
     # -- decisions ------------------------------------------------------------------------------
@@ -168,23 +167,22 @@ class RiskEngine:
         if not self.is_recovered:
             return Denial(DenialReason.RISK_RECOVERING, f"risk waits for {self.waits_for}")
         if state is not None and state.state is TradingState.HALTED:
-            whose = " ".join(filter(None, (state.scope.value, state.target)))
+            whose = f"{state.scope.value} {state.target}".rstrip()
             detail = f"{whose} halted by {state.by} until a person resumes: {state.reason}"
             return Denial(DenialReason(state.code), detail)
         if not self.is_venue_reachable:
             return Denial(DenialReason.VENUE_UNREACHABLE, f"no session with {self.portfolio.venue}")
+        if market is None and order.symbol not in self._symbols:
+            return Denial(DenialReason.UNKNOWN_SYMBOL, f"{order.symbol}: not configured")
         if market is None:
-            if order.symbol not in self._symbols:
-                detail = f"{order.symbol}: not configured"
-                return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
-            detail = f"{order.symbol} has no limits, so it is blocked"
-            return Denial(DenialReason.NO_LIMIT, detail)
+            return Denial(DenialReason.NO_LIMIT, f"{order.symbol} has no limits, so it is blocked")
         if order.symbol not in self.limits.permissions.get(order.strategy, ()):
             detail = f"{order.strategy} may not trade {order.symbol}"
             return Denial(DenialReason.NO_PERMISSION, detail)
         if market.instrument is None:
-            detail = f"{order.symbol}: its trading rules are not known yet"
-            return Denial(DenialReason.UNKNOWN_SYMBOL, detail)
+            return Denial(
+                DenialReason.UNKNOWN_SYMBOL, f"{order.symbol}: its rules are not known yet"
+            )
         return None
 
     def _only_reductions(self, state: TradingStateChanged | None) -> DenialReason | None:
@@ -196,9 +194,9 @@ class RiskEngine:
         return None if self.are_positions_current else DenialReason.POSITIONS_STALE
 
     def _check(self, case: Case) -> Denial | None:
-        overrides = self.latches.overrides
+        covers = self.latches.overrides.covers
         for denial in denials(case):
-            if not overrides.covers(case.order.symbol, denial.reason, case.utc_ns):
+            if not covers(case.order.symbol, denial.reason, case.utc_ns):
                 return denial
         return None
 
