@@ -229,9 +229,8 @@ class RiskEngine:
                 pass
             case TradingStateChanged():
                 self.latches.record(event)
-                market = self.markets.get(event.target)
-                if event.state is TradingState.ACTIVE and market is not None:
-                    market.calm()
+                if event.state is TradingState.ACTIVE and event.target in self.markets:
+                    self.markets[event.target].calm()
             case DayStarted() | EquityPeaked() | ControlOverridden():
                 self.latches.record(event)
             case _:
@@ -277,8 +276,7 @@ class RiskEngine:
 
     def on_trade_summary(self, summary: TradeSummary, now_ns: int) -> None:
         """Take what a symbol has traded; ``now_ns``: when it came, by the monotonic clock."""
-        market = self.markets.get(summary.symbol)
-        if market is not None:
+        if (market := self.markets.get(summary.symbol)) is not None:
             market.take_summary(summary, now_ns)
 
     def on_message(self, message: Unapproved, now_ns: int) -> None:
