@@ -57,7 +57,7 @@ _JOURNAL_ERRORS = (
 
 
 def main(name: str, options: argparse.Namespace, config: Config, data_dir: Path) -> int:
-    """Run ``audit order``, ``audit verify``, ``journal backup`` or ``journal restore``.
+    """Run ``audit order``, ``audit verify``, ``journal backup``, ``restore`` or ``rebuild``.
 
     Raises NotRunningError when there is no journal in that folder.
     """
@@ -158,7 +158,8 @@ def _plain(value: Any) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _anchors(options: argparse.Namespace, data_dir: Path) -> list[Anchor]:
+def anchors_of(options: argparse.Namespace, data_dir: Path) -> list[Anchor]:
+    """Return the anchors that the command names, else the data folder's. Raises AnchorError."""
     return read_anchors(
         options.anchors or anchors_file(data_dir),
         options.public_key or public_key_file(data_dir),
@@ -166,7 +167,7 @@ def _anchors(options: argparse.Namespace, data_dir: Path) -> list[Anchor]:
 
 
 async def _verify(options: argparse.Namespace, config: Config, data_dir: Path) -> int:
-    anchors = _anchors(options, data_dir)
+    anchors = anchors_of(options, data_dir)
     async with _reader(config, data_dir) as reader:
         verdict = await reader.verify(anchors)
     if options.json:
@@ -194,7 +195,7 @@ def _print_verdict(verdict: Verdict, anchors: list[Anchor]) -> None:
 
 
 async def _backup(options: argparse.Namespace, config: Config, data_dir: Path) -> int:
-    anchors = _anchors(options, data_dir)
+    anchors = anchors_of(options, data_dir)
     is_running = place.DataDirLock(data_dir).is_held()
     async with journal_dsn(config, data_dir, is_running=is_running) as dsn:
         contents = await journal_backup.back_up(dsn, options.file, anchors)
@@ -203,6 +204,7 @@ async def _backup(options: argparse.Namespace, config: Config, data_dir: Path) -
 
 
 def _restore(options: argparse.Namespace, config: Config, data_dir: Path) -> int:
+    place.prepare(data_dir)
     lock = place.DataDirLock(data_dir)
     try:
         lock.acquire()
@@ -219,7 +221,7 @@ def _restore(options: argparse.Namespace, config: Config, data_dir: Path) -> int
 async def _restore_locked(
     options: argparse.Namespace, config: Config, data_dir: Path
 ) -> journal_backup.Contents:
-    anchors = _anchors(options, data_dir)
+    anchors = anchors_of(options, data_dir)
     dsn = tree.external_dsn(config)
     async with contextlib.AsyncExitStack() as stack:
         if dsn is None:

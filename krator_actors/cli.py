@@ -185,9 +185,13 @@ def _add_audit(words: Any) -> None:
 
 
 def _add_journal(words: Any) -> None:
-    text = "read the journal's events, back it up into a file, or put a backup in its place"
+    text = (
+        "read the journal's events, back it up, put a backup in its place, or rebuild logs from it"
+    )
     journal = words.add_parser("journal", help=text, description=text, allow_abbrev=False)
-    verbs = journal.add_subparsers(title="commands", metavar="events|backup|restore", required=True)
+    verbs = journal.add_subparsers(
+        title="commands", metavar="events|backup|restore|rebuild", required=True
+    )
     for verb, text in (
         ("backup", "write the whole journal into a file, sealed when there is a data key"),
         ("restore", "verify a backup and put it in the journal's place; no system may run"),
@@ -198,6 +202,15 @@ def _add_journal(words: Any) -> None:
         _add_place(word)
         _add_json(word)
         word.set_defaults(command=_remote(f"journal {verb}"))
+    text = "make the actors' local logs whole again from the journal; no system may run"
+    rebuild = verbs.add_parser("rebuild", help=text, description=text, allow_abbrev=False)
+    rebuild.add_argument(
+        "names", nargs="*", metavar="NAME", help="of a log, as order:SIM or risk; default: all"
+    )
+    _add_anchors(rebuild)
+    _add_place(rebuild)
+    _add_json(rebuild)
+    rebuild.set_defaults(command=_remote("journal rebuild"))
     text = "one line an event, in the journal's order; --json: an object with seq, writer, body"
     events = verbs.add_parser("events", help=text, description=text, allow_abbrev=False)
     events.add_argument("--after", type=int, default=0, metavar="SEQ", help="behind this one")

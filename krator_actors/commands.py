@@ -16,6 +16,7 @@ from krator_actors import (
     emergency_commands,
     gateway_address,
     place,
+    rebuild_commands,
     record_commands,
     report_text,
     tree_text,
@@ -74,6 +75,8 @@ def main(name: str, options: argparse.Namespace) -> int:
                 return _restart(runtime, options)
             case "audit order" | "audit verify" | "journal backup" | "journal restore":
                 return audit_commands.main(name, options, config, data_dir)
+            case "journal rebuild":
+                return rebuild_commands.main(options, config, data_dir)
             case "close" | "journal events":
                 return record_commands.main(name, options, config, data_dir)
             case "kill":

@@ -63,7 +63,10 @@ class OrderSnapshots:
         self.covered = 0
         self._log_path = log_path
         self._fold = SnapshotFile(log_path.with_suffix(".snapshot"), version=LAYOUT)
-        self._closed = SnapshotFile(log_path.with_suffix(".closed"), version=_CLOSED_VERSION)
+        # Never sealed, because it is mapped and not read; it has hashes, places and numbers only.
+        self._closed = SnapshotFile(
+            log_path.with_suffix(".closed"), version=_CLOSED_VERSION, is_secret=False
+        )
         self._lock = threading.Lock()
         self._written = 0
 
@@ -95,8 +98,9 @@ class OrderSnapshots:
         if not is_whole(self._log_path):
             raise LogRemovedError(
                 f"{self._fold.path}: there is no snapshot that can be believed, and records that it"
-                " covered were removed from the log. Nothing is traded. Put the files of the order"
-                " actor back from a backup, or start the version of krator that wrote them"
+                " covered were removed from the log. Nothing is traded. Stop krator and let krator"
+                " journal rebuild make the log whole; or put the files of the order actor back"
+                " from a backup, or start the version of krator that wrote them"
             )
         # None of them may be believed again, because their places are in this archive.
         self._fold.delete()

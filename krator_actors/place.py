@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -17,6 +18,10 @@ DEFAULT_CONFIG = Path("conf/krator.toml")
 DATA_VERSION = 1
 """Of what is in a data folder; a folder without a ``version`` file is of version 0, the first."""
 
+REBUILD_FOLDER = Path("log/rebuild")
+"""Where ``krator journal rebuild`` writes logs before it puts them in their place."""
+
+_INSTALLING = "installing"
 _LAST_RUN = "last-run"
 _VERSION_FILE = "version"
 _ENDPOINT_FILE = Path("exchange/endpoint.json")
@@ -113,6 +118,38 @@ def prepare(data_dir: Path) -> None:
             _replace(data_dir / _VERSION_FILE, f"{DATA_VERSION}\n")
     except OSError as error:
         raise _not_writable(data_dir, error) from error
+
+
+def begin_install(data_dir: Path) -> None:
+    """Note, on the disk, that logs are being put in their place. Raises OSError."""
+    mark = data_dir / REBUILD_FOLDER / _INSTALLING
+    mark.parent.mkdir(exist_ok=True, mode=0o700)
+    with mark.open("wb") as file:
+        os.fsync(file.fileno())
+
+
+def end_install(data_dir: Path) -> None:
+    """Note that all of them are there; harmless when none was put there. Raises OSError."""
+    (data_dir / REBUILD_FOLDER / _INSTALLING).unlink(missing_ok=True)
+
+
+def clear_rebuild(data_dir: Path) -> None:
+    """Remove what a rebuild has written apart, but not the mark of one that was interrupted."""
+    folder = data_dir / REBUILD_FOLDER
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+        folder.rmdir()
+
+
+def require_rebuilt(data_dir: Path) -> None:
+    """Raise ConfigError when a rebuild was stopped after some of the logs were in place."""
+    if (data_dir / REBUILD_FOLDER / _INSTALLING).exists():
+        raise ConfigError(
+            f"krator journal rebuild was interrupted in {data_dir}, and some logs are rebuilt and "
+            "others are not: run it again, to its end"
+        )
 
 
 def data_version(data_dir: Path) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import Any
 
 from loguru import logger
 
@@ -18,6 +19,7 @@ from krator_actors.adapters.trading import TradingClient
 from krator_actors.clock import monotonic_ns
 from krator_actors.core.orders import Order, OrderTable
 from krator_actors.core.venue_reports import FillReport, OrderReport
+from krator_actors.messages.orders import AccountReport
 from krator_actors.model import NANOS_PER_MILLI, NANOS_PER_SEC, OrderStatus
 from krator_actors.venue_errors import VenueError, VenueUnavailableError
 from supervisors.messages import Message
@@ -221,25 +223,33 @@ class Reconciliation:
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _everything(self) -> None:
-        opening = self._table.opening
-        self._opened_at = opening.ts_event if opening else await self._balances()
+        opening: AccountReport | BalancesSeen | None = self._table.opening
+        if opening is None:
+            opening = await self._ask_balances()
+            self._found(opening)
+        self._opened_at = opening.ts_event
         own = self._table.open_orders
-        listed: set[tuple[str, str]] = set()
-        for symbol in self._symbols:
-            for report in await self._client.open_orders(symbol):
-                listed.add((symbol, report.venue_order_id))
-                await self._complete(report)
-        for order in own:
-            if order.status.is_open and (order.symbol, order.venue_order_id) not in listed:
-                await self._ask_for(order)
-        for symbol in self._symbols:
-            await self._scan_trades(symbol)
-        await self._balances()
+        # What does not depend on another's answer is asked at once: until all is answered nothing
+        # is traded, and a distant venue takes as long for one question as for twenty.
+        balances = self._ask_balances()
+        orders = self._open_orders(own)
+        seen = await _answers(balances, orders, *map(self._scan_trades, self._symbols))
+        # Last, because they are weighed against the fills that were found.
+        self._found(seen[0])
 
-    async def _balances(self) -> int:
+    async def _open_orders(self, own: tuple[Order, ...]) -> None:
+        listed = await _answers(*(self._client.open_orders(symbol) for symbol in self._symbols))
+        reports = [report for page in listed for report in page]
+        names = {(report.symbol, report.venue_order_id) for report in reports}
+        missing = [o for o in own if (o.symbol, o.venue_order_id) not in names]
+        await _answers(
+            *map(self._complete, reports),
+            *(self._ask_for(order) for order in missing if order.status.is_open),
+        )
+
+    async def _ask_balances(self) -> BalancesSeen:
         asked_at = self._client.now_ms() * NANOS_PER_MILLI
-        self._found(BalancesSeen(balances=await self._client.balances(), ts_event=asked_at))
-        return asked_at
+        return BalancesSeen(balances=await self._client.balances(), ts_event=asked_at)
 
     def _in_doubt(self) -> bool:
         doubtful = any(order.is_doubtful for order in self._table.open_orders)
@@ -252,16 +262,18 @@ class Reconciliation:
         self._asked_ns = {
             o.client_order_id: self._asked_ns.get(o.client_order_id, 0) for o in doubtful
         }
-        for order in doubtful[:_QUESTIONS]:
+        asked = doubtful[:_QUESTIONS]
+        for order in asked:
             self._asked_ns[order.client_order_id] = monotonic_ns()
-            await self._ask_for(order)
-        for wanted in tuple(self._wanted):
-            del self._wanted[wanted]
-            try:
-                await self._ask(*wanted)
-            except VenueError:
-                self._wanted[wanted] = None
-                raise
+        await _answers(*map(self._ask_for, asked), *map(self._ask_again, tuple(self._wanted)))
+
+    async def _ask_again(self, wanted: tuple[str, str]) -> None:
+        del self._wanted[wanted]
+        try:
+            await self._ask(*wanted)
+        except VenueError:
+            self._wanted[wanted] = None
+            raise
 
     async def _ask_for(self, order: Order) -> None:
         if order.symbol not in self._symbols:
@@ -322,6 +334,15 @@ class Reconciliation:
                 await self._ask(symbol, venue_order_id)
             else:
                 self._found(VenueSaid(report=None, fills=tuple(fills)))
+
+
+async def _answers(*questions: Awaitable[Any]) -> list[Any]:
+    """Ask all at once. Raises the first failure when all are answered or lost, not before."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
 
 
 def _backoff_secs(tries: int) -> float:

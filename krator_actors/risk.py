@@ -299,6 +299,7 @@ class RiskActor(Actor):
                 event_type="positions_lost", first_number=removed.first_number
             ).critical(
                 "risk's snapshot is lost, and the order log begins later; nothing is traded until "
+                "krator journal rebuild has made the logs whole, with krator stopped, or "
                 "risk.snapshot is put back from a backup and risk is restarted"
             )
 

@@ -218,8 +218,9 @@ class RiskLedger:
         if not is_whole(self._log.path):
             raise LogRemovedError(
                 f"{self._snapshot.path}: there is no snapshot that can be believed, and records"
-                " that it covered were removed from risk's log. Nothing is traded. Put the snapshot"
-                " back from a backup, or start the version of krator that wrote it"
+                " that it covered were removed from risk's log. Nothing is traded. Stop krator and"
+                " let krator journal rebuild make the logs whole; or put the snapshot back from a"
+                " backup, or start the version of krator that wrote it"
             )
 
     def _take_snapshot(self, watermark: int) -> tuple[Covered, bytes]:

@@ -35,7 +35,7 @@ from krator_actors.venue_login import require_orders
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.notify import ServiceManager
-from supervisors.spec import Budget
+from supervisors.spec import Backoff, Budget
 from supervisors.status import NodeStatus
 
 _POLL_SECS = 0.2
@@ -43,6 +43,9 @@ _CLOCK_TIMEOUT_SECS = 2.0
 _ASK_VENUE_EVERY_SECS = 1.0
 _WAITING_SECS = 15.0
 """So much longer a start or stop may take, as the service manager is told once a second."""
+_BACKOFF = Backoff(max_secs=5.0, reset_secs=10.0)
+"""Shorter than a child's, because nothing trades meanwhile: a system that has run for ten seconds
+has failed for another reason than the one before it."""
 _SETTLE_SECS = 2.0
 """After the end of a recording: so long for the last answers to arrive and be journaled."""
 
@@ -55,6 +58,7 @@ def main(options: argparse.Namespace) -> int:
         place.prepare(data_dir)
         lock = place.DataDirLock(data_dir)
         lock.acquire()
+        place.require_rebuilt(data_dir)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
     except place.AlreadyRunningError as error:
@@ -204,13 +208,19 @@ class _Run:
             )
             url = self._venue.url
         heart = Heart(
-            tree.build(config, venue_url=url, lockstep=self._options.lockstep),
+            tree.build(
+                config,
+                venue_url=url,
+                replay=self._options.replay is not None,
+                lockstep=self._options.lockstep,
+            ),
             runtime=self._runtime,
             state_dir=self._data_dir,
             crash_dir=self._data_dir / "crash",
             budget=Budget(
                 max_restarts=config.supervision.heart_restarts,
                 period_secs=config.supervision.heart_period_secs,
+                backoff=_BACKOFF,
             ),
             admin_port=config.system.admin_port,
             waiting=lambda: self._manager.extend(_WAITING_SECS),
@@ -257,7 +267,7 @@ class _Run:
                 if self._venue.has_ended():
                     self._settle(heart)
                     self._ending = self._ending or "end of the recording"
-            time.sleep(_POLL_SECS)
+            heart.wait(_POLL_SECS)
 
     def _tell_if_venue_is_gone(self) -> None:
         if self._venue is None or self._is_venue_gone or not self._venue.is_gone():
@@ -271,7 +281,7 @@ class _Run:
         deadline = time.monotonic() + _SETTLE_SECS
         while time.monotonic() < deadline and not self._ending:
             heart.poll()
-            time.sleep(_POLL_SECS)
+            heart.wait(_POLL_SECS)
 
     def _introduce(self, url: str) -> None:
         config = self._config

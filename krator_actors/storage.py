@@ -36,23 +36,23 @@ class PostgresDiedError(Exception):
 
 
 class StorageActor(Actor):
-    """Ready when the server answers."""
+    """Ready at once, but when the cluster is new: trading does not wait for a server's recovery."""
 
     inbox: ClassVar[Any] = StorageMessage
     config: StorageConfig
 
     async def on_start(self) -> None:
-        """Start the server; EmbeddedPostgresError says why it cannot be and what to do."""
+        """Begin to start the server; EmbeddedPostgresError says why it cannot be and what to do.
+
+        The first start of all waits until it answers, because whoever has just installed it should
+        hear at once what is wrong.
+        """
         self._server = EmbeddedPostgres(self.config.data_dir, self.runtime)
-        began = time.monotonic()
-        await self._server.start(timeout_secs=_START_TIMEOUT_SECS)
-        logger.bind(
-            event_type="postgres_started",
-            pid=self._server.pid,
-            cluster=str(self._server.cluster),
-            start_secs=round(time.monotonic() - began, 3),
-        ).info("PostgreSQL answers")
-        self.start_task(self._watch(), name="watch-postgres")
+        if self._server.is_made():
+            self.start_task(self._serve(), name="postgres-server")
+        else:
+            await self._start()
+            self.start_task(self._watch(), name="watch-postgres")
 
     async def receive(self, message: Message, sender: str) -> Message | None:
         """Nothing is expected."""
@@ -61,6 +61,20 @@ class StorageActor(Actor):
     async def on_stop(self) -> None:
         """Shut the server down: sessions end, a checkpoint is written."""
         await self._server.stop(timeout_secs=_STOP_TIMEOUT_SECS)
+
+    async def _serve(self) -> None:
+        await self._start()
+        await self._watch()
+
+    async def _start(self) -> None:
+        began = time.monotonic()
+        await self._server.start(timeout_secs=_START_TIMEOUT_SECS)
+        logger.bind(
+            event_type="postgres_started",
+            pid=self._server.pid,
+            cluster=str(self._server.cluster),
+            start_secs=round(time.monotonic() - began, 3),
+        ).info("PostgreSQL answers")
 
     async def _watch(self) -> None:
         status = await self._server.exited()

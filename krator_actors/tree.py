@@ -84,14 +84,21 @@ def external_redis(config: Config) -> str | None:
     return url
 
 
-def build(config: Config, *, venue_url: str, lockstep: bool = False) -> SupervisorSpec:
+def build(
+    config: Config, *, venue_url: str, replay: bool = False, lockstep: bool = False
+) -> SupervisorSpec:
     """Return the whole tree.
 
-    ``venue_url`` is the venue's HTTP base; empty for a real venue. ``lockstep``: it is a replay
-    that waits until each frame has been handled.
+    ``venue_url`` is the venue's HTTP base; empty for a real venue. ``replay``: the venue plays a
+    recording; ``lockstep``: and waits until each frame has been handled.
     """
     journal = _journal(config)
     storage = () if external_dsn(config) else (_storage(config),)
+    market = _market(config, venue_url, lockstep=lockstep)
+    strategies = _strategies(config)
+    # Prices first, because risk needs them and strategies ask for their history; but a recording
+    # begins with the first connection, and nobody may miss its first frames.
+    prices_and_signals = (strategies, market) if replay else (market, strategies)
     root = SupervisorSpec(
         name="root",
         intensity=3,
@@ -100,8 +107,7 @@ def build(config: Config, *, venue_url: str, lockstep: bool = False) -> Supervis
             *storage,
             journal,
             _execution(config, venue_url),
-            _strategies(config),
-            _market(config, venue_url, lockstep=lockstep),
+            *prices_and_signals,
             _operations(config, venue_url),
         ),
     )
@@ -270,6 +276,9 @@ def _operations(config: Config, venue_url: str) -> SupervisorSpec:
     redis = () if url else (_redis(config),)
     return SupervisorSpec(
         name="operations",
+        # Its deaths do not count towards the root's intensity: nothing that trades is built again
+        # because those who look on have died too often.
+        budget=_infrastructure_budget(config),
         children=(
             rca,
             *redis,

@@ -128,6 +128,10 @@ class Body:
         """At the last look the root's loop had turned, and the admin had answered."""
         return self._ready and self._beats_missed == 0 and self._pings_unanswered <= 1
 
+    def wait_failed(self, secs: float) -> None:
+        """Return when the admin or the root has ended, at the latest after ``secs``."""
+        self._select([fd for fd in (self._admin_pidfd, self._root_pidfd) if fd >= 0], secs)
+
     def stop(self) -> None:
         """Stop the tree in reverse order and wait for it, within its own deadlines."""
         self._channel.send(Stop())

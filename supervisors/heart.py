@@ -101,7 +101,7 @@ class Heart:
             raise
 
     def poll(self) -> list[str]:
-        """Look after the system; to be called about every 0.2 s. Returns what happened, in words.
+        """Look after the system, every 0.2 s (``wait``). Returns what happened, in words.
 
         Builds the system again when it failed, which may take as long as a start. Raises
         HeartGaveUpError when that happened too often; nothing is left running then.
@@ -118,6 +118,13 @@ class Heart:
         if time.monotonic() < self._build_at:
             return []
         return [self._build_again(self._ground)]
+
+    def wait(self, secs: float) -> None:
+        """Return after ``secs``, or as soon as there is something for ``poll`` to do."""
+        if self._body is not None:
+            self._body.wait_failed(secs)
+        else:
+            time.sleep(max(0.0, min(secs, self._build_at - time.monotonic())))
 
     def stop(self) -> None:
         """Stop the tree in reverse order, then sweep. Afterwards nothing is left. Idempotent."""

@@ -91,9 +91,7 @@ def next_generation(state_dir: Path, name: str) -> int:
     Raises OSError when it cannot be written: such a child must not start, because nobody could
     tell it from its predecessor.
     """
-    directory = state_dir / "generations"
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / file_name(name)
+    path = _generation_file(state_dir, name)
     try:
         generation = int(path.read_text()) + 1
     except FileNotFoundError:
@@ -102,7 +100,33 @@ def next_generation(state_dir: Path, name: str) -> int:
         # A machine that lost power can leave the file empty. Seconds since 1970 are larger than
         # any count of restarts.
         generation = time.time_ns() // 1_000_000_000
+    _write_generation(path, generation)
+    return generation
+
+
+def raise_generation(state_dir: Path, name: str, generation: int) -> None:
+    """Let the next generation of ``name`` be larger than ``generation``; it never gets smaller.
+
+    For a state folder that was lost, while nothing runs on it. Raises OSError.
+    """
+    path = _generation_file(state_dir, name)
+    try:
+        known = int(path.read_text())
+    except FileNotFoundError:
+        known = 0
+    except ValueError:
+        return  # ``next_generation`` then gives one that is larger than any
+    if known < generation:
+        _write_generation(path, generation)
+
+
+def _generation_file(state_dir: Path, name: str) -> Path:
+    directory = state_dir / "generations"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / file_name(name)
+
+
+def _write_generation(path: Path, generation: int) -> None:
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(str(generation))
     os.replace(draft, path)  # noqa: PTH105 - the one atomic call matters here
-    return generation

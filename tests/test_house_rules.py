@@ -42,6 +42,7 @@ TESTED_THROUGH = {
     "krator_actors.order_doubts": "tests/actors/test_order_unknown.py",
     "krator_actors.order_sender": "tests/actors/test_order_unknown.py",
     "krator_actors.order_snapshot": "tests/actors/test_order_snapshot.py",
+    "krator_actors.rebuild_commands": "tests/test_rebuild.py",
     "krator_actors.risk_acts": "tests/actors/test_risk.py",
     "krator_actors.run": "tests/system/test_run.py",
     "krator_actors.symbol_watch": "tests/actors/test_feed.py",

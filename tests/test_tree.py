@@ -22,11 +22,17 @@ def workers(spec: SupervisorSpec) -> dict[str, ChildSpec]:
     return found
 
 
-def test_journal_starts_before_trading_and_the_feed_after_its_readers() -> None:
+def test_journal_starts_before_trading_and_the_feed_before_who_asks_it_for_history() -> None:
     names = list(workers(tree.build(Config(), venue_url="http://127.0.0.1:1")))
 
     assert names.index("storage") < names.index("journal") < names.index("risk")
-    assert names.index("risk") < names.index("order:SIM")
+    assert names.index("risk") < names.index("order:SIM") < names.index("feed:SIM")
+    assert names.index("feed:SIM") < names.index("strategy:BTC-USDT.SIM/sma_cross")
+
+
+def test_feed_of_a_recording_starts_after_its_readers() -> None:
+    names = list(workers(tree.build(Config(), venue_url="http://127.0.0.1:1", replay=True)))
+
     assert names.index("strategy:BTC-USDT.SIM/sma_cross") < names.index("feed:SIM")
 
 
@@ -107,3 +113,10 @@ def test_whoever_acts_on_the_outside_world_is_fenced() -> None:
     fenced = {name for name, spec in found.items() if spec.fenced}
 
     assert fenced == {"storage", "journal", "order:SIM", "redis"}
+
+
+def test_nothing_that_trades_is_built_again_because_of_who_looks_on() -> None:
+    root = tree.build(Config(), venue_url="http://127.0.0.1:1")
+    without_budget = {child.name for child in root.children if child.budget is None}
+
+    assert without_budget == {"execution", "market", "strategies"}

@@ -107,6 +107,16 @@ class EmbeddedPostgres:
         """The server's process id; 0 before ``start``."""
         return self._server.pid if self._server else 0
 
+    def is_made(self) -> bool:
+        """Return whether there is a cluster, and a server that reads it.
+
+        Raises EmbeddedPostgresError when there is something else, or no such server.
+        """
+        self._check_socket_path()
+        major = cluster_major(self.cluster)
+        server_binaries(major)
+        return major is not None
+
     async def start(self, *, timeout_secs: float) -> None:
         """Make the cluster if there is none, start the server, wait until it answers.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -12,6 +12,7 @@ import msgspec
 
 from krator_actors.adapters.at_rest import DataKeyError, Keys, Sealer
 from krator_actors.core.chain import Anchor, ChainFault, ChainVerifier, JournalRow
+from krator_actors.core.log_frames import RawRecord
 from krator_actors.messages import CATALOGUE
 from supervisors.messages import Message
 from supervisors.redaction import redacted
@@ -178,10 +179,15 @@ class JournalReader:
         async with translated():
             return [row[0] for row in await self._connection.fetch(query, prefix, limit)]
 
-    async def verify(self, anchors: Iterable[Anchor] = ()) -> Verdict:
+    async def verify(
+        self,
+        anchors: Iterable[Anchor] = (),
+        visit: Callable[[JournalRow], Awaitable[None]] | None = None,
+    ) -> Verdict:
         """Recompute the chain over all rows and compare it with the anchors of this journal.
 
-        Needs no key, because the hashes are over what is stored.
+        Needs no key, because the hashes are over what is stored. ``visit`` is given each row when
+        it and all before it hold; what it raises ends this.
         """
         rows = 0
         async with self.snapshot():
@@ -198,6 +204,8 @@ class JournalReader:
                 fault = verifier.check(row, stored_hash)
                 if fault is not None:
                     break
+                if visit is not None:
+                    await visit(row)
             else:
                 fault = verifier.check_end(head.seq, head.hash, numbers)
         return Verdict(
@@ -215,6 +223,11 @@ class JournalReader:
                 yield row_from(values)
             if not page:
                 return
+
+    async def record(self, row: JournalRow) -> RawRecord:
+        """Return the record that ``row`` was in its writer's log, byte for byte."""
+        body = row.body if row.seal is None else await self._unsealed(row.seq, row.seal, row.body)
+        return RawRecord(row.number, row.generation, row.ts_logged, row.type, body)
 
     async def _event(self, values: Any, decode: Any) -> JournalEvent:
         fields = dict(zip(_EVENT_COLUMNS, values, strict=True))

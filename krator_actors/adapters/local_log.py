@@ -170,20 +170,26 @@ class LocalLog:
         Raises LogFullError (nothing was appended), ValueError (too large, or the log is closed),
         OSError (what is on the disk is in doubt: the log closes itself, the caller must crash).
         """
+        number = self.last_number + 1
+        body = self._encode(event)
+        self.append_record(RawRecord(number, self._generation, ts_ns, type(event).__name__, body))
+        return number
+
+    def append_record(self, record: RawRecord) -> None:
+        """As ``append``, of a record that a log had before; its number must be the next one."""
         if self._descriptor < 0:
             raise ValueError(f"{self.path} is closed")
+        number = self.last_number + 1
+        if record.number != number:
+            raise ValueError(f"record {record.number} cannot stand where {number} belongs")
         if self._written_bytes >= self._segment_bytes and self.last_number >= self._segment.first:
             # A disk that has no room for a new segment may have some in this one.
             with contextlib.suppress(LogFullError):
                 self._begin_segment()
-        number = self.last_number + 1
-        body = self._encode(event)
-        record = RawRecord(number, self._generation, ts_ns, type(event).__name__, body)
         self._write(encode_record(record, self._sealer.seal if self._sealer else None))
         self.last_number = number
         if number == 1:
-            self._birth_ns = ts_ns
-        return number
+            self._birth_ns = record.ts_ns
 
     def release(self, up_to: int) -> None:
         """Say that this writer can recover without its records up to ``up_to``, for ever.

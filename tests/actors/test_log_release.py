@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -13,7 +14,13 @@ import pytest
 
 from krator_actors import order_ledger, risk, risk_ledger
 from krator_actors.adapters import local_log
-from krator_actors.adapters.local_log import LogRemovedError, log_path, write_committed
+from krator_actors.adapters.at_rest import KEY_VARIABLE
+from krator_actors.adapters.local_log import (
+    LogKeyError,
+    LogRemovedError,
+    log_path,
+    write_committed,
+)
 from krator_actors.core import order_memory
 from krator_actors.messages.handshake import OrdersAbsorbed, OrdersRemoved, OrdersSynced, SyncOrders
 from krator_actors.messages.orders import (
@@ -181,6 +188,81 @@ async def test_shortened_log_without_a_snapshot_is_refused(tmp_path: Path, harm:
     assert [order.client_order_id for order in ledger.table.open_orders] == ["resting"]
 
 
+# -- sealed --------------------------------------------------------------------------------------
+
+
+KEY, OTHER_KEY = (base64.b64encode(letter * 32).decode() for letter in (b"k", b"o"))
+SECRETS = (b"vk1", b"tk1", b"resting", b"BTC-USDT", b"BTC", b"OrderFilled", b"strategy:")
+
+
+def plain(folder: Path) -> list[tuple[str, bytes]]:
+    """Return what can be read in the files of a folder, and in which."""
+    found = []
+    for file in folder.iterdir():
+        data = file.read_bytes()
+        # By chance three bytes are anywhere; as msgpack a text has its length before it.
+        marks = [bytes([0xA0 + len(word)]) + word for word in SECRETS]
+        found += [(file.name, mark) for mark in marks if mark in data]
+    return found
+
+
+async def test_nothing_of_an_order_can_be_read_without_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    ledger = await shortened(tmp_path)
+    before = facts(ledger)
+    ledger.close()
+
+    shown = plain(tmp_path / "log")
+    ledger = opened(tmp_path, 2)
+    again = facts(ledger)
+    recalled = await ledger.recall("k1")
+    killed(ledger)
+
+    assert shown == []
+    assert again == before
+    assert recalled is not None
+
+
+async def test_folder_of_no_key_is_sealed_from_its_key_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = await shortened(tmp_path)
+    before = facts(ledger)
+    ledger.close()
+    shown = {name for name, _ in plain(tmp_path / "log")}
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    ledger = opened(tmp_path, 2)
+    is_the_same = facts(ledger) == before
+    await work(ledger, iter(range(100, 110)))
+    recalled = await ledger.recall("k1"), await ledger.recall("k100")
+    ledger.close()
+
+    assert any(name.endswith(".snapshot") for name in shown)
+    left = {name for name, _ in plain(tmp_path / "log")}
+    assert not [name for name in left if "snapshot" in name]
+    assert any(name.endswith(".archive") for name in left)  # what it had, it keeps as it was
+    assert is_the_same
+    assert None not in recalled
+
+
+@pytest.mark.parametrize("key", ["", OTHER_KEY])
+async def test_sealed_folder_without_its_key_is_refused_and_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    (await shortened(tmp_path)).close()
+    files = {file: file.read_bytes() for file in (tmp_path / "log").iterdir()}
+    monkeypatch.setenv(KEY_VARIABLE, key)
+
+    with pytest.raises(LogKeyError, match="is sealed with the key"):
+        opened(tmp_path, 2)
+
+    assert {file: file.read_bytes() for file in (tmp_path / "log").iterdir()} == files
+
+
 async def test_damaged_place_of_closed_orders_is_read_from_the_archive(tmp_path: Path) -> None:
     killed(await shortened(tmp_path))
     closed = log_path(tmp_path, NAME).with_suffix(".closed")
@@ -312,9 +394,27 @@ async def test_shortened_log_of_risk_without_a_snapshot_is_refused(bench: Bench)
     for file in (bench.data_dir / "log").glob("risk.snapshot*"):
         file.write_bytes(file.read_bytes()[:-1])
 
-    with pytest.raises(LogRemovedError, match="from a backup"):
+    with pytest.raises(LogRemovedError, match="krator journal rebuild"):
         async with bench.start():
             pass
+
+
+async def test_nothing_of_risk_can_be_read_without_the_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    async with bench.start():
+        await bench.recover()
+        await busy(bench)
+        before = await bench.portfolio()
+
+    shown = plain(bench.data_dir / "log")
+    async with bench.start():
+        await bench.recover()
+        after = await bench.portfolio()
+
+    assert shown == []
+    assert (after.positions, after.cash) == (before.positions, before.cash)
 
 
 async def test_risk_that_cannot_be_told_all_trades_nothing_and_keeps_no_snapshot(

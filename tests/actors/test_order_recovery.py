@@ -361,6 +361,23 @@ async def test_refused_log_on_is_told_to_risk_and_tried_again(
         await scene.reachable()
 
 
+async def test_one_lost_answer_keeps_no_other_question_from_being_asked(
+    venue: FakeVenue, tmp_path: Path
+) -> None:
+    subscribe = "userDataStream.subscribe.signature"
+    write_log(tmp_path, OPENING)
+    venue.mute.add("openOrders.status")
+
+    async with started(venue, tmp_path) as scene:
+        await scene.harness.eventually(
+            lambda: {"myTrades", "account.status"} <= {m for m, _ in venue.received}
+        )
+        assert [m for m, _ in venue.received][:2] == ["time", subscribe]
+        assert True not in scene.statuses()
+        venue.mute.clear()
+        await scene.reachable()
+
+
 async def test_wait_that_the_venue_asks_for_is_kept(venue: FakeVenue, tmp_path: Path) -> None:
     venue.errors["openOrders.status"] = (429, -1003, "Too many requests.")
     venue.error_data = {"serverTime": 1_000, "retryAfter": 1_300}

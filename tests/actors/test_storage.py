@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -22,7 +24,25 @@ def storage(folder: Path) -> ActorHarness:
     )
 
 
-async def test_ready_means_that_postgres_answers_and_stop_that_it_has_gone(short_dir: Path) -> None:
+async def answering(harness: ActorHarness, folder: Path) -> asyncpg.Connection:
+    """Return a connection, once the server takes it."""
+    connections: list[asyncpg.Connection] = []
+
+    async def connect() -> None:
+        while not connections:
+            try:
+                connections.append(await asyncpg.connect(embedded_dsn(folder / "run")))
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.02)
+
+    task = asyncio.ensure_future(connect())
+    await harness.eventually(task.done, timeout_secs=30)
+    return connections[0]
+
+
+async def test_first_start_is_ready_when_postgres_answers_and_stop_when_it_has_gone(
+    short_dir: Path,
+) -> None:
     async with storage(short_dir) as harness:
         connection = await asyncpg.connect(embedded_dsn(short_dir / "run"))
         pid = harness.actor._server.pid
@@ -41,9 +61,22 @@ async def test_death_of_postgres_crashes_the_actor_and_the_next_one_recovers(
         with pytest.raises(PostgresDiedError, match="status -9"):
             await harness.eventually(lambda: False)
 
+    async with storage(short_dir) as harness:
+        await (await answering(harness, short_dir)).close()
+
+
+async def test_later_starts_wait_for_no_server(short_dir: Path) -> None:
     async with storage(short_dir):
-        connection = await asyncpg.connect(embedded_dsn(short_dir / "run"))
-        await connection.close()
+        pass
+    # What is left of an earlier server, and hangs, keeps the cluster locked.
+    with (short_dir / "data" / "postgres.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        async with storage(short_dir) as harness:
+            assert harness.actor._server.pid == 0
+
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            await (await answering(harness, short_dir)).close()
 
 
 async def test_postgres_that_cannot_start_says_why(short_dir: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 
+from krator_actors.adapters.at_rest import KEY_VARIABLE
+from krator_actors.adapters.local_log import LogKeyError
 from krator_actors.adapters.snapshot_file import SnapshotError, SnapshotFile
+
+KEY, OTHER_KEY = (base64.b64encode(letter * 32).decode() for letter in (b"k", b"o"))
 
 
 def bytes_of(file: SnapshotFile, *, before: bool = False) -> bytes | None:
@@ -115,3 +120,58 @@ def test_failed_write_leaves_the_old_snapshot(tmp_path: Path) -> None:
         file.write(b"new")
 
     assert bytes_of(file) == b"old"
+
+
+def test_sealed_snapshot_shows_nothing_and_is_read_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = snapshot(tmp_path)
+    file.write(b"a plain secret")
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    file.write(b"a sealed secret")
+    first = file.path.read_bytes()
+    monkeypatch.setenv(KEY_VARIABLE, f"{OTHER_KEY}\n{KEY}")
+
+    assert b"secret" not in first
+    assert bytes_of(file) == b"a sealed secret"
+    assert bytes_of(file, before=True) == b"a plain secret"
+    file.write(b"a sealed secret")
+    assert file.path.read_bytes() != first
+
+
+@pytest.mark.parametrize("key", ["", OTHER_KEY])
+def test_sealed_snapshot_without_its_key_is_an_error_and_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    file = snapshot(tmp_path)
+    file.write(b"secret")
+    monkeypatch.setenv(KEY_VARIABLE, key)
+
+    with pytest.raises(LogKeyError, match="sealed with the key"):
+        file.read()
+
+
+def test_no_byte_of_a_sealed_snapshot_is_believed_when_it_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    file = snapshot(tmp_path)
+    file.write(b"secret")
+    data = file.path.read_bytes()
+
+    for at in range(len(data)):
+        file.path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(SnapshotError):
+            file.read()
+
+
+def test_what_is_no_secret_is_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    file = SnapshotFile(tmp_path / "order.closed", version=1, is_secret=False)
+
+    file.write(b"places")
+
+    assert b"places" in file.path.read_bytes()
+    assert bytes_of(file) == b"places"

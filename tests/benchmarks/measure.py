@@ -52,6 +52,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """records that wait in a log when the journal starts"""
     journal_secs: float = 10.0
     journal_bulk_rows: int = 100_000
+    rebuild_events: int = 200_000
+    """in the journal, of an order log that is gone"""
     open_orders: int = 1_000
     """placed one after the other, then all of them reconciled"""
     reconciliations: int = 5

@@ -93,6 +93,8 @@ def main() -> int:
     print(text)
     if out := os.environ.get("KRATOR_CHAOS_OUT"):
         Path(out).write_text(text)
+    for label in result["never_hit"]:
+        print(f"NEVER HIT {label}")
     for violation in violations:
         print(f"VIOLATION {violation}")
     return 1 if violations else 0
@@ -127,7 +129,7 @@ def run(seconds: float, seed: int, keep: Path | None) -> tuple[dict[str, Any], l
         stack.callback(storm.close)
         eventually(lambda: machine.is_whole, 120, "the system runs")
         _rage(storm, seconds, seed)
-        samples = list(machine.samples)
+        samples = list(storm.probe.samples)
         storm.calm()
         return _conclude(krator, machine, storm, samples, seconds=seconds, seed=seed)
 
@@ -168,6 +170,7 @@ def _conclude(
     machine.run.wait(60)
     found = findings.judge(evidence(), report, RULES, PERSONS)
     flying = sum(watch.spans.in_flight_at(moment) for _, moment in storm.kills)
+    recovery_ms = [ms for _, ms in machine.recoveries]
     wanted = int(seconds * findings.KILLS_PER_SEC)
     result: dict[str, Any] = {
         "seed": seed,
@@ -177,12 +180,14 @@ def _conclude(
         "kills_with_orders_in_flight": flying,
         "orders": len(evidence().of_venue("order")),
         **{kind: len(violations) for kind, violations in found.items()},
-        "recovery_p50_ms": round(findings.percentile(machine.recovery_ms, 0.5)),
-        "recovery_p99_ms": round(findings.percentile(machine.recovery_ms, 0.99)),
+        "recovery_p50_ms": round(findings.percentile(recovery_ms, 0.5)),
+        "recovery_p99_ms": round(findings.percentile(recovery_ms, 0.99)),
         "availability": round(findings.availability(samples), 4),
+        "unavailable_secs_by_cause": findings.unavailable_secs_by_cause(samples),
+        "availability_after": findings.after_hits(samples, storm.hits),
+        "recovery_max_ms": findings.recovery_max_ms(machine.recoveries),
+        "never_hit": storm.never_hit(),
     }
-    if not storm.faults["disk full"]:
-        result["disk_full"] = "skipped: nothing could be mounted, or there was none in this plan"
     violations = [f"{kind}: {text}" for kind, texts in found.items() for text in texts]
     violations += machine.not_healed
     violations += [f"left behind: {name}" for name in krator.leftovers()]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from krator_actors.messages.orders import ReconciliationDifference
-from tests.chaos.machine import Sample
+from tests.chaos.probe import Sample
+from tests.chaos.storm import Hit
 from tests.system.account_replay import QUOTE, Account
 from tests.system.checker import (
     Evidence,
@@ -20,6 +26,7 @@ from tests.system.limit_checks import LimitRules, check_halts, check_limits, wro
 
 KILLS_PER_SEC = 100 / 600
 """So many kills must hit while an order is in flight, or the run has shown nothing."""
+_KIND = re.compile(r" strategy:.*")
 _PROFIT_TOLERANCE = Decimal("1e-6")
 
 
@@ -90,7 +97,51 @@ def availability(samples: list[Sample]) -> float:
     Not counted is the time in which a person had halted or reduced the system.
     """
     counted = [sample for sample in samples if not sample.is_held]
-    return sum(sample.is_available for sample in counted) / max(1, len(counted))
+    return sum(not sample.cause for sample in counted) / max(1, len(counted))
+
+
+def unavailable_secs_by_cause(samples: list[Sample]) -> dict[str, float]:
+    """Return what was missing to how long it was, the longest first. Halts are not counted."""
+    secs: dict[str, float] = {}
+    for sample, following in pairwise(samples):
+        if sample.cause and not sample.is_held:
+            passed = following.monotonic - sample.monotonic
+            secs[sample.cause] = secs.get(sample.cause, 0.0) + passed
+    longest_first = sorted(secs.items(), key=lambda item: -item[1])
+    return {cause: round(total, 1) for cause, total in longest_first}
+
+
+def after_hits(samples: list[Sample], hits: list[Hit]) -> dict[str, dict[str, float]]:
+    """Return, for each kind of fault, what it did to a system that could trade.
+
+    Only hits while an order could be placed are counted, each until the next fault of any kind:
+    so many hits, and for what share of that time an order could be placed. The least comes first.
+    """
+    looks: dict[str, list[bool]] = {}
+    numbers: Counter[str] = Counter()
+    times = [sample.monotonic for sample in samples]
+    ends = [hit.monotonic for hit in hits[1:]] + [math.inf]
+    for hit, end in zip(hits, ends, strict=True):
+        if not hit.while_available:
+            continue
+        until_next = samples[bisect_right(times, hit.monotonic) : bisect_left(times, end)]
+        label = _KIND.sub(" strategy", hit.label)
+        numbers[label] += 1
+        looks.setdefault(label, []).extend(not s.cause for s in until_next if not s.is_held)
+    shares: dict[str, dict[str, float]] = {
+        label: {"hits": numbers[label], "availability": round(sum(seen) / len(seen), 2)}
+        for label, seen in looks.items()
+        if seen
+    }
+    return dict(sorted(shares.items(), key=lambda item: item[1]["availability"]))
+
+
+def recovery_max_ms(recoveries: list[tuple[str, float]]) -> dict[str, int]:
+    """Return who was killed to the longest that it took to run again, the longest first."""
+    longest: dict[str, float] = {}
+    for name, ms in recoveries:
+        longest[name] = max(ms, longest.get(name, 0.0))
+    return {name: round(ms) for name, ms in sorted(longest.items(), key=lambda item: -item[1])}
 
 
 def percentile(values: list[float], share: float) -> float:

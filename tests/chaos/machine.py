@@ -1,30 +1,24 @@
-"""The running system as chaos sees it: its processes by name, and whether it could trade now."""
+"""The running system as chaos sees it: its processes by name, who is dead, and who is back."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from krator_actors import place
-from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
-from krator_actors.model import NANOS_PER_SEC, TradingState
-from supervisors.client import Client
 from supervisors.messages import ActorError
 from supervisors.status import NodeStatus
 from supervisors.system import NotRunningError, status
+from tests.chaos.probe import stat_of
 from tests.system.harness import Krator
 
 _CENSUS_SECS = 0.2
-_PROBE_SECS = 0.2
-_PROBE_TIMEOUT_SECS = 0.25
-_STALE_NS = 5 * NANOS_PER_SEC
+_KEEP_SECS = 0.05
 _RESTART_SECS = 0.5
 """systemd's RestartSec, near enough"""
 _TMPFS = "48m"
@@ -67,37 +61,27 @@ class Disk:
             self.is_mounted = False
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One look: could an order of a healthy symbol be placed?"""
-
-    monotonic: float
-    is_available: bool
-    is_held: bool
-    """a person has halted the system: not counted"""
-
-
 class Machine:
-    """Watches in two threads; starts ``krator run`` again when it has gone, as systemd would."""
+    """Watches in threads; starts ``krator run`` again when it has gone, as systemd would."""
 
     def __init__(self, krator: Krator) -> None:
         self.krator = krator
         self.run = krator.start()
-        self.samples: list[Sample] = []
-        # What risk said last; None before the first time.
-        self.portfolio: PortfolioReport | None = None
-        # How long each killed process took to run again, as a new one.
-        self.recovery_ms: list[float] = []
+        # Who was killed, and how long (ms) it took to run again, as a new process.
+        self.recoveries: list[tuple[str, float]] = []
         self.not_healed: list[str] = []
         # Name to pid and moment of who was killed and has not been seen again.
         self._dead: dict[str, tuple[int, float]] = {}
-        self._runtime = place.runtime_dir(krator.data_dir)
+        self.runtime = place.runtime_dir(krator.data_dir)
         # Name to (pid, running) as of the last census.
         self._nodes: dict[str, tuple[int, bool]] = {}
+        # Whether this ``krator run`` has had a whole system: only then it can be asked.
+        self._has_started = False
         self._is_over = threading.Event()
+        # Two, because a census may wait some seconds for a system that is dying.
         self._threads = [
+            threading.Thread(target=self._keep, name="keeper"),
             threading.Thread(target=self._count, name="census"),
-            threading.Thread(target=lambda: asyncio.run(self._probe()), name="probe"),
         ]
         for thread in self._threads:
             thread.start()
@@ -106,6 +90,15 @@ class Machine:
         self._is_over.set()
         for thread in self._threads:
             thread.join(30)
+
+    @property
+    def what_run_does(self) -> str:
+        """What ``krator run`` does while its system is not up; empty while it is."""
+        if self.run.poll() is not None:
+            return "krator run is away"
+        if not self._has_started:
+            return "krator run starts"
+        return "" if (self.runtime / "system.json").exists() else "the system is built again"
 
     def mourn(self, target: str, pid: int) -> None:
         """Note that ``pid`` has been killed now."""
@@ -123,7 +116,7 @@ class Machine:
 
     def _is_ours(self, pid: int) -> bool:
         # Looked at anew each time, because a number may belong to somebody else by now.
-        marks = (str(self.krator.data_dir).encode(), str(self._runtime).encode())
+        marks = (str(self.krator.data_dir).encode(), str(self.runtime).encode())
         try:
             proc = Path(f"/proc/{pid}")
             text = (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes()
@@ -144,29 +137,31 @@ class Machine:
 
     def _is_running(self, target: str, *, instead_of: int) -> bool:
         """Whether ``target`` runs, in another process than ``instead_of``."""
+        pid = self._find(target)
+        if not pid or pid == instead_of:
+            return False
+        if target == "krator run":
+            return self._has_started
         name = {"postgres": "storage", "redis server": "redis", "admin": "root"}.get(target, target)
-        if target in {"krator run", "admin", "postgres", "redis server"}:
-            pid = self._find(target)
-            up = name == "krator run" or self._nodes.get(name, (0, False))[1]
-            return (
-                bool(pid) and pid != instead_of and up and (target != "krator run" or self.is_whole)
-            )
-        pid, running = self._nodes.get(name, (0, False))
-        return running and pid != instead_of
+        return self._nodes.get(name, (0, False))[1]
 
     @property
     def is_whole(self) -> bool:
         """Whether everything ran at the last census."""
         return bool(self._nodes) and all(running for _, running in self._nodes.values())
 
+    def _keep(self) -> None:
+        while not self._is_over.wait(_KEEP_SECS):
+            if self.run.poll() is not None and not self._is_over.wait(_RESTART_SECS):
+                self._has_started = False
+                self.run = self.krator.start()
+
     def _count(self) -> None:
         while not self._is_over.wait(_CENSUS_SECS):
-            if self.run.poll() is not None:
-                self._nodes = {}
-                self._is_over.wait(_RESTART_SECS)
-                self.run = self.krator.start()
+            counted = self.run
             try:
-                self._nodes = dict(_named(status(self._runtime)))
+                self._nodes = dict(_named(status(self.runtime)))
+                self._has_started = counted is self.run and counted.poll() is None
             except (NotRunningError, OSError, ActorError):
                 self._nodes = {}
             self._see_who_is_back()
@@ -175,38 +170,11 @@ class Machine:
         now = time.monotonic()
         for name, (pid, since) in tuple(self._dead.items()):
             if self._is_running(name, instead_of=pid):
-                self.recovery_ms.append((now - since) * 1_000)
+                self.recoveries.append((name, (now - since) * 1_000))
                 del self._dead[name]
             elif now - since > HEAL_SECS:
                 self.not_healed.append(f"{name} did not run again within {HEAL_SECS:g} s")
                 del self._dead[name]
-
-    async def _probe(self) -> None:
-        while not self._is_over.is_set():
-            began = time.monotonic()
-            is_available = False
-            with contextlib.suppress(ActorError, OSError):
-                async with Client(self._runtime, "chaos") as client:
-                    self.portfolio = await client.ask(
-                        "risk",
-                        PortfolioRequest(),
-                        PortfolioReport,
-                        timeout_secs=_PROBE_TIMEOUT_SECS,
-                    )
-                    is_available = self._could_place(self.portfolio)
-            said = self.portfolio
-            is_held = said is not None and said.state is not TradingState.ACTIVE
-            self.samples.append(Sample(began, is_available, is_held))
-            await asyncio.sleep(max(0.0, began + _PROBE_SECS - time.monotonic()))
-
-    def _could_place(self, report: PortfolioReport) -> bool:
-        order, _ = self._nodes.get("order:SIM", (0, False))
-        now_ns = time.time_ns()
-        fresh = any(
-            p.quote_ts_init is not None and now_ns - p.quote_ts_init < _STALE_NS
-            for p in report.positions
-        )
-        return report.recovered and report.venue_reachable and fresh and _is_at_work(order)
 
     def _first_line(self, name: str) -> int | None:
         try:
@@ -216,12 +184,13 @@ class Machine:
         return pid if Path(f"/proc/{pid}").exists() else None
 
     def _child_of(self, name: str) -> int | None:
+        # Of whichever of its threads: the brain starts servers, and it is not the first.
         pid, _ = self._nodes.get(name, (0, False))
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except OSError:
-            return None
-        return int(children[0]) if children else None
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                if children := listed.read_text().split():
+                    return int(children[0])
+        return None
 
 
 def _named(node: NodeStatus) -> list[tuple[str, tuple[int, bool]]]:
@@ -231,18 +200,6 @@ def _named(node: NodeStatus) -> list[tuple[str, tuple[int, bool]]]:
     return found
 
 
-def _stat(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 def _parent(pid: int) -> int | None:
-    stat = _stat(pid) if pid else []
+    stat = stat_of(pid) if pid else []
     return int(stat[1]) if stat else None
-
-
-def _is_at_work(pid: int) -> bool:
-    stat = _stat(pid) if pid else []
-    return bool(stat) and stat[0] not in "TtZX"

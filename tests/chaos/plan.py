@@ -18,6 +18,9 @@ TARGETS = (
     *("root", "admin", "krator run"),
 )
 PERSONS = ("ann", "bob")
+_OTHERS_PER_KILL = 0.55
+_VENUE_ROUNDS = 4
+_DISKS = 5
 
 
 @dataclass(frozen=True)
@@ -34,48 +37,69 @@ class Fault:
     words: tuple[str, ...] = ()
     """the ``krator`` command that a person gives"""
 
+    @property
+    def label(self) -> str:
+        """What it is counted under: its kind, and whom it hits."""
+        return f"{self.kind} {self.target}".rstrip()
+
 
 def plan(seed: int) -> Iterator[Fault]:
-    """Yield faults without end; about two of three are kills."""
+    """Yield faults without end; about two of three are kills.
+
+    Kills and all else are two decks, each dealt to its end before it is shuffled again: nothing
+    is spared by chance.
+    """
     dice = Random(seed)
+    others: list[Fault] = []
     while True:
-        # A round kills everything once, in a new order, so that nothing is spared by chance.
         targets = list(TARGETS)
         dice.shuffle(targets)
         for target in targets:
             yield Fault("SIGKILL", target)
-            if dice.random() < 0.55:
-                yield _other(dice)
+            if dice.random() < _OTHERS_PER_KILL:
+                others = others or _others(dice)
+                yield others.pop()
 
 
-def _other(dice: Random) -> Fault:
-    chance = dice.random()
-    if chance < 0.2:
-        return Fault("SIGSTOP", dice.choice(TARGETS), secs=round(dice.uniform(0.2, 5.0), 2))
-    if chance < 0.27:
-        return Fault("disk full", secs=round(dice.uniform(0.5, 3.0), 2))
-    if chance < 0.36:
-        return _person(dice)
-    return _venue(dice)
+def labels() -> frozenset[str]:
+    """Return the label of every fault that a plan has."""
+    return frozenset(
+        fault.label for fault in (*(Fault("SIGKILL", t) for t in TARGETS), *_others(Random(0)))
+    )
 
 
-def _person(dice: Random) -> Fault:
-    by = ("--by", dice.choice(PERSONS), "--reason", "chaos")
-    chance = dice.random()
-    if chance < 0.15:
-        return Fault("flatten", words=("kill", "--flatten", "--yes", *by))
-    if chance < 0.5:
-        return Fault("halt", words=("halt", *by))
-    if chance < 0.8:
-        return Fault("halt", words=("halt", "--symbol", dice.choice(SYMBOLS), *by))
-    return Fault("reduce", words=("reduce", "--symbol", dice.choice(SYMBOLS), *by))
+def _others(dice: Random) -> list[Fault]:
+    """Return all that is no kill, in a new order."""
+    stops = [
+        Fault("SIGSTOP", t, secs=round(dice.uniform(0.2, 5.0), 2)) for t in dict.fromkeys(TARGETS)
+    ]
+    disks = [Fault("disk full", secs=round(dice.uniform(0.5, 3.0), 2)) for _ in range(_DISKS)]
+    venue = [fault for _ in range(_VENUE_ROUNDS) for fault in _venue(dice)]
+    deck = [*stops, *disks, *venue, *_persons(dice)]
+    dice.shuffle(deck)
+    return deck
 
 
-def _venue(dice: Random) -> Fault:
+def _persons(dice: Random) -> list[Fault]:
+    def by() -> tuple[str, ...]:
+        return ("--by", dice.choice(PERSONS), "--reason", "chaos")
+
+    return [
+        Fault("flatten", words=("kill", "--flatten", "--yes", *by())),
+        *(Fault("halt", words=("halt", *by())) for _ in range(3)),
+        *(Fault("halt", words=("halt", "--symbol", dice.choice(SYMBOLS), *by())) for _ in range(3)),
+        *(
+            Fault("reduce", words=("reduce", "--symbol", dice.choice(SYMBOLS), *by()))
+            for _ in range(2)
+        ),
+    ]
+
+
+def _venue(dice: Random) -> list[Fault]:
     few = dice.randint(1, 3)
     secs = round(dice.uniform(0.3, 3.0), 2)
     place = "order.place"
-    choices: list[Fault] = [
+    return [
         Fault("cut connections", venue={"action": "drop_connections"}),
         Fault("cut connections", venue={"action": "drop_connections", "only": "ws-api"}),
         Fault("refused connections", venue={"action": "refuse_connections", "secs": secs}),
@@ -119,4 +143,3 @@ def _venue(dice: Random) -> Fault:
             },
         ),
     ]
-    return dice.choice(choices)

@@ -11,23 +11,41 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.machine import Disk, Machine
-from tests.chaos.plan import PERSONS, Fault
+from tests.chaos.plan import PERSONS, Fault, labels
+from tests.chaos.probe import Probe
 from tests.system.harness import KRATOR, ROOT, Krator
 from tests.system.order_watch import OrderWatch
 
 _FLIGHT_WAIT_SECS = 2.5
 _HEALED_SECS = 60.0
 _LIFT_AFTER_SECS = 3.0
+_FLIGHT_POLL_SECS = 0.001
+_AFTERMATH_SECS = 1.0
+"""So long after its end a fault of the venue is still named as what may have kept orders off."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A fault that has begun."""
+
+    label: str
+    monotonic: float
+    while_available: bool
+    """whether an order could be placed at the last look, which was after the hit before"""
 
 
 class Storm:
     """Hits one after the other; what lasts, lasts beside it."""
 
     def __init__(self, krator: Krator, machine: Machine, disk: Disk, url: str) -> None:
+        # By label, what has hit.
         self.faults: Counter[str] = Counter()
+        # Of each hit: its label, when (monotonic), and whether an order could be placed just then.
+        self.hits: list[Hit] = []
         # Of each SIGKILL: whom, and when (UTC ns).
         self.kills: list[tuple[str, int]] = []
         self._krator = krator
@@ -38,26 +56,46 @@ class Storm:
         self._commands: list[subprocess.Popen[bytes]] = []
         self._lasting: list[threading.Timer] = []
         self._lifted = time.monotonic()
+        # What is being done to the venue, and until when (monotonic).
+        self._disturbances: dict[str, float] = {}
+        self.probe = Probe(machine.runtime, run=lambda: machine.what_run_does, disturbed=self._told)
+        # Whose turn it was while there was no such process: they are hit as soon as there is.
+        self._owed: list[Fault] = []
 
     def hit(self, fault: Fault) -> None:
-        """Let one fault happen; returns when it has begun."""
+        """Let one fault happen, and what could not before; returns when it has begun."""
+        if not self._hit(fault) and fault.target:
+            self._owed.append(fault)
+        there = [owed for owed in self._owed if self._machine.pid_of(owed.target) is not None]
+        for owed in there:
+            if self._hit(owed):
+                self._owed.remove(owed)
+
+    def never_hit(self) -> list[str]:
+        """Return the labels of the plan's faults that have not hit."""
+        return sorted(labels() - self.faults.keys())
+
+    def _hit(self, fault: Fault) -> bool:
         self._lift()
         if fault.kind == "SIGKILL":
-            self._kill(fault.target)
-        elif fault.kind == "SIGSTOP":
-            self._stop(fault)
-        elif fault.kind == "disk full":
+            return self._kill(fault)
+        if fault.kind == "SIGSTOP":
+            return self._stop(fault)
+        if fault.kind == "disk full":
             if self._disk.is_mounted:
                 self._begin(fault, self._disk.fill, self._disk.free)
-        elif fault.words:
+            return self._disk.is_mounted
+        if fault.words:
             self._command(*fault.words)
-            self.faults[fault.kind] += 1
+            self._count(fault)
         else:
+            self._disturbances[fault.kind] = time.monotonic() + fault.secs + _AFTERMATH_SECS
             ends = {"delay_answers", "delay_requests"}
             end = (
                 {"action": fault.venue["action"], "ms": 0} if fault.venue["action"] in ends else {}
             )
             self._begin(fault, lambda: self._tell_venue(fault.venue), lambda: self._tell_venue(end))
+        return True
 
     def calm(self) -> None:
         """End all that lasts."""
@@ -74,6 +112,8 @@ class Storm:
 
     def close(self) -> None:
         """End what this has started, also when it was interrupted."""
+        self.probe.close()
+        self._watch.close()
         for timer in self._lasting:
             timer.cancel()
         for command in self._commands:
@@ -81,33 +121,44 @@ class Storm:
                 command.kill()
                 command.wait()
 
-    def _kill(self, target: str) -> None:
+    def _kill(self, fault: Fault) -> bool:
         deadline = time.monotonic() + _FLIGHT_WAIT_SECS
         before = self._watch.poll()
         while not self._watch.poll() - before and time.monotonic() < deadline:
-            time.sleep(0.0005)
-        pid = self._machine.pid_of(target)
-        if pid is not None and _signal(pid, signal.SIGKILL):
-            self.kills.append((target, time.time_ns()))
-            self.faults[f"SIGKILL {_group(target)}"] += 1
-            self._machine.mourn(target, pid)
-
-    def _stop(self, fault: Fault) -> None:
+            time.sleep(_FLIGHT_POLL_SECS)
         pid = self._machine.pid_of(fault.target)
-        if pid is not None:
-            self._begin(
-                Fault(f"SIGSTOP {_group(fault.target)}", secs=fault.secs),
-                lambda: _signal(pid, signal.SIGSTOP),
-                lambda: _signal(pid, signal.SIGCONT),
-            )
+        if pid is None or not _signal(pid, signal.SIGKILL):
+            return False
+        self.kills.append((fault.target, time.time_ns()))
+        self._machine.mourn(fault.target, pid)
+        self._count(fault)
+        return True
+
+    def _stop(self, fault: Fault) -> bool:
+        pid = self._machine.pid_of(fault.target)
+        if pid is None:
+            return False
+        self._begin(
+            fault, lambda: _signal(pid, signal.SIGSTOP), lambda: _signal(pid, signal.SIGCONT)
+        )
+        return True
 
     def _begin(self, fault: Fault, begin: Any, end: Any) -> None:
         begin()
-        self.faults[fault.kind] += 1
+        self._count(fault)
         if fault.secs:
             timer = threading.Timer(fault.secs, end)
             self._lasting = [t for t in self._lasting if t.is_alive()] + [timer]
             timer.start()
+
+    def _count(self, fault: Fault) -> None:
+        self.faults[fault.label] += 1
+        last = self.hits[-1].monotonic if self.hits else 0.0
+        self.hits.append(Hit(fault.label, time.monotonic(), self.probe.was_available_after(last)))
+
+    def _told(self) -> str:
+        now = time.monotonic()
+        return ", ".join(sorted(kind for kind, end in self._disturbances.items() if now < end))
 
     def _tell_venue(self, action: dict[str, Any]) -> None:
         if not action:
@@ -136,7 +187,7 @@ class Storm:
 
     def _lift(self) -> None:
         """Let a person lift what has been halted for some seconds."""
-        said, now = self._machine.portfolio, time.monotonic()
+        said, now = self.probe.portfolio, time.monotonic()
         if said is None or now - self._lifted < _LIFT_AFTER_SECS:
             return
         self._lifted = now
@@ -146,10 +197,6 @@ class Storm:
                 which = option.get(state.scope.value)
                 of = (which, state.target) if which else ()
                 self._command("resume", *of, "--by", PERSONS[0], "--reason", "seen")
-
-
-def _group(target: str) -> str:
-    return "strategy" if target.startswith("strategy:") else target
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HouseBuilder
-from trial_house import House, supervisor, worker
+from trial_house import LIMIT_SECS, House, supervisor, worker
 
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart
@@ -170,6 +170,30 @@ def test_system_that_fails_too_often_is_given_up_and_gone(house: HouseBuilder) -
     assert not system.runtime.exists()
 
 
+@pytest.mark.parametrize("who", ["admin", "root"])
+def test_wait_ends_with_the_admin_or_the_root(house: HouseBuilder, who: str) -> None:
+    system = house(TREE).start()
+    began = time.monotonic()
+
+    os.kill(admin_pid(system) if who == "admin" else system.pid("root"), signal.SIGKILL)
+    system.heart.wait(10 * LIMIT_SECS)
+
+    assert time.monotonic() - began < LIMIT_SECS
+    assert len(system.heart.poll()) == 1
+
+
+def test_system_that_ran_long_enough_is_built_again_without_a_pause(house: HouseBuilder) -> None:
+    backoff = Backoff(initial_secs=10 * LIMIT_SECS, max_secs=10 * LIMIT_SECS, reset_secs=0.0)
+    system = house(TREE, budget=Budget(backoff=backoff)).start()
+
+    for generation in (2, 3, 4):
+        system.kill("root")
+        system.eventually_runs("b", generation)
+
+    delays = {report["restart_in_secs"] for report in system.reports("child_terminated", "root")}
+    assert delays == {0.0}
+
+
 def test_rebuild_that_fails_is_tried_again_after_a_pause(
     house: HouseBuilder, short_dir: Path
 ) -> None:
@@ -254,7 +278,7 @@ def outside_heart(short_dir: Path) -> Iterator[tuple[subprocess.Popen[str], Path
         import sys, time
         sys.path.insert(0, sys.argv[2])
         from pathlib import Path
-        from trial_house import House, supervisor, worker
+        from trial_house import LIMIT_SECS, House, supervisor, worker
         stubborn = worker("a", config={"stop": "never"})
         tree = supervisor("root", stubborn, supervisor("inner", worker("b")))
         system = House(tree, Path(sys.argv[1]))
@@ -315,7 +339,7 @@ def test_interrupt_from_the_terminal_is_for_the_heart_alone(
 import signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from trial_house import House, supervisor, worker
+from trial_house import LIMIT_SECS, House, supervisor, worker
 seen = []
 signal.signal(signal.SIGINT, lambda *_: seen.append(1))
 a = worker("a", config={"diary": sys.argv[1] + "/diary"})

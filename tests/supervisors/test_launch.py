@@ -12,7 +12,7 @@ from conftest import HouseBuilder
 from trial_house import supervisor, worker
 
 from supervisors import launch
-from supervisors.launch import next_generation
+from supervisors.launch import next_generation, raise_generation
 from supervisors.status import StartError
 
 
@@ -56,3 +56,20 @@ def test_child_waits_until_its_predecessor_is_dead(house: HouseBuilder, short_di
 
     os.close(predecessor)
     assert house(tree).start().ask("a").generation == 2
+
+
+def test_generation_of_a_lost_folder_goes_on_where_another_place_says(tmp_path: Path) -> None:
+    raise_generation(tmp_path, "a", 7)
+    assert next_generation(tmp_path, "a") == 8
+
+    raise_generation(tmp_path, "a", 3)
+    assert next_generation(tmp_path, "a") == 9
+
+
+def test_generation_that_is_not_readable_is_not_made_smaller(tmp_path: Path) -> None:
+    next_generation(tmp_path, "a")
+    (tmp_path / "generations" / "a").write_text("")
+
+    raise_generation(tmp_path, "a", 7)
+
+    assert next_generation(tmp_path, "a") > 1_000_000_000

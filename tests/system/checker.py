@@ -222,7 +222,8 @@ async def check_journal(evidence: Evidence, data_dir: Path, dsn: str) -> list[st
 
 
 def _last_number(data_dir: Path, writer: str) -> int:
-    tail = LogTail(log_path(data_dir, writer))
+    # Its beginning may have been removed.
+    tail = LogTail(log_path(data_dir, writer), after=None)
     try:
         while tail.poll():
             pass

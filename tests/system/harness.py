@@ -46,9 +46,9 @@ class Krator:
     def command(
         self, word: str, *arguments: str, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run one command on this folder to its end."""
+        """Run one command, of one word or two, on this folder to its end."""
         return subprocess.run(
-            [*KRATOR, word, *self._place(), *arguments],
+            [*KRATOR, *word.split(), *self._place(), *arguments],
             capture_output=True,
             text=True,
             timeout=120,

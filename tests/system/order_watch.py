@@ -5,7 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from krator_actors.adapters.local_log import LogRecord, log_path, read_log
+import msgspec
+
+from krator_actors.adapters.local_log import LogRecord, log_path
+from krator_actors.adapters.log_reader import LogTail
 from krator_actors.messages.orders import (
     OrderCanceled,
     OrderDenied,
@@ -17,6 +20,8 @@ from krator_actors.messages.orders import (
     OrderRejected,
 )
 
+_DECODER: msgspec.msgpack.Decoder[OrderEvent] = msgspec.msgpack.Decoder(OrderEvent)
+_EVERYTHING = 1_000_000
 FINAL = OrderDenied | OrderRejected | OrderCanceled | OrderExpired
 
 
@@ -70,17 +75,18 @@ class OrderSpans:
 
 
 class OrderWatch:
-    """Follows the order actor's log while it is being written."""
+    """Follows the order actor's log while it is being written, by an open file: to be closed."""
 
     def __init__(self, data_dir: Path) -> None:
         self.spans = OrderSpans()
-        self._path = log_path(data_dir, "order:SIM")
-        self._number = 0
+        self._tail = LogTail(log_path(data_dir, "order:SIM"))
 
     def poll(self) -> set[str]:
         """Read what is new; return the orders that are in flight."""
-        if self._path.exists():
-            for record in read_log(self._path, after=self._number, types=OrderEvent):
-                self._number = record.number
-                self.spans.apply(record)
+        for raw in self._tail.poll(_EVERYTHING):
+            event = _DECODER.decode(raw.body)
+            self.spans.apply(LogRecord(raw.number, raw.generation, raw.ts_ns, event))
         return self.spans.open
+
+    def close(self) -> None:
+        self._tail.close()

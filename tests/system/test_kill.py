@@ -80,9 +80,19 @@ def pids(krator: Krator, run_pid: int) -> dict[str, int]:
     walk(krator.json("status"))
     stat = Path(f"/proc/{found['root']}/stat").read_text()
     found["admin"] = int(stat.rpartition(")")[2].split()[1])
-    lines = (krator.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
-    found["postgres"] = int(lines[0])
+    eventually(lambda: postmaster(krator) > 0, HEAL_SECS, "PostgreSQL runs")
+    found["postgres"] = postmaster(krator)
     return found
+
+
+def postmaster(krator: Krator) -> int:
+    """Return the server's process id; 0 while there is none."""
+    try:
+        pid = int((krator.data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pid if name == "postgres" else 0
 
 
 def fault(url: str, **action: Any) -> None:
@@ -138,6 +148,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(krator: Krator) -> None:
     flying = [target for target, moment in moments if watch.spans.in_flight_at(moment)]
     krator.json("halt", "--by", "test", "--reason", "quiet phase")
     eventually(lambda: not watch.poll(), 60, "no order is in flight in the quiet phase")
+    watch.close()
     ledger = krator.folder / "venue" / "ledger.jsonl"
     evidence = Evidence.read(krator.data_dir, ledger, venue="SIM")
     dsn = embedded_dsn(place.runtime_dir(krator.data_dir))
