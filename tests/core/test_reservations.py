@@ -199,8 +199,7 @@ def test_rate_window_tells_how_old_its_events_are() -> None:
         window.add(time_ns)
 
     assert window.ages(10) == (8, 7)
-    assert window.is_full(2 + NANOS_PER_SEC - 1)
-    assert not window.is_full(2 + NANOS_PER_SEC)
+    assert window.full_until_ns == 2 + NANOS_PER_SEC
 
 
 def external_buy_at_market() -> OrderExternal:
