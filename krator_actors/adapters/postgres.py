@@ -227,7 +227,7 @@ class JournalStore(JournalReader):
         if row["generation"] > self._generation:
             raise StaleJournalError(
                 f"generation {row['generation']} owns the journal; this is {self._generation}: "
-                "another krator writes it, or this machine takes over and needs krator journal rebuild"
+                "another krator writes it, or a new machine needs krator journal rebuild first"
             )
         if row["generation"] < self._generation:
             await self._connection.execute(
