@@ -25,7 +25,7 @@ from krator_actors.adapters.embedded_postgres import (
     EmbeddedPostgresError,
 )
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
-from krator_actors.config import Config, ConfigError
+from krator_actors.config import Config, ConfigError, require_code
 from krator_actors.core.report import Report, build_report
 from krator_actors.services import ask_services
 from krator_actors.terminal import (
@@ -57,6 +57,7 @@ def main(name: str, options: argparse.Namespace) -> int:
     try:
         config = place.load_config(options.config)
         if name == "config check":
+            require_code(config)
             return _config_check(options)
         data_dir = options.data_dir or place.last_run(config.system.data_dir)
         runtime = place.runtime_dir(data_dir)

@@ -19,7 +19,7 @@ from loguru import logger
 
 from krator_actors import commands, companion, gateway_address, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
-from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig
+from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig, require_code
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
@@ -105,6 +105,7 @@ def _configured(options: argparse.Namespace) -> Config:
             system = config.system.model_copy(update={"dry_run": True})
             config = config.model_copy(update={"system": system})
     tree.external_redis(config)
+    require_code(config)
     system = config.system.model_copy(update={"data_dir": data_dir})
     if options.data_dir is None:
         place.remember_last_run(configured, data_dir)
