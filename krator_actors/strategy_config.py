@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -22,9 +21,9 @@ from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+SYMBOL_PATTERN = r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$"
 
-Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 Positive = Annotated[Decimal, Field(gt=0)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 
