@@ -20,7 +20,7 @@ from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.venues import MARKET_VENUES, addresses
 from krator_actors.clock_watch import ClockWatch
 from krator_actors.config import VenueConfig
-from krator_actors.core.market_watch import LIVE
+from krator_actors.core.market_watch import LIVE, VENUE_LOST
 from krator_actors.gap_filler import GapFiller
 from krator_actors.lockstep import Lockstep
 from krator_actors.market_books import MarketBooks
@@ -218,6 +218,7 @@ class FeedActor(Actor):
             if is_first and self._ids is not TradeIds.CONSECUTIVE:
                 self._filler.on_reconnected(watch)
         self._books.on_live(line)
+        self.clear_alarm(VENUE_LOST)
         refused = [f"{symbol}: {reason}" for symbol, reason in refusals.items() if reason]
         if refused:
             self.raise_alarm("symbol_refused", "; ".join(refused))
@@ -233,6 +234,7 @@ class FeedActor(Actor):
         ).warning("feed disconnected")
         if self._lines.live:
             return
+        self.raise_alarm(VENUE_LOST, reason)
         now_ns = clock.monotonic_ns()
         for watch in self._watches.values():
             watch.freshness.on_disconnected()

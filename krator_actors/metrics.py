@@ -90,8 +90,10 @@ class Observed(Collector):
         if seen.portfolio is not None:
             yield from self._portfolio(seen.portfolio, utc_ns)
         yield from self._record(utc_ns)
-        drops = _by(self._log_drops)
-        yield _counter("krator_log_dropped_lines", "lost, by their writers' word", drops, "actor")
+        # 0 of each actor that is known, because a counter that begins above it has not increased.
+        drops = {**dict.fromkeys(seen.up(now_secs), 0), **self._log_drops}
+        text = "lost, by their writers' word"
+        yield _counter("krator_log_dropped_lines", text, _by(drops), "actor")
         offset = [((), seen.clock_offset_secs)]
         yield _gauge("krator_clock_offset_seconds", "venue's clock ahead of this one", offset)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+from krator_actors.core.incident_list import ReportedIncident
 from krator_actors.core.report import Report, ReportedFill, ReportedOrder, ReportedPosition, Totals
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.terminal import print_table, say
@@ -14,6 +15,8 @@ _ROWS = 20
 _CENT = Decimal("0.01")
 _ID_CHARS = 12
 _REASON_CHARS = 21
+_COMPONENT_CHARS = 40
+_CAUSE_CHARS = 40
 _COARSE, _FINE = Decimal("0.0001"), Decimal("0.00000001")
 
 
@@ -48,6 +51,7 @@ def utc_time(ts_ns: int) -> str:
 def print_report(report: Report) -> None:
     """Print totals, positions, the last orders and fills."""
     print_totals(report.totals)
+    _print_incidents(report.incidents)
     _print_positions(report.positions)
     _print_orders(report.orders)
     _print_fills(report.fills)
@@ -65,6 +69,25 @@ def print_totals(totals: Totals) -> None:
         f"P&L: realized {profit(totals.realized_pnl)} · unrealized {profit(totals.unrealized_pnl)}"
         f" · fees {money(totals.fees)} · net {profit(net)}"
     )
+
+
+def _print_incidents(incidents: list[ReportedIncident]) -> None:
+    if not incidents:
+        return
+    say(_title("incidents", len(incidents)))
+    rows = [
+        (
+            utc_time(i.ts),
+            shortened(i.component, _COMPONENT_CHARS),
+            i.kind,
+            "not over" if i.outage_secs is None else f"{i.outage_secs:,.1f} s",
+            shortened(i.cause, _CAUSE_CHARS) or "-",
+            _short_id(i.incident_id),
+        )
+        for i in incidents[-_ROWS:]
+    ]
+    print_table(("TIME", "COMPONENT", "KIND", "OUTAGE", "CAUSE", "ID"), rows, right="OUTAGE")
+    say("krator audit order ID tells the evidence of an incident, and what may be done about it")
 
 
 def _print_positions(positions: list[ReportedPosition]) -> None:

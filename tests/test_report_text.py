@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from krator_actors import report_text, terminal
+from krator_actors.core.incident_list import ReportedIncident
 from krator_actors.core.report import Report, ReportedFill, ReportedOrder, ReportedPosition, Totals
 from krator_actors.model import OrderSide, OrderStatus, OrderType
 
@@ -63,8 +64,20 @@ def report(orders: int = 1) -> Report:
         unrealized_pnl=Decimal("12.345"),
         fees=Decimal("0.999242063"),
     )
+    incident = ReportedIncident(
+        ts=TS_NS,
+        incident_id="inc-5e561b15b16427ba2ed1",
+        kind="quarantine",
+        component="strategy:BTC-USDT.SIM/mean_reversion",
+        cause="supervisor_crash_loop" * 3,
+        outage_secs=123_456.7,
+    )
     return Report(
-        orders=[*[order] * orders, denied], fills=[fill], positions=[position], totals=totals
+        orders=[*[order] * orders, denied],
+        fills=[fill],
+        positions=[position],
+        incidents=[incident],
+        totals=totals,
     )
 
 
@@ -91,7 +104,9 @@ def test_report_shows_the_last_twenty_orders(capsys: pytest.CaptureFixture[str])
 
 
 def test_empty_report_is_short(capsys: pytest.CaptureFixture[str]) -> None:
-    report_text.print_report(Report(orders=[], fills=[], positions=[], totals=Totals()))
+    report_text.print_report(
+        Report(orders=[], fills=[], positions=[], incidents=[], totals=Totals())
+    )
 
     assert "orders: 0" in capsys.readouterr().out
 
@@ -108,3 +123,14 @@ def test_table_aligns_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -
     terminal.print_table(("NAME", "N"), [("a", "1"), ("bb", "100")], right="N")
 
     assert capsys.readouterr().out.splitlines() == ["NAME    N", "a       1", "bb    100"]
+
+
+def test_incident_is_shown_with_an_id_that_audit_order_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report_text.print_report(report())
+
+    text = capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if "mean_reversion" in line]
+    assert line.split()[-1] == "inc-5e561b15"
+    assert "123,456.7 s" in line

@@ -11,11 +11,11 @@ import msgspec
 from krator_actors.core.day_account import (
     DayAccount,
     EquityPoint,
-    ReportedIncident,
     ReportedState,
     StageTimes,
 )
 from krator_actors.core.day_differences import DayDifferences
+from krator_actors.core.incident_list import ReportedIncident
 from krator_actors.core.performance import max_drawdown
 from krator_actors.core.report import (
     ReportedFill,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from krator_actors.core.incident_list import ReportedIncident, take_incident
 from krator_actors.core.order_statistics import OrderStatistics
 from krator_actors.messages.incidents import IncidentClosed, IncidentDiagnosed, IncidentOpened
 from krator_actors.messages.operations import SystemStarted
@@ -50,19 +51,6 @@ class ReportedState(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     by: str
     reason: str
-
-
-class ReportedIncident(msgspec.Struct, kw_only=True):
-    """Something broke."""
-
-    ts: int
-    incident_id: str
-    kind: str
-    component: str
-    cause: str = ""
-    """the most likely one; empty when nobody could say"""
-    outage_secs: float | None = None
-    """None: it was not over at the end of the day"""
 
 
 class DayAccount:
@@ -115,17 +103,8 @@ class DayAccount:
                 self._worth(event.equity, ts_logged)
             case TradingStateChanged():
                 self._changed(event, ts_logged)
-            case IncidentOpened():
-                self.incidents[event.incident_id] = ReportedIncident(
-                    ts=ts_logged,
-                    incident_id=event.incident_id,
-                    kind=event.kind,
-                    component=event.component,
-                )
-            case IncidentDiagnosed() if event.incident_id in self.incidents:
-                self.incidents[event.incident_id].cause = event.cause
-            case IncidentClosed() if event.incident_id in self.incidents:
-                self.incidents[event.incident_id].outage_secs = event.outage_secs
+            case IncidentOpened() | IncidentDiagnosed() | IncidentClosed():
+                take_incident(self.incidents, event, ts_logged)
             case SystemStarted():
                 self.starts += 1
             case _:

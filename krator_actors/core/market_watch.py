@@ -22,6 +22,9 @@ REFUSED = "REFUSED"
 STALE_QUOTES = "STALE_QUOTES"
 STALE_TRADES = "STALE_TRADES"
 
+VENUE_LOST = "venue_lost"
+"""The alarm of a feed that has no connection at all: nothing is traded meanwhile."""
+
 STALLS: Final = frozenset({DISCONNECTED, GAP, REFUSED, STALE_QUOTES, STALE_TRADES})
 """what an incident is opened for; the others are on the way, or as they should be"""
 

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import msgspec
 
+from krator_actors.core.incident_list import ReportedIncident, take_incident
 from krator_actors.core.order_life import TABLE, step_of
 from krator_actors.core.positions import Portfolio
-from krator_actors.messages.incidents import IncidentOpened
+from krator_actors.messages.incidents import IncidentClosed, IncidentDiagnosed, IncidentOpened
 from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
@@ -129,6 +130,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     fills: list[ReportedFill]
     positions: list[ReportedPosition]
     """of every symbol that was ever held, once there was a fill"""
+    incidents: list[ReportedIncident]
     totals: Totals
 
 
@@ -150,6 +152,7 @@ class ReportFold:
     def __init__(self) -> None:
         self.orders: dict[str, ReportedOrder] = {}
         self.fills: list[ReportedFill] = []
+        self.incidents: dict[str, ReportedIncident] = {}
         self.totals = Totals()
         # Quantity times price of each order's fills.
         self._traded: dict[str, Decimal] = defaultdict(Decimal)
@@ -192,9 +195,8 @@ class ReportFold:
                 self.totals.duplicates_refused += 1
             case TradingStateChanged(state=TradingState.HALTED):
                 self.totals.halts += 1
-            case IncidentOpened():
-                self.totals.incidents += 1
-                self.totals.restarts += event.kind in _RESTART_KINDS
+            case IncidentOpened() | IncidentDiagnosed() | IncidentClosed():
+                take_incident(self.incidents, event, event.ts_event)
             case _:
                 pass
 
@@ -209,9 +211,15 @@ class ReportFold:
             realized_pnl=sum((p.realized_pnl for p in positions), _ZERO),
             unrealized_pnl=sum((p.unrealized_pnl for p in positions), _ZERO),
             fees=sum((p.fees for p in positions), _ZERO),
+            incidents=len(self.incidents),
+            restarts=sum(i.kind in _RESTART_KINDS for i in self.incidents.values()),
         )
         return Report(
-            orders=list(self.orders.values()), fills=self.fills, positions=positions, totals=totals
+            orders=list(self.orders.values()),
+            fills=self.fills,
+            positions=positions,
+            incidents=list(self.incidents.values()),
+            totals=totals,
         )
 
     def held(self, symbol: str) -> Decimal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from krator_actors.core.market_watch import VENUE_LOST
 from krator_actors.messages.operations import JobsStatus, JournalStatus, PublisherStatus
 from krator_actors.messages.risk import PortfolioReport
 from supervisors.observation import MessageTimes
@@ -55,8 +56,11 @@ class Sightings:
             for source in ("tree", "risk", "journal")
             if not self.is_fresh(source, now_secs)
         ]
-        if self.is_fresh("tree", now_secs):
+        if self.tree is not None and self.is_fresh("tree", now_secs):
             found += [f"{name} does not run" for name, up in self.up(now_secs).items() if not up]
+            for node in self.tree.all_nodes():
+                lost = (alarm.detail for alarm in node.alarms if alarm.kind == VENUE_LOST)
+                found += [f"{node.name} has no connection: {detail}" for detail in lost]
         if self.portfolio is not None and self.is_fresh("risk", now_secs):
             if not self.portfolio.recovered:
                 found.append("risk is recovering")

@@ -265,6 +265,20 @@ async def test_lost_connection_is_told_at_once_and_subscribed_again(venue: Venue
         assert stalls(feed, BTC)[:2] == ["LIVE", "DISCONNECTED"]
 
 
+async def test_feed_without_a_connection_raises_an_alarm_until_it_has_one(venue: Venue) -> None:
+    async with live(venue) as feed:
+        taken = venue.acknowledge
+        venue.acknowledge = lambda _number: None
+
+        await venue.sockets[0].close()
+
+        await feed.eventually(lambda: set(feed.alarms) == {"venue_lost"})
+        venue.acknowledge = taken
+        for socket in venue.sockets:
+            await socket.close()
+        await feed.eventually(lambda: not feed.alarms)
+
+
 async def test_symbol_without_quotes_is_stale_and_the_others_are_not(venue: Venue) -> None:
     async with live(venue, quote_stale_secs=0.4) as feed:
         while reasons(feed, ETH)[-1] != "STALE_QUOTES":

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from krator_actors.core.report import Report, build_report
-from krator_actors.messages.incidents import IncidentOpened
+from krator_actors.messages.incidents import IncidentClosed, IncidentDiagnosed, IncidentOpened
 from krator_actors.messages.orders import (
     AccountReport,
     OrderAccepted,
@@ -103,7 +103,9 @@ def halted(state: TradingState = TradingState.HALTED) -> TradingStateChanged:
 
 
 def incident(kind: str) -> IncidentOpened:
-    return IncidentOpened(incident_id="i", kind=kind, component="risk", evidence=(), ts_event=1)
+    return IncidentOpened(
+        incident_id=f"inc-{kind}", kind=kind, component="risk", evidence=(), ts_event=1
+    )
 
 
 def test_nothing_gives_an_empty_report() -> None:
@@ -293,3 +295,28 @@ def test_report_becomes_json_and_back() -> None:
 
     assert json.loads(encoded)["orders"][0]["average_price"] == "100.5"
     assert msgspec.json.decode(encoded, type=Report) == report
+
+
+def test_incident_is_told_with_its_cause_what_to_do_and_how_long_it_lasted() -> None:
+    report = build_report(
+        [
+            incident("crash"),
+            incident("stall"),
+            IncidentDiagnosed(
+                incident_id="inc-crash",
+                cause="process_crash",
+                confidence=0.9,
+                evidence_ids=(),
+                suggestion="Read the crash file.",
+                ts_event=2,
+            ),
+            IncidentClosed(incident_id="inc-crash", component="risk", outage_secs=1.5, ts_event=3),
+            IncidentClosed(incident_id="inc-older", component="risk", outage_secs=1.5, ts_event=3),
+        ]
+    )
+
+    crash, stall = report.incidents
+    assert (crash.cause, crash.suggestion, crash.outage_secs) == (
+        "process_crash", "Read the crash file.", 1.5,
+    )  # fmt: skip
+    assert (stall.cause, stall.outage_secs) == ("", None)

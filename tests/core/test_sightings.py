@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from krator_actors.core.sightings import SOURCES, Sightings
 from krator_actors.model import TradingState
-from supervisors.status import NodeStatus
+from supervisors.status import Alarm, NodeStatus
 from tests.core.portfolios import portfolio
 
 
@@ -26,6 +26,15 @@ def test_actor_that_does_not_run_is_not_up_and_stands_in_the_way() -> None:
 
     assert sightings.up(101.0) == {"root": True, "risk": False}
     assert sightings.obstacles(101.0) == ["risk does not run"]
+
+
+def test_feed_without_a_connection_stands_in_the_way() -> None:
+    sightings = seen()
+    lost = Alarm("venue_lost", "connection refused", 1)
+    feed = NodeStatus(name="feed:SIM", type="worker", state="running", alarms=(lost,))
+    sightings.tree = NodeStatus(name="root", type="supervisor", state="running", children=(feed,))
+
+    assert sightings.obstacles(101.0) == ["feed:SIM has no connection: connection refused"]
 
 
 def test_nobody_is_up_in_an_old_picture() -> None:
