@@ -9,7 +9,6 @@ the venue, did not answer in time · 7 the system ran and failed more often than
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +17,6 @@ from typing import Any
 from krator_actors.core.redaction import Redactor
 from krator_actors.place import DEFAULT_CONFIG
 from supervisors.redaction import redact_with
-
-# numpy starts a thread pool when it is imported, and a process that forks must have one thread.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),
