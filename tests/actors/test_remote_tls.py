@@ -27,8 +27,8 @@ from krator_actors.external import external_dsn, external_redis
 from krator_actors.publisher import PublisherActor, PublisherConfig
 from supervisors.testing import ActorHarness
 from tests.actors.journal_scene import SECS, Load, execute, loaded, scene, served
-from tests.adapters.private_ca import PrivateCa
 from tests.adapters.tls_front import TlsFront, tls_front
+from tests.private_ca import PrivateCa
 
 HOST = "record.krator.test"
 PASSWORD = "canary-of-the-wire-51b7"
@@ -36,7 +36,7 @@ PASSWORD = "canary-of-the-wire-51b7"
 Context = Callable[[PrivateCa, Path], ssl.SSLContext | None]
 # What a door may show that is not to be trusted; and what is to be read of it.
 WRONG: dict[str, tuple[Context, str]] = {
-    "expired": (lambda ca, _: ca.server(HOST, expires_days=-1), "expired"),
+    "expired": (lambda ca, _: ca.server(HOST, days=(-9, -1)), "expired"),
     "foreign_ca": (
         lambda _, folder: PrivateCa(folder, "foreign").server(HOST),
         "unable to get local issuer|self-signed",
