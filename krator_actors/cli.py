@@ -2,8 +2,9 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start,
-kill --flatten is not flat, doctor found a failure, close a difference · 6 the running system, or
-the venue, did not answer in time · 7 the system ran and failed more often than its budget allows.
+kill --flatten is not flat, doctor found a failure, close a difference, the journal cannot be read,
+or is not what was written · 6 the running system, or the venue, did not answer in time · 7 the
+system ran and failed more often than its budget allows.
 """
 
 from __future__ import annotations
