@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from krator_actors import place
-from krator_actors.adapters import journal_backup
+from krator_actors.adapters import journal_backup, local_log
 from krator_actors.adapters.anchors import (
     AnchorBook,
     AnchorError,
@@ -230,6 +230,8 @@ async def _restore_locked(
             dsn = await stack.enter_async_context(temporary_server(data_dir, Path(runtime)))
         now_ns = utc_ns()
         contents = await journal_backup.restore(dsn, options.file, anchors, now_ns=now_ns)
+    if not local_log.writers_of(data_dir):
+        place.owe_rebuild(data_dir)
     head = contents.head
     AnchorBook(data_dir).write(
         Anchor(journal_id=head.journal_id, seq=head.seq, hash=head.hash, ts=now_ns, kind="restored")

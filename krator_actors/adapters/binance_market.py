@@ -30,7 +30,7 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.books import BookRule
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, BookDelta, QuoteTick, TradeTick
-from krator_actors.model import NANOS_PER_MILLI, OrderSide
+from krator_actors.model import BUY, NANOS_PER_MILLI, SELL
 from krator_actors.ports import (
     Channel,
     CloseAdvice,
@@ -153,7 +153,7 @@ def _trade_tick(
         price=trade.p,
         size=trade.q,
         # m: the buyer is the maker, so the seller was the aggressor.
-        aggressor=OrderSide.SELL if trade.m else OrderSide.BUY,
+        aggressor=SELL if trade.m else BUY,
         trade_id=trade_id,
         ts_event=trade.T * NANOS_PER_MILLI,
         ts_init=ts_init,
