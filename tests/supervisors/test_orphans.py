@@ -95,7 +95,9 @@ def test_failed_systems_leave_no_zombie_while_the_heart_runs(house: HouseBuilder
             system.eventually_runs("b", generation)
 
         running = body_pid(system)
-        system.eventually(lambda: set(children_of_this_process()) == {running, stranger.pid, *drain})
+        system.eventually(
+            lambda: set(children_of_this_process()) == {running, stranger.pid, *drain}
+        )
         assert stranger.wait() == 0
 
 
