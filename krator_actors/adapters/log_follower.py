@@ -124,7 +124,7 @@ class _Log:
         self._mark: Committed | None = None
         # False until a journal has said what it has: what was read before may be removed any time.
         self._is_continued = False
-        # Nothing more is read from a log that was reported.
+        # Nothing more is read from a log that was reported, until it is read from elsewhere.
         self._reported = False
         self._bytes_per_record = 0.0
 
@@ -144,6 +144,8 @@ class _Log:
             self._tail = self._tail_behind(number)
             self.held.clear()
             self.watermark = number
+            # What comes before the damage is read again, and so is the damage.
+            self._reported = False
             return
         self.forget(number)
 
