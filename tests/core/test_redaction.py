@@ -14,7 +14,7 @@ from krator_actors.core.redaction.checks import (
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
 from krator_actors.core.redaction.registered import registered
-from krator_actors.core.redaction.rules import NUMBERS, TOKENS
+from krator_actors.core.redaction.forms import NUMBERS, TOKENS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""What is put in the place of a value, after the name of its field."""
+
+# ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
+from __future__ import annotations
+
+from typing import Any, Final
+
+from krator_actors.core.redaction import named
+from krator_actors.core.redaction.fields import Doubt, could_be_code, field_of, is_left_alone
+from krator_actors.core.redaction.linear import compiled
+
+_DONE: Final = compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
+_QUOTES: Final = compiled(
+    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\\*[\"'`]|&quot;|%22|\n|\\*)"
+)
+_NEXT_FIELD: Final = compiled(
+    rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
+)
+_QUOTE: Final = compiled(rb"[\"'`]|&quot;|%22")
+_OPENING: Final = frozenset((b'"', b"'", b"`", b"\\"))
+_MAX_NAME_BYTES: Final = 128
+_ANOTHER: Final = compiled(rb"([A-Za-z_][A-Za-z0-9_.-]{1,63})[=:](.*)")
+_ORDINARY: Final = compiled(
+    rb"(?:^|[a-z_])(?:id|symbol|seq|time|timestamp|status|order|price|qty|side|venue)$",
+    any_case=True,
+)
+_WRITTEN: Final = compiled(rb"[A-Za-z0-9][_-][A-Za-z]|[a-z][A-Z]")
+"""a name as programs write it, which is no word of a sentence"""
+_NUMBERED: Final = frozenset((b"<account>", b"<phone>", b"<iban>", b"<pin>", b"<card>"))
+_TAIL: Final = b")]},;.>\\"
+
+
+def assignments(data: bytes) -> bytes:
+    """Redact what is assigned to a name that tells, also behind a name that only seemed to."""
+    pieces = []
+    at = start = 0
+    while (match := named.ASSIGNED.search(data, start)) is not None:
+        name, between, value = match.group(1, 2, 3)
+        begin, end = match.span(3)
+        if _begins_another(name, between, value, data[end : end + 1]):
+            start = begin
+            continue
+        pieces.append(data[at:begin])
+        if field_of(name) is None:
+            # What its value is says nothing, but something may be assigned within it.
+            pieces.append(named.ASSIGNED.sub(assigned, value))
+        else:
+            pieces.append(of_field(name, between, value))
+        at = start = end
+    return b"".join([*pieces, data[at:]]) if pieces else data
+
+
+def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> bool:
+    """True where the value is itself a name: ``TokenError: api_key='...'``."""
+    if len(value) > _MAX_NAME_BYTES or value[:1] == b"[" or _QUOTE.search(value) is not None:
+        return False
+    field = field_of(name)
+    if field is None:
+        return True
+    another = _ANOTHER.match(value)
+    if another is None:
+        return False
+    inner, rest = another.group(1, 2)
+    if not rest:  # the value is behind a quote or a blank
+        is_open = after in _OPENING if value.endswith(b"=") else after.isspace() or after in _OPENING
+        return is_open and field_of(inner) is not None
+    is_said = field.doubt != "none" and between.strip() == b":"
+    return is_said and (field_of(inner) is not None or _ORDINARY.search(inner) is not None)
+
+
+def assigned(match: Any) -> bytes:
+    """Redact a match of a name, what stands between, and a value."""
+    name, between, value = match.group(1, 2, 3)
+    return bytes(name + between + of_field(name, between, value))
+
+
+def argument(match: Any) -> bytes:
+    before, name, between, value = match.group(1, 2, 3, 4)
+    return bytes(before + name + between + of_field(name, between, value))
+
+
+def query(match: Any) -> bytes:
+    before, name, between, value = match.group(1, 2, 3, 4)
+    if could_be_code(name, value) and not is_done(value):
+        return bytes(before + name + between + b"<code>")
+    return argument(match)
+
+
+def spoken(match: Any) -> bytes:
+    """Redact what stands behind a name with only a blank between, where no sentence goes on."""
+    name, between, value = match.group(1, 2, 3)
+    field = field_of(name)
+    if field is None or is_done(value):
+        return bytes(match.group())
+    opening, inner, closing = _inner(value)
+    is_quoted = bool(opening)
+    if not is_quoted and _WRITTEN.search(name) is None:
+        return bytes(match.group())
+    doubt: Doubt = "random" if field.doubt == "word" and field.kind not in _NUMBERED else field.doubt
+    digits = len(inner) - len(inner.translate(None, b"0123456789"))
+    is_sentence = not digits if field.doubt == "none" and not is_quoted else not digits and doubt != "none" and doubt != "random"
+    if is_sentence or is_left_alone(inner, doubt):
+        return bytes(match.group())
+    return bytes(name + between + opening + field.kind + closing)
+
+
+def person(match: Any) -> bytes:
+    name, between = match.group(1, 2)
+    field = field_of(name)
+    if field is None or field.kind not in {b"<name>", b"<address>"}:
+        return bytes(match.group())
+    return bytes(name + between + field.kind)
+
+
+def element(match: Any) -> bytes:
+    name, rest, content = match.group(1, 2, 3)
+    field = field_of(name)
+    if field is None or is_left_alone(content, field.doubt):
+        return bytes(match.group())
+    return bytes(b"<" + name + rest + field.kind + b"</")
+
+
+def of_field(name: bytes, between: bytes, value: bytes) -> bytes:
+    """Return the value, with its quotes, as a field of that name may show it."""
+    field = field_of(name)
+    if field is None or is_done(value):
+        return value
+    opening, inner, closing = _inner(value)
+    doubt = field.doubt
+    if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
+        doubt = "word"  # "the password, please"
+    if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
+        return value
+    return opening + field.kind + closing
+
+
+def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
+    """Part a value from its quotes, or, without any, from what follows it."""
+    quoted = _QUOTES.fullmatch(value)
+    if quoted is not None:
+        opening, inner, closing = quoted.group(1, 2, 3)
+        return opening, inner, closing
+    following = _NEXT_FIELD.search(value)
+    end = len(value) if following is None else following.start()
+    while end and value[end - 1] in _TAIL:
+        end -= 1
+    return b"", value[:end], value[end:]
+
+
+def is_done(value: bytes) -> bool:
+    """True for a placeholder of ours, with or without quotes, that nothing is glued to."""
+    done = _DONE.match(value)
+    return done is not None and (len(value) == done.end() or not value[done.end() :][:1].isalnum())
