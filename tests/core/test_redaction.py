@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from krator_actors.core.redaction import redactor
+from krator_actors.core.redaction import values
 from krator_actors.core.redaction.checks import (
     iban_within,
     is_card,
@@ -140,7 +140,7 @@ def test_flag_or_word_is_left_alone_where_it_can_be_no_secret() -> None:
 
 
 def test_every_kind_is_a_placeholder_that_is_known_as_one() -> None:
-    done = redactor._DONE
+    done = values._DONE
 
     assert all(done.fullmatch(rule.kind) for rule in (*TOKENS, *NUMBERS))
 

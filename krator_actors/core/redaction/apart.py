@@ -18,8 +18,10 @@ _MIN_NUMBER_DIGITS = 6
 
 _STYLE: Final = compiled(rb"(?:\x1b|\\+u001[bB]|\\+x1[bB]|\\+033)\[[0-9;?]*[A-Za-z]")
 _END: Final = compiled(rb"\r?\n|\\r\\n|\\+n")
-_RULE_LINE: Final = compiled(rb"[\s|+:=\xe2\x94\x80-\xbf-]*(?:--|==|\xe2\x94\x80)[\s|+:=\xe2\x94\x80-\xbf-]*")
-_TITLE: Final = compiled(rb"[\s\"'`*]*([A-Za-z_][A-Za-z0-9_ .-]{0,40})[\s\"'`*]*")
+_RULE_LINE: Final = compiled(
+    rb"[\s|+:=\xe2\x94\x80-\xbf-]*(?:--|==|\xe2\x94\x80)[\s|+:=\xe2\x94\x80-\xbf-]*"
+)
+_TITLE: Final = compiled(rb"[\s\"'`*]*([0-9]?[A-Za-z_][A-Za-z0-9_ .-]{0,40})[\s\"'`*]*")
 _CELL: Final = {
     b",": compiled(rb"(?:^|,)(\s*\"(?:[^\"]|\"\")*\"\s*|[^,]*)"),
     b";": compiled(rb"(?:^|;)(\s*\"(?:[^\"]|\"\")*\"\s*|[^;]*)"),
@@ -173,5 +175,3 @@ def _named_at(code: bytes, column: int) -> Field | None:
         if name.start() <= column < name.end():
             return field_of(name.group())
     return None
-
-

@@ -10,6 +10,7 @@ from krator_actors.core.redaction.checks import (
     is_card,
     is_public_address,
     is_random,
+    is_usual_card,
 )
 from krator_actors.core.redaction.linear import compiled
 
@@ -22,6 +23,8 @@ class Rule(NamedTuple):
     kind: bytes
     pattern: Any
     check: Callable[[bytes], bool] | None = None
+    unless: Any = None
+    """found in group 1, it speaks for something ordinary"""
 
 
 # An escape in front of a value (\n, %3D) is no letter of it.
@@ -33,15 +36,15 @@ def _rule(
     *forms: bytes,
     check: Callable[[bytes], bool] | None = None,
     start: bytes = _START,
-    any_case: bool = False,
+    unless: Any = None,
 ) -> Rule:
     pattern = start + rb"(" + rb"|".join(forms) + rb")"
-    return Rule(kind, compiled(pattern, any_case=any_case), check)
+    return Rule(kind, compiled(pattern), check, unless)
 
 
 PEM: Final = compiled(
     rb"-----BEGIN[ A-Z0-9]{0,40}(?:PRIVATE KEY|SECRET|CERTIFICATE|PRIVATE)[ A-Z]{0,20}(?:-----)?"
-    rb"(?:[A-Za-z0-9+/=\s\\:,.\"']|-[A-Za-z0-9])*(?:-{2,5}END[A-Z ]*-{0,5})?"
+    rb"(?:[A-Za-z0-9+/=\s\\:,.\"'>|#]|-[A-Za-z0-9])*(?:-{2,5}END[A-Z ]*-{0,5})?"
 )
 
 _SCHEMES = rb"(?:[A-Za-z][A-Za-z0-9+.-]*)"
@@ -93,6 +96,7 @@ _PREFIXED = (
     rb"[a-z]{2,12}[-_](?:pat|sk|pk|rk|tok|token|secret|key|api|live|test|prod)[-_][A-Za-z0-9]{20,}",
     rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
     rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2id?|scrypt|pbkdf2[a-z0-9-]*|[156y])\$[A-Za-z0-9./+=,$-]{16,}",
+    rb"fo1_[A-Za-z0-9_-]{20,}|fm[0-9][a-z]?_[A-Za-z0-9+/=_-]{20,}",
     rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
 )
 _URLS = (
@@ -102,8 +106,9 @@ _URLS = (
     rb"api\.telegram\.org/bot[A-Za-z0-9:_-]+|outlook\.office\.com/webhook/[A-Za-z0-9@/_-]+",
     rb"(?:ws|stream|userstream|fstream|dstream)[a-z0-9.:-]*/(?:ws|stream)/[A-Za-z0-9]{40,}",
 )
+_NODES = rb"(?:infura\.io/(?:ws/)?v[0-9]+|alchemy(?:api)?\.(?:com|io)/v[0-9]+|quiknode\.pro|ankr\.com/[a-z_]+)/[A-Za-z0-9_-]{20,}"
 _WALLETS = (
-    rb"(?:bc1|tb1|ltc1)[ac-hj-np-z02-9]{25,87}\b|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[a-fA-F0-9]{40}|0x[a-fA-F0-9]{64}",
+    rb"(?:bc1|tb1|ltc1)[ac-hj-np-z02-9]{25,87}\b|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[a-fA-F0-9]{40}\b",
     rb"[xyzt](?:prv|pub)[A-Za-z0-9]{80,}|addr1[a-z0-9]{30,}|cosmos1[a-z0-9]{38}|[5KL][1-9A-HJ-NP-Za-km-z]{50,51}",
     rb"(?:T|r|D|L|M|X)[1-9A-HJ-NP-Za-km-z]{32,34}|bitcoincash:[a-z0-9]{40,}|4[0-9AB][1-9A-HJ-NP-Za-km-z]{93}",
 )
@@ -113,12 +118,21 @@ def _has_digit_and_letter_mix(text: bytes) -> bool:
     return text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"} or is_random(text)
 
 
+_NO_WORD: Final = compiled(rb"[BCDFGHJKLMNPQRSTVWXZ]{4}|Q[^U]|[JQXZ]{2}|[AEIOU]{4}")
+
+
 def _has_digit(text: bytes) -> bool:
     return any(48 <= char < 58 for char in text)  # noqa: PLR2004 - ASCII 0 to 9
 
 
+def _is_drawn(text: bytes) -> bool:
+    """True for letters that are no word, or for any with a digit."""
+    is_word = text.startswith(b"PASS") or _NO_WORD.search(text) is None
+    return _has_digit(text) or not is_word
+
+
 def _is_phone(text: bytes) -> bool:
-    number = text.lower().partition(b"x")[0].partition(b"e")[0]
+    number = text.replace(b"%20", b" ").lower().partition(b"x")[0].partition(b"e")[0]
     return len(number) - len(number.translate(None, b"0123456789")) in _PHONE_DIGITS
 
 
@@ -135,13 +149,19 @@ JWT: Final = compiled(
 """JSON in base64, which a JWT begins with; once more encoded, too"""
 
 TOKENS: Final[tuple[Rule, ...]] = (
-    _rule(b"<url>", *_URLS),
+    _rule(b"<url>", *_URLS, _NODES),
     _rule(b"<key>", *_PREFIXED),
     _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
-    _rule(b"<account>", rb"PA[0-9A-Z]{8,12}\b", rb"[DF]?[UI][0-9]{7,8}\b", check=_has_digit),
+    _rule(b"<account>", rb"PA[0-9A-Z]{8,12}\b", rb"[DF]?[UI][0-9]{7,8}\b", check=_is_drawn),
+    _rule(
+        b"<account>",
+        rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9]{6,}|[A-Z0-9]{8,16}\b",
+        start=rb"(/(?:sub-?)?(?:accounts?|portfolios?)/)",
+        check=_is_drawn,
+    ),
     _rule(
         b"<email>",
-        rb"(?:[A-Za-z0-9.!#$&'*+/=?^_{|}~%\x80-\xff-]+|\\*\"[A-Za-z0-9 ._+-]{1,64}\\*\")(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
+        rb"(?:(?:[A-Za-z0-9.!#$'*+^_~%\x80-\xff-]|<name>)+|\\*\"[A-Za-z0-9 ._+-]{1,64}\\*\")(?:@|%40|\\u0040|&#64;|\(at\)|\[at\]| at )"
         rb"(?:(?:"
         + _HOST
         + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
@@ -151,13 +171,26 @@ TOKENS: Final[tuple[Rule, ...]] = (
 )
 
 _GAP = rb"[ .\x2d]"
+ORDINARY: Final = compiled(
+    rb"(?:id|ids|order|trade|trades|seq|sequence|nonce|time|timestamp|ts|number|lock|key|[nmu]s|offset|update|bytes|size|of|at)[^A-Za-z]*$",
+    any_case=True,
+)
+"""a name in front of a number that says it is a count, a time or an id"""
+
 NUMBERS: Final[tuple[Rule, ...]] = (
     # Kraken's account number looks like an IBAN
     _rule(b"<account>", rb"AA[0-9]{2}(?:(?:[ +-]|%20)?[A-Z0-9]{4}){3}\b"),
     _rule(
         b"<card>",
-        rb"[0-9]{12,19}\b|[0-9]{4}(?:(?:[ +-]|%20)[0-9]{4}){3}(?:(?:[ +-]|%20)[0-9]{3})?\b|[0-9]{4}(?:[ +-]|%20)[0-9]{6}(?:[ +-]|%20)[0-9]{4,5}\b",
+        rb"[0-9]{4}(?:(?:[ +-]|%20)[0-9]{4}){3}(?:(?:[ +-]|%20)[0-9]{3})?\b|[0-9]{4}(?:[ +-]|%20)[0-9]{6}(?:[ +-]|%20)[0-9]{4,5}\b",
         check=is_card,
+    ),
+    _rule(
+        b"<card>",
+        rb"[0-9]{15,16}\b",
+        check=is_usual_card,
+        start=rb"((?:[A-Za-z_]+[\s\\\"']{0,4}[:=#]?[\s\\\"'(\[]{0,3})?\b)",
+        unless=ORDINARY,
     ),
     _rule(b"<ssn>", rb"[0-9]{3}([- ])[0-9]{2}[- ][0-9]{4}\b"),
     _rule(b"<ssn>", rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b"),
@@ -183,7 +216,7 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     ),
     _rule(
         b"<phone>",
-        rb"00[1-9][0-9]{1,2}[ /\x2d][0-9]{2,8}(?:[ /\x2d][0-9]{2,8}){0,3}\b",
+        rb"00[1-9][0-9]{1,2}(?:[ /+\x2d]|%20)[0-9]{2,8}(?:(?:[ /+\x2d]|%20)[0-9]{2,8}){0,3}\b",
         start=rb"(^|[^0-9A-Za-z.+-]|\\[nrt])",
         check=_is_phone,
     ),

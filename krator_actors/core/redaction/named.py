@@ -115,11 +115,22 @@ SPOKEN: Final = compiled(
 """name, what stands between, value with its quotes: ``invalid api_key 'abc'``"""
 
 SEED: Final = compiled(
-    rb"(mnemonic|phrase|seed[ _-]?words?)(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"|[ \t]+))"
+    rb"(mnemonic|phrase|seed[ _-]?words?)("
+    + _CLOSE
+    + rb"(?:"
+    + _EQUALS
+    + rb"|"
+    + _SAID
+    + rb"|[ \t]+))"
     rb"([bu]?\\*[\"']?)([a-z]{3,8}(?:[ ,]+[a-z]{3,8}){11,})",
     any_case=True,
 )
 """name, what stands between, a quote, twelve words and more"""
+
+HOLDER: Final = compiled(
+    rb"(\"id\\*\"\s*:\s*\\*\")([0-9a-f-]{36})(\\*\"\s*,[^\n]{0,300}?\"account_number)"
+)
+"""the id of an account in a venue's report of it: what is before, the id, what follows"""
 
 QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
 """separator, name, what stands between, value: what follows the first of a query's fields"""
@@ -182,7 +193,7 @@ CONTEXT: Final = compiled(
     rb"account|acct|a/c|routing|aba|sort code|card|uid|pin|otp|cvv|date of birth|dob|born(?: on)?|"
     rb"best\S{1,6}tigungscode|sicherheitscode|code de v\S{1,6}rification|steuer[a-z-]{0,30}|tin|"
     rb"2fa|mfa|totp|two[- ]factor|verification|security code|login code|sms code|confirmation|one[- ]time|"
-    rb"konto(?:nummer)?|kontonr|compte|cuenta|conto|itin|ein|nhs|bank|medicare|member|customer|client|patient|voter)\b"
+    rb"portfolio|konto(?:nummer)?|kontonr|compte|cuenta|conto|itin|ein|nhs|bank|medicare|member|customer|client|patient|voter)\b"
     rb"((?:[ \t:=#(,-]|\b(?:id|no|num|nr|number|code|password|passcode|is|was|at|on|me|us|of|card|account|my|the|with|value|holder|ending|in|lautet|ist|est|es)\b\.?){1,8})"
     rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[A-Za-z]{0,4}[-]?[0-9][A-Za-z0-9*]*(?:[ ./\x2d][0-9][A-Za-z0-9]*){0,6})",
     any_case=True,

@@ -9,11 +9,11 @@ from krator_actors.core.redaction import forms, named
 from krator_actors.core.redaction.apart import BAR, apart, unstyled
 from krator_actors.core.redaction.checks import (
     iban_within,
-    is_card,
     is_login,
     is_operational,
     is_phrase,
     is_random,
+    is_usual_card,
     message_within,
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
@@ -26,7 +26,7 @@ from krator_actors.core.redaction.values import (
     is_done,
     person,
     query,
-    spoken,
+    said,
 )
 
 MAX_BYTES: Final = 1 << 20
@@ -111,7 +111,10 @@ class Redactor:
             if not is_left_alone(raw, field.doubt) and not is_done(raw):
                 return field.kind.decode()
         if isinstance(value, int):
-            is_number_of_card = value > _FIRST_CARD and is_card(b"%d" % value)
+            is_number_of_card = value > _FIRST_CARD and is_usual_card(b"%d" % value)
+            is_number_of_card = is_number_of_card and not forms.ORDINARY.search(
+                name.encode("utf-8", "replace")
+            )
             return "<card>" if is_number_of_card else value
         if isinstance(value, bytes | bytearray | memoryview):
             return self.data(bytes(value)).decode("utf-8", "replace")
@@ -155,13 +158,15 @@ class Redactor:
             data = named.PAIR.sub(argument, data)
         data = named.PERSON.sub(person, data)
         data = assignments(data)
-        data = named.SPOKEN.sub(spoken, data)
+        data = said(data)
         if b"&" in data or b";" in data:
             data = named.QUERY.sub(query, data)
         if b"='" in data or b'="' in data or b"': " in data:
             data = named.ARGUMENT.sub(argument, data)
         if b"," in data and (b"(" in data or b"[" in data):
             data = named.LISTED.sub(argument, data)
+        if b"account_number" in data:
+            data = named.HOLDER.sub(rb"\1<account>\3", data)
         if b"value:" in data:
             data = named.VARIABLE.sub(argument, data)
         if b"-" in data:
@@ -246,11 +251,12 @@ def _scheme(match: Any) -> bytes:
 
 
 def _by(rule: forms.Rule) -> Callable[[Any], bytes]:
-    check, kind = rule.check, rule.kind
+    check, unless, kind = rule.check, rule.unless, rule.kind
 
     def replaced(match: Any) -> bytes:
         before, value = match.group(1, 2)
-        if check is not None and not check(value):
+        is_other = unless is not None and unless.search(before) is not None
+        if is_other or (check is not None and not check(value)):
             return bytes(match.group())
         return bytes(before + kind)
 

@@ -3,10 +3,12 @@
 # ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from krator_actors.core.redaction import named
-from krator_actors.core.redaction.fields import Doubt, could_be_code, field_of, is_left_alone
+from krator_actors.core.redaction.checks import is_random
+from krator_actors.core.redaction.fields import could_be_code, field_of, is_left_alone
 from krator_actors.core.redaction.linear import compiled
 
 _DONE: Final = compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
@@ -19,7 +21,9 @@ _NEXT_FIELD: Final = compiled(
 _QUOTE: Final = compiled(rb"[\"'`]|&quot;|%22")
 _OPENING: Final = frozenset((b'"', b"'", b"`", b"\\"))
 _MAX_NAME_BYTES: Final = 128
-_ANOTHER: Final = compiled(rb"([A-Za-z_][A-Za-z0-9_.-]{1,63})[=:](.*)")
+_ANOTHER: Final = compiled(
+    rb"(?:[A-Za-z_][A-Za-z0-9_.]{0,63}[({])?([A-Za-z_][A-Za-z0-9_.-]{1,63})[=:](.*)"
+)
 _ORDINARY: Final = compiled(
     rb"(?:^|[a-z_])(?:id|symbol|seq|time|timestamp|status|order|price|qty|side|venue)$",
     any_case=True,
@@ -32,28 +36,48 @@ _TAIL: Final = b")]},;.>\\"
 
 def assignments(data: bytes) -> bytes:
     """Redact what is assigned to a name that tells, also behind a name that only seemed to."""
+    return _scanned(named.ASSIGNED, data, _begins_another, assigned)
+
+
+def said(data: bytes) -> bytes:
+    """Redact what stands behind a name with only a blank between, where no sentence goes on."""
+    return _scanned(named.SPOKEN, data, _is_no_name, _said)
+
+
+def _scanned(
+    pattern: Any,
+    data: bytes,
+    goes_on: Callable[[bytes, bytes, bytes, bytes], bool],
+    redacted: Callable[[Any], bytes],
+) -> bytes:
+    """Redact the matches; where it ``goes_on``, the next search begins at the value's own begin.
+
+    Linear, because only a short value is looked at again.
+    """
     pieces = []
     at = start = 0
-    while (match := named.ASSIGNED.search(data, start)) is not None:
-        name, between, value = match.group(1, 2, 3)
+    while (match := pattern.search(data, start)) is not None:
         begin, end = match.span(3)
-        if _begins_another(name, between, value, data[end : end + 1]):
+        name, between, value = match.group(1, 2, 3)
+        is_short = len(value) <= _MAX_NAME_BYTES and value[:1] != b"["
+        if (
+            is_short
+            and _QUOTE.search(value) is None
+            and goes_on(name, between, value, data[end : end + 1])
+        ):
             start = begin
             continue
-        pieces.append(data[at:begin])
-        if field_of(name) is None:
-            # What its value is says nothing, but something may be assigned within it.
-            pieces.append(named.ASSIGNED.sub(assigned, value))
-        else:
-            pieces.append(of_field(name, between, value))
+        pieces += (data[at : match.start()], redacted(match))
         at = start = end
-    return b"".join([*pieces, data[at:]]) if pieces else data
+    return b"".join((*pieces, data[at:])) if pieces else data
+
+
+def _is_no_name(name: bytes, _between: bytes, value: bytes, _after: bytes) -> bool:
+    return field_of(name) is None or b"=" in value.rstrip(b"=")
 
 
 def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> bool:
     """True where the value is itself a name: ``TokenError: api_key='...'``."""
-    if len(value) > _MAX_NAME_BYTES or value[:1] == b"[" or _QUOTE.search(value) is not None:
-        return False
     field = field_of(name)
     if field is None:
         return True
@@ -62,7 +86,7 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
         return False
     inner, rest = another.group(1, 2)
     if not rest:  # the value is behind a quote or a blank
-        is_open = after in _OPENING if value.endswith(b"=") else after.isspace() or after in _OPENING
+        is_open = after in _OPENING or (value.endswith(b":") and after.isspace())
         return is_open and field_of(inner) is not None
     is_said = field.doubt != "none" and between.strip() == b":"
     return is_said and (field_of(inner) is not None or _ORDINARY.search(inner) is not None)
@@ -70,6 +94,14 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
 
 def assigned(match: Any) -> bytes:
     """Redact a match of a name, what stands between, and a value."""
+    name, between, value = match.group(1, 2, 3)
+    if field_of(name) is None:
+        # What its value is says nothing, but something may be assigned within it.
+        return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
+    return _assigned_within(match)
+
+
+def _assigned_within(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
     return bytes(name + between + of_field(name, between, value))
 
@@ -86,21 +118,22 @@ def query(match: Any) -> bytes:
     return argument(match)
 
 
-def spoken(match: Any) -> bytes:
-    """Redact what stands behind a name with only a blank between, where no sentence goes on."""
+def _said(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
+    whole = bytes(match.group())
     field = field_of(name)
     if field is None or is_done(value):
-        return bytes(match.group())
+        return whole
     opening, inner, closing = _inner(value)
-    is_quoted = bool(opening)
-    if not is_quoted and _WRITTEN.search(name) is None:
-        return bytes(match.group())
-    doubt: Doubt = "random" if field.doubt == "word" and field.kind not in _NUMBERED else field.doubt
-    digits = len(inner) - len(inner.translate(None, b"0123456789"))
-    is_sentence = not digits if field.doubt == "none" and not is_quoted else not digits and doubt != "none" and doubt != "random"
-    if is_sentence or is_left_alone(inner, doubt):
-        return bytes(match.group())
+    if not opening and _WRITTEN.search(name) is None:
+        return whole
+    is_key = field.doubt == "word" and field.kind not in _NUMBERED
+    has_digit = inner.translate(None, b"0123456789") != inner
+    is_sentence = not has_digit and not (opening and field.doubt == "none")
+    if is_sentence and not (is_key and is_random(inner)):
+        return whole
+    if is_left_alone(inner, "random" if is_key else field.doubt):
+        return whole
     return bytes(name + between + opening + field.kind + closing)
 
 
