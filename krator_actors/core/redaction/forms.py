@@ -25,6 +25,8 @@ class Rule(NamedTuple):
     check: Callable[[bytes], bool] | None = None
     unless: Any = None
     """found in group 1, it speaks for something ordinary"""
+    needs: Callable[[bytes], bool] | None = None
+    """false for a text that cannot hold it; cheaper than to look, as most lines hold nothing"""
 
 
 # An escape in front of a value (\n, %3D) is no letter of it.
@@ -37,9 +39,10 @@ def _rule(
     check: Callable[[bytes], bool] | None = None,
     start: bytes = _START,
     unless: Any = None,
+    needs: Callable[[bytes], bool] | None = None,
 ) -> Rule:
     pattern = start + rb"(" + rb"|".join(forms) + rb")"
-    return Rule(kind, compiled(pattern), check, unless)
+    return Rule(kind, compiled(pattern), check, unless, needs)
 
 
 PEM: Final = compiled(
@@ -148,16 +151,51 @@ JWT: Final = compiled(
 )
 """JSON in base64, which a JWT begins with; once more encoded, too"""
 
-TOKENS: Final[tuple[Rule, ...]] = (
-    _rule(b"<url>", *_URLS, _NODES),
+
+def _has_at(data: bytes) -> bool:
+    return any(at in data for at in (b"@", b"%40", b" at ", b"(at)", b"[at]", b"0040", b"&#64;"))
+
+
+def _has_plus(data: bytes) -> bool:
+    return b"+" in data or b"%2" in data
+
+
+def _has_dots(data: bytes) -> bool:
+    return data.count(b".") >= 3  # noqa: PLR2004 - of an IPv4 address
+
+
+def _has_colons(data: bytes) -> bool:
+    return data.count(b":") >= 2 or b"%3" in data  # noqa: PLR2004 - of an IPv6 address
+
+
+def _has_pairs(data: bytes) -> bool:
+    return data.count(b":") >= 5 or data.count(b"-") >= 5  # noqa: PLR2004 - of a MAC address
+
+
+LONG: Final = compiled(rb"[A-Za-z0-9+/_%.:$~-]{13,}")
+"""without it no LONG_TOKENS are there, no JWT and no CANDIDATE"""
+
+LONG_TOKENS: Final[tuple[Rule, ...]] = (
+    _rule(b"<url>", *_URLS, _NODES, needs=lambda data: b"/" in data),
     _rule(b"<key>", *_PREFIXED),
     _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
-    _rule(b"<account>", rb"PA[0-9A-Z]{8,12}\b", rb"[DF]?[UI][0-9]{7,8}\b", check=_is_drawn),
+)
+
+TOKENS: Final[tuple[Rule, ...]] = (
+    # Kraken's account number looks like an IBAN
+    _rule(
+        b"<account>",
+        rb"PA[0-9A-Z]{8,12}\b",
+        rb"[DF]?[UI][0-9]{7,8}\b",
+        rb"AA[0-9]{2}(?:(?:[ +-]|%20)?[A-Z0-9]{4}){3}\b",
+        check=_is_drawn,
+    ),
     _rule(
         b"<account>",
         rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9]{6,}|[A-Z0-9]{8,16}\b",
         start=rb"(/(?:sub-?)?(?:accounts?|portfolios?)/)",
         check=_is_drawn,
+        needs=lambda data: b"/" in data,
     ),
     _rule(
         b"<email>",
@@ -166,11 +204,11 @@ TOKENS: Final[tuple[Rule, ...]] = (
         + _HOST
         + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
         check=_is_mail,
+        needs=_has_at,
         start=b"()",
     ),
 )
 
-_GAP = rb"[ .\x2d]"
 ORDINARY: Final = compiled(
     rb"(?:id|ids|order|trade|trades|seq|sequence|nonce|time|timestamp|ts|number|lock|key|[nmu]s|offset|update|bytes|size|of|at)[^A-Za-z]*$",
     any_case=True,
@@ -178,8 +216,6 @@ ORDINARY: Final = compiled(
 """a name in front of a number that says it is a count, a time or an id"""
 
 NUMBERS: Final[tuple[Rule, ...]] = (
-    # Kraken's account number looks like an IBAN
-    _rule(b"<account>", rb"AA[0-9]{2}(?:(?:[ +-]|%20)?[A-Z0-9]{4}){3}\b"),
     _rule(
         b"<card>",
         rb"[0-9]{4}(?:(?:[ +-]|%20)[0-9]{4}){3}(?:(?:[ +-]|%20)[0-9]{3})?\b|[0-9]{4}(?:[ +-]|%20)[0-9]{6}(?:[ +-]|%20)[0-9]{4,5}\b",
@@ -192,14 +228,18 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         start=rb"((?:[A-Za-z_]+[\s\\\"']{0,4}[:=#]?[\s\\\"'(\[]{0,3})?\b)",
         unless=ORDINARY,
     ),
-    _rule(b"<ssn>", rb"[0-9]{3}([- ])[0-9]{2}[- ][0-9]{4}\b"),
-    _rule(b"<ssn>", rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b"),
-    _rule(b"<ssn>", rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b"),
+    _rule(
+        b"<ssn>",
+        rb"[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}\b",
+        rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b",
+        rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b",
+    ),
     _rule(
         b"<phone>",
         rb"%2[Bb][0-9]{1,3}(?:(?:[ ./()+\x2d]|%20|%28|%29){0,3}[0-9]){6,13}(?:(?: |\+|%20)?(?:x|ext\.?)(?: |\+|%20)?[0-9]{1,6})?",
         rb"(?:\+|\(\+)[0-9]{1,3}\)?(?:[ ./()\x2d]{0,3}[0-9]){6,13}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?",
         start=rb"(^|[^0-9A-Za-z.+]|\\[nrt])",
+        needs=_has_plus,
     ),
     _rule(
         b"<phone>",
@@ -219,12 +259,14 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"00[1-9][0-9]{1,2}(?:[ /+\x2d]|%20)[0-9]{2,8}(?:(?:[ /+\x2d]|%20)[0-9]{2,8}){0,3}\b",
         start=rb"(^|[^0-9A-Za-z.+-]|\\[nrt])",
         check=_is_phone,
+        needs=lambda data: b"00" in data,
     ),
     _rule(
         b"<ip>",
         rb"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
         check=is_public_address,
         start=rb"(^|[^0-9A-Za-z.v_-]|\\[nrt])",
+        needs=_has_dots,
     ),
     _rule(
         b"<ip>",
@@ -232,10 +274,12 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"(?:[0-9A-Fa-f]{1,4}%3[Aa]){2,7}(?:%3[Aa])?(?:[0-9A-Fa-f]{1,4}(?:%3[Aa][0-9A-Fa-f]{1,4}){0,6})?",
         check=is_public_address,
         start=rb"(^|[^0-9A-Za-z.:%v_-]|[A-Za-z_]:|\\[nrt])",
+        needs=_has_colons,
     ),
     _rule(
         b"<mac>",
         rb"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b|(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}\b",
+        needs=_has_pairs,
     ),
 )
 

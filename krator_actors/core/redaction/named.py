@@ -18,6 +18,9 @@ _VALUE_WORD = (
     rb"salasana|heslo|jelszo|sifre|mdp|clave|geheim|segreto|secreto|jeton|chiave|schl|cle_|seed|swift|"
     rb"konto|compte|cuenta|nummer|steuer|fiscal|nif|dni|tin|profile|iiban|tan|two|one_time|state"
 )
+MAY_BE_NAMED: Final = compiled(_VALUE_WORD + rb"|basic|digest|negotiate", any_case=True)
+"""without any of these nothing is found by its name; looked for first, as for MAY_BE_COMMAND"""
+
 _LETTER = rb"[A-Za-z0-9_.$\x80-\xff-]"
 _NAME = (
     rb"(?:"

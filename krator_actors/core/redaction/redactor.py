@@ -137,42 +137,33 @@ class Redactor:
                 data = pattern.sub(_user_info, data)
         if b"|" in data or b"\n" in data or b"\\n" in data or BAR in data:
             data = apart(data)
-        data = forms.IBAN.sub(_iban, data)
-        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
-            data = named.SEED.sub(rb"\1\2\3<phrase>", data)
-            data = forms.PHRASE.sub(_phrase, data)
-        data = forms.JWT.sub(self._jwt, data)
-        for pattern, replaced in _BY_FORM:
-            data = pattern.sub(replaced, data)
-        data = named.CONTEXT.sub(_context, data)
+        is_long = forms.LONG.search(data) is not None
+        has_digit = data.translate(None, b"0123456789") != data
+        data = self._by_form(data, is_long=is_long, has_digit=has_digit)
         if named.MAY_BE_COMMAND.search(data) is not None:
             for pattern in named.COMMAND:
                 data = pattern.sub(_command, data)
-        if b" is " in data or b" to " in data:
-            data = named.SENT_CODE.sub(rb"\1<pin>\3", data)
-        if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
-            data = named.HEADER.sub(_header, data)
-        if b"</" in data:
-            data = named.XML.sub(element, data)
-        if b"val" in data or b"Val" in data:
-            data = named.PAIR.sub(argument, data)
-        data = named.PERSON.sub(person, data)
-        data = assignments(data)
-        data = said(data)
-        if b"&" in data or b";" in data:
-            data = named.QUERY.sub(query, data)
-        if b"='" in data or b'="' in data or b"': " in data:
-            data = named.ARGUMENT.sub(argument, data)
-        if b"," in data and (b"(" in data or b"[" in data):
-            data = named.LISTED.sub(argument, data)
-        if b"account_number" in data:
-            data = named.HOLDER.sub(rb"\1<account>\3", data)
-        if b"value:" in data:
-            data = named.VARIABLE.sub(argument, data)
-        if b"-" in data:
-            data = named.FLAG.sub(assigned, data)
-        data = named.SCHEME.sub(_scheme, data)
-        return bytes(forms.CANDIDATE.sub(self._candidate, data))
+        if named.MAY_BE_NAMED.search(data) is not None:
+            data = _by_name(data)
+        return bytes(forms.CANDIDATE.sub(self._candidate, data) if is_long else data)
+
+    def _by_form(self, data: bytes, *, is_long: bool, has_digit: bool) -> bytes:
+        if has_digit:
+            data = forms.IBAN.sub(_iban, data)
+        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
+            data = named.SEED.sub(rb"\1\2\3<phrase>", data)
+            data = forms.PHRASE.sub(_phrase, data)
+        if is_long and (b"ey" in data or b"Z" in data):
+            data = forms.JWT.sub(self._jwt, data)
+        rules = _LONG_TOKENS + _TOKENS if is_long else _TOKENS
+        for pattern, replaced, needs in rules + _NUMBERS if has_digit else rules:
+            if needs is None or needs(data):
+                data = pattern.sub(replaced, data)
+        if has_digit:
+            data = named.CONTEXT.sub(_context, data)
+            if b" is " in data or b" to " in data:
+                data = named.SENT_CODE.sub(rb"\1<pin>\3", data)
+        return data
 
     def _jwt(self, match: Any) -> bytes:
         before, value = match.group(1, 2)
@@ -250,6 +241,31 @@ def _scheme(match: Any) -> bytes:
     return bytes(word + between + b"<token>" + kept)
 
 
+def _by_name(data: bytes) -> bytes:
+    if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
+        data = named.HEADER.sub(_header, data)
+    if b"</" in data:
+        data = named.XML.sub(element, data)
+    if b"val" in data or b"Val" in data:
+        data = named.PAIR.sub(argument, data)
+    if named.ASSIGNED.search(data) is not None:
+        data = assignments(named.PERSON.sub(person, data))
+    data = said(data)
+    if b"&" in data or b";" in data:
+        data = named.QUERY.sub(query, data)
+    if b"='" in data or b'="' in data or b"': " in data:
+        data = named.ARGUMENT.sub(argument, data)
+    if b"," in data and (b"(" in data or b"[" in data):
+        data = named.LISTED.sub(argument, data)
+    if b"account_number" in data:
+        data = named.HOLDER.sub(rb"\1<account>\3", data)
+    if b"value:" in data:
+        data = named.VARIABLE.sub(argument, data)
+    if b"-" in data:
+        data = named.FLAG.sub(assigned, data)
+    return bytes(named.SCHEME.sub(_scheme, data))
+
+
 def _by(rule: forms.Rule) -> Callable[[Any], bytes]:
     check, unless, kind = rule.check, rule.unless, rule.kind
 
@@ -283,4 +299,10 @@ def _context(match: Any) -> bytes:
     return bytes(word + between + kind)
 
 
-_BY_FORM: Final = [(rule.pattern, _by(rule)) for rule in (*forms.TOKENS, *forms.NUMBERS)]
+def _ready(rules: Iterable[forms.Rule]) -> list[tuple[Any, Any, Any]]:
+    return [(rule.pattern, _by(rule), rule.needs) for rule in rules]
+
+
+_LONG_TOKENS: Final = _ready(forms.LONG_TOKENS)
+_TOKENS: Final = _ready(forms.TOKENS)
+_NUMBERS: Final = _ready(forms.NUMBERS)
