@@ -22,6 +22,7 @@ _RULE_LINE: Final = compiled(
     rb"[\s|+:=\xe2\x94\x80-\xbf-]*(?:--|==|\xe2\x94\x80)[\s|+:=\xe2\x94\x80-\xbf-]*"
 )
 _TITLE: Final = compiled(rb"[\s\"'`*]*([0-9]?[A-Za-z_][A-Za-z0-9_ .-]{0,40})[\s\"'`*]*")
+_LAST_WORD: Final = compiled(rb"[\s\"'`*]([A-Za-z_][A-Za-z0-9_.-]{0,40})$")
 _CELL: Final = {
     b",": compiled(rb"(?:^|,)(\s*\"(?:[^\"]|\"\")*\"\s*|[^,]*)"),
     b";": compiled(rb"(?:^|;)(\s*\"(?:[^\"]|\"\")*\"\s*|[^;]*)"),
@@ -135,7 +136,7 @@ def _keyed(line: bytes) -> bytes:
     cells = line.split(separator)
     filled = sum(bool(cell.strip()) for cell in cells)
     for at, cell in enumerate(cells[:-1]):
-        title = _TITLE.fullmatch(cell)
+        title = _TITLE.fullmatch(cell) or _LAST_WORD.search(cell)
         field = None if title is None else field_of(title.group(1))
         if field is None:
             continue

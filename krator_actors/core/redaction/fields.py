@@ -39,7 +39,7 @@ _HARMLESS_ENDS: Final = frozenset(
     b" used left max min per name names prefix method algorithm alg kind format encoding"
     b" window interval timeout delay error errors code index idx usage available"
     b" created updated rotation rotated remaining missing ratio total step steps level changed"
-    b" symbol asset decimals".split()
+    b" symbol asset decimals empty exceeded exhausted denied".split()
 )
 _HARMLESS_KEYS: Final = frozenset(
     b"idempotency cache partition primary foreign routing sort dedup row stream redis unique"
@@ -160,7 +160,7 @@ _ENDINGS: Final = {
     for ending in b"password passwd passphrase secret token apikey privatekey passwort subaccount"
     b" accountid accountnumber phonenumber".split()
 }
-_NAMED_KEYS: Final = frozenset((b"api_key_name", b"key_name", b"cdp_key_name", b"cdp_api_key_name"))
+_NAMED_KEYS: Final = ((b"api", b"key", b"name"), (b"key", b"name"))
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
     (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
@@ -174,7 +174,7 @@ def field_of(name: bytes) -> Field | None:
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole
-    if b"_".join(words) in _NAMED_KEYS:  # a UUID at Coinbase
+    if words[-3:] in _NAMED_KEYS:  # a UUID at Coinbase
         return _ANY_KEY
     if not words or words[-1] in _HARMLESS_ENDS or b"_".join(words) in _HARMLESS_NAMES:
         return None
@@ -227,7 +227,7 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:
         case "none":
             return False
         case "word":
-            return _is_word(plain)
+            return _is_word(plain) or is_contract(plain)
         case "digits":
             return _digits(plain) < _MIN_DIGITS
         case "code":
@@ -244,7 +244,7 @@ _FLAG: Final = re2.compile(
     rb"(?i:true|false|none|null|nil|undefined|yes|no|on|off|n/a|unset|empty|missing|required"
     rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3})"
 )
-_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
+_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ./][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
 
 
 def _is_word(value: bytes) -> bool:

@@ -121,7 +121,7 @@ def _has_digit_and_letter_mix(text: bytes) -> bool:
     return text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"} or is_random(text)
 
 
-_NO_WORD: Final = compiled(rb"[BCDFGHJKLMNPQRSTVWXZ]{4}|Q[^U]|[JQXZ]{2}|[AEIOU]{4}")
+_NO_WORD: Final = compiled(rb"[BCDFGHJKLMNPQRTVWXZ]{3}|Q[^U]|[JQXZ]{2}|[AEIOU]{4}")
 
 
 def _has_digit(text: bytes) -> bool:

@@ -31,7 +31,7 @@ _NAME = (
     + _LETTER
     + rb"|[\[\]]|\\+u00[0-9a-fA-F]{2})*)"
 )
-_CLOSE = rb"(?:\\*[\"'`]|&quot;|%22|\])?"
+_CLOSE = rb"(?:\\*[\"'`]\]?|&quot;|%22|\]|[ ]?\*{1,2})?"
 _EQUALS = (
     rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
@@ -51,9 +51,23 @@ _DEEP = rb"\\{3}\"(?:[^\"\\\n]|\\{1,2}[^\"\\\n]|\\{4,}[^\"\n]?)*(?:\\{3}\"|\n|\\
 _LIST = rb"\[(?:[^\]\"'\n]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$))*(?:\]|\n|$)"
 _BARE = rb"(?:[^\s\"'`\\]|\\+[^\s\"'`\\nrt])+"
 
+_TUPLE = rb"\((?:None|[, ]|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$)){2,}\)"
+
 ASSIGNED: Final = compiled(
     rb"(" + _NAME + rb")(" + _CLOSE + rb"(?:" + _EQUALS + rb"|" + _SAID + rb"))"
-    rb"(" + _WRAP + rb"(?:" + _DEEP + rb"|" + _QUOTED + rb")|" + _LIST + rb"|" + _BARE + rb")"
+    rb"("
+    + _WRAP
+    + rb"(?:"
+    + _DEEP
+    + rb"|"
+    + _QUOTED
+    + rb")|"
+    + _LIST
+    + rb"|"
+    + _TUPLE
+    + rb"|"
+    + _BARE
+    + rb")"
 )
 """name, what stands between, value with its quotes"""
 
@@ -63,7 +77,7 @@ XML: Final = compiled(
 """name, rest of the tag, content; a placeholder of ours has no closing tag"""
 
 PAIR: Final = compiled(
-    rb"([\"'])("
+    rb"([\"'](?:(?:/[\w~-]+)*/)?)("
     + _NAME
     + rb")(\\*[\"']\s*,?\s*\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*)("
     + _QUOTED
@@ -112,8 +126,8 @@ TITLES: Final = compiled(
 """without it no line is the heading of a table with names that tell"""
 
 SPOKEN: Final = compiled(
-    rb"(" + _NAME + rb")(\\*[\"'`]?[ \t]+(?:->[ \t]+)?)"
-    rb"(\[[^\]\s\"'\[]+\]|" + _QUOTED + rb"|[A-Za-z0-9+][^\s\"'`\\,;]*)"
+    rb"(" + _NAME + rb")(\\*[\"'`]?[ \t]+(?:->?[ \t]+)?)"
+    rb"(\[[^\]\s\"'\[]+\]|\([^\s\"'()]+\)|" + _QUOTED + rb"|[A-Za-z0-9+][^\s\"'`\\,;]*)"
 )
 """name, what stands between, value with its quotes: ``invalid api_key 'abc'``"""
 
@@ -129,6 +143,32 @@ SEED: Final = compiled(
     any_case=True,
 )
 """name, what stands between, a quote, twelve words and more"""
+
+ELEMENT: Final = compiled(
+    rb"((?:key|name|id|field)=\\*[\"'])(" + _NAME + rb")(\\*[\"'][^<>\n]{0,80}>)([^<>\n]+)",
+    any_case=True,
+)
+"""an attribute's begin, a name, what stands between, the element's content"""
+
+SETTING: Final = compiled(
+    rb"((?:\bSET|\bHSET [^\s]{1,200}|(?i:\b(?:config(?:ure)?|secret) set))\s+)("
+    + _NAME
+    + rb")(\s+(?:--[a-z]{1,20}[ =])?)("
+    + _QUOTED
+    + rb"|[^\s\"'`\\=:][^\s\"'`\\]*)"
+)
+"""a command that sets, a name, what stands between, the value"""
+
+CHANGED: Final = compiled(
+    rb"("
+    + _NAME
+    + rb")(\\*[\"'`]? from )("
+    + _QUOTED
+    + rb"|[^\s\"'`]+)( to )("
+    + _QUOTED
+    + rb"|[^\s\"'`]+)"
+)
+"""name, what stands between, the old value, what stands between, the new one"""
 
 HOLDER: Final = compiled(
     rb"(\"id\\*\"\s*:\s*\\*\")([0-9a-f-]{36})(\\*\"\s*,[^\n]{0,300}?\"account_number)"

@@ -22,6 +22,7 @@ from krator_actors.core.redaction.values import (
     argument,
     assigned,
     assignments,
+    changed,
     element,
     is_done,
     person,
@@ -246,6 +247,12 @@ def _by_name(data: bytes) -> bytes:
         data = named.HEADER.sub(_header, data)
     if b"</" in data:
         data = named.XML.sub(element, data)
+    if b"=" in data and b">" in data:
+        data = named.ELEMENT.sub(argument, data)
+    if b"SET " in data or b" set " in data:
+        data = named.SETTING.sub(argument, data)
+    if b" from " in data:
+        data = named.CHANGED.sub(changed, data)
     if b"val" in data or b"Val" in data:
         data = named.PAIR.sub(argument, data)
     if named.ASSIGNED.search(data) is not None:
@@ -292,6 +299,8 @@ def _context(match: Any) -> bytes:
     word, between, value = match.group(1, 2, 3)
     digits = sum(48 <= char < 58 for char in value)  # noqa: PLR2004 - ASCII 0 to 9
     lowered = word.lower()
+    if value.count(b".") == 3 and value.replace(b".", b"").isdigit():  # noqa: PLR2004 - a host
+        return bytes(match.group())
     is_short = lowered in {b"pin", b"otp", b"cvv"}
     if digits < (3 if is_short else 6):
         return bytes(match.group())

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from krator_actors.core.redaction import named
 from krator_actors.core.redaction.checks import is_random
-from krator_actors.core.redaction.fields import could_be_code, field_of, is_left_alone
+from krator_actors.core.redaction.fields import Field, could_be_code, field_of, is_left_alone
 from krator_actors.core.redaction.linear import compiled
 
 _DONE: Final = compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
 _QUOTES: Final = compiled(
-    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\\*[\"'`]|&quot;|%22|\n|\\*)"
+    rb"(\[|\(|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\)|\\*[\"'`]|&quot;|%22|\n|\\*)"
 )
 _NEXT_FIELD: Final = compiled(
     rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
@@ -31,6 +31,7 @@ _ORDINARY: Final = compiled(
 _WRITTEN: Final = compiled(rb"[A-Za-z0-9][_-][A-Za-z]|[a-z][A-Z]")
 """a name as programs write it, which is no word of a sentence"""
 _NUMBERED: Final = frozenset((b"<account>", b"<phone>", b"<iban>", b"<pin>", b"<card>"))
+_CLASS: Final = compiled(rb"(?:[A-Za-z_]+\.)*(?:[A-Z][a-z]+){2,}")
 _TAIL: Final = b")]},;.>\\"
 
 
@@ -78,7 +79,7 @@ def _is_no_name(name: bytes, _between: bytes, value: bytes, _after: bytes) -> bo
 
 def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> bool:
     """True where the value is itself a name: ``TokenError: api_key='...'``."""
-    field = field_of(name)
+    field = _field(name, between)
     if field is None:
         return True
     another = _ANOTHER.match(value)
@@ -89,13 +90,24 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
         is_open = after in _OPENING or (value.endswith(b":") and after.isspace())
         return is_open and field_of(inner) is not None
     is_said = field.doubt != "none" and between.strip() == b":"
-    return is_said and (field_of(inner) is not None or _ORDINARY.search(inner) is not None)
+    is_class = _CLASS.fullmatch(name) is not None
+    return is_said and (
+        is_class or field_of(inner) is not None or _ORDINARY.search(inner) is not None
+    )
+
+
+def _field(name: bytes, between: bytes) -> Field | None:
+    """Return the field, but None for a logger's name: ``WARNING:krator.session:connected``."""
+    field = field_of(name)
+    if field is not None and field.doubt == "random" and between == b":" and b"." in name:
+        return None
+    return field
 
 
 def assigned(match: Any) -> bytes:
     """Redact a match of a name, what stands between, and a value."""
     name, between, value = match.group(1, 2, 3)
-    if field_of(name) is None:
+    if _field(name, between) is None:
         # What its value is says nothing, but something may be assigned within it.
         return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
     return _assigned_within(match)
@@ -135,6 +147,13 @@ def _said(match: Any) -> bytes:
     if is_left_alone(inner, "random" if is_key else field.doubt):
         return whole
     return bytes(name + between + opening + field.kind + closing)
+
+
+def changed(match: Any) -> bytes:
+    """Redact both values of ``changed NAME from OLD to NEW``."""
+    name, before, old, between, new = match.group(1, 2, 3, 4, 5)
+    old, new = (of_field(name, b"=", value) for value in (old, new))
+    return bytes(name + before + old + between + new)
 
 
 def person(match: Any) -> bytes:
