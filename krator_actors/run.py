@@ -19,7 +19,7 @@ from loguru import logger
 
 from krator_actors import companion, gateway_address, journal_commands, place, telemetry, tree
 from krator_actors.adapters.embedded_redis import embedded_redis_url
-from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig
+from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig, require_code
 from krator_actors.external import external_dsn, external_redis
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
@@ -106,6 +106,7 @@ def _configured(options: argparse.Namespace) -> Config:
             system = config.system.model_copy(update={"dry_run": True})
             config = config.model_copy(update={"system": system})
     external_redis(config)
+    require_code(config)
     system = config.system.model_copy(update={"data_dir": data_dir})
     if options.data_dir is None:
         place.remember_last_run(configured, data_dir)
