@@ -47,6 +47,7 @@ _SHAPES = (
     "diff: {{'{n}': ('old', '{v}')}}",
     "invalid {n} '{v}' code=40110000",
     "using {n} [{v}] for BTCUSDT",
+    "HSET venue {n} '{v}'",
     "changed {n} from '{v}' to '{v}'",
 )
 

@@ -140,14 +140,14 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     ),
 )
 """kind, doubt, and the words that a name holds side by side"""
-_OF_PHRASE: Final = {
+_OF_PHRASE: Final[dict[tuple[bytes, ...], Field]] = {
     tuple(_WORDS.findall(phrase)): Field(kind, doubt)
     for kind, doubt, phrases in _KINDS
     for phrase in phrases.split()
 }
 # Also in one piece, because an environment writes ACCOUNTNUMBER.
 _JOINED: Final = {b"".join(words): field for words, field in _OF_PHRASE.items()}
-_OF_WORDS: Final = {
+_OF_WORDS: Final[dict[tuple[bytes, ...], Field]] = {
     (word,): field for word, field in _JOINED.items() if len(word) >= _MIN_JOINED_CHARS
 } | _OF_PHRASE
 _LONGEST: Final = max(map(len, _OF_WORDS))
