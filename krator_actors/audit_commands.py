@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from krator_actors import place, tree
-from krator_actors.adapters import journal_backup
+from krator_actors import place
+from krator_actors.adapters import journal_backup, local_log
 from krator_actors.adapters.anchors import (
     AnchorBook,
     AnchorError,
@@ -34,6 +34,7 @@ from krator_actors.clock import utc_ns
 from krator_actors.config import Config
 from krator_actors.core.audit import Story, tell_story, time_stamp
 from krator_actors.core.chain import Anchor
+from krator_actors.external import external_dsn
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILED,
@@ -83,7 +84,7 @@ async def journal_dsn(config: Config, data_dir: Path, *, is_running: bool) -> As
 
     Raises NotRunningError when there is no journal in that folder yet, EmbeddedPostgresError.
     """
-    dsn = tree.external_dsn(config)
+    dsn = external_dsn(config)
     if dsn is not None:
         yield dsn
     elif is_running:
@@ -222,13 +223,15 @@ async def _restore_locked(
     options: argparse.Namespace, config: Config, data_dir: Path
 ) -> journal_backup.Contents:
     anchors = anchors_of(options, data_dir)
-    dsn = tree.external_dsn(config)
+    dsn = external_dsn(config)
     async with contextlib.AsyncExitStack() as stack:
         if dsn is None:
             runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="krator-"))
             dsn = await stack.enter_async_context(temporary_server(data_dir, Path(runtime)))
         now_ns = utc_ns()
         contents = await journal_backup.restore(dsn, options.file, anchors, now_ns=now_ns)
+    if not local_log.writers_of(data_dir):
+        place.owe_rebuild(data_dir)
     head = contents.head
     AnchorBook(data_dir).write(
         Anchor(journal_id=head.journal_id, seq=head.seq, hash=head.hash, ts=now_ns, kind="restored")

@@ -21,9 +21,13 @@ from pydantic_core import ErrorDetails
 
 from krator_actors.core.trading_hours import parse as parse_hours
 from krator_actors.model import venue_of
+from krator_actors.own_strategy import trial
 from krator_actors.strategy_config import (
+    OWN_KIND,
+    BuiltInStrategyConfig,
     ConfiguredStrategy,
     Fraction,
+    OwnStrategyConfig,
     Positive,
     Section,
     SmaCrossConfig,
@@ -279,6 +283,22 @@ def load(path: Path) -> Config:
         raise ConfigError("\n".join([f"{path}:", *lines])) from error
 
 
+def require_code(config: Config) -> None:
+    """Try the classes that ``[[strategies]]`` names, each in a process of its own.
+
+    Not part of ``load``, because ``krator kill`` must not need them. Raises ConfigError with every
+    mistake.
+    """
+    tried = (
+        (n, trial(strategy.kind, strategy.parameters))
+        for n, strategy in enumerate(config.strategies)
+        if isinstance(strategy, OwnStrategyConfig)
+    )
+    mistakes = [f"  strategies.{n}.{mistake}" for n, mistake in tried if mistake]
+    if mistakes:
+        raise ConfigError("\n".join(["a strategy of your own cannot be run:", *mistakes]))
+
+
 def _explained(item: ErrorDetails) -> str:
     """Return key, what was found, what is allowed."""
     where = item["loc"]
@@ -300,7 +320,9 @@ def _explained(item: ErrorDetails) -> str:
 
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
-    sections.update((kind.model_fields["kind"].default, kind) for kind in get_args(StrategyConfig))
+    built_in = get_args(BuiltInStrategyConfig)
+    sections.update((kind.model_fields["kind"].default, kind) for kind in built_in)
+    sections[OWN_KIND] = OwnStrategyConfig
     if where[:2] == ("risk", "symbols"):
         return list(SymbolRiskConfig.model_fields)
     # The key itself is last; before it the section or the strategy's kind, or nothing.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -18,7 +19,8 @@ NANOS_PER_MILLI = 1_000_000
 class Choice(enum.Enum):
     """An Enum whose members are hashed as objects, because Enum's own hash is a Python function.
 
-    They are keys wherever orders are counted.
+    They are keys wherever orders are counted. What is on an order's way has names of its own for
+    the members it asks about: until Python 3.12 an Enum takes 0.17 µs to find one.
     """
 
     __hash__ = object.__hash__
@@ -33,7 +35,11 @@ class OrderSide(Choice):
     @property
     def sign(self) -> int:
         """+1 for a buy, -1 for a sell."""
-        return 1 if self is OrderSide.BUY else -1
+        return 1 if self is BUY else -1
+
+
+BUY: Final = OrderSide.BUY
+SELL: Final = OrderSide.SELL
 
 
 class OrderType(Choice):
@@ -46,15 +52,14 @@ class OrderType(Choice):
     STOP_LIMIT = "STOP_LIMIT"
     """A limit order from that moment on."""
 
-    @property
-    def has_price(self) -> bool:
-        """True when it has a limit price."""
-        return self is OrderType.LIMIT or self is OrderType.STOP_LIMIT
+    has_price: bool
+    """True when it has a limit price"""
+    has_stop: bool
+    """True when it waits for its stop price"""
 
-    @property
-    def has_stop(self) -> bool:
-        """True when it waits for its stop price."""
-        return self is OrderType.STOP_MARKET or self is OrderType.STOP_LIMIT
+    def __init__(self, value: str) -> None:
+        self.has_price = value.endswith("LIMIT")
+        self.has_stop = value.startswith("STOP")
 
 
 class TimeInForce(Choice):

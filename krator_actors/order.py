@@ -348,8 +348,8 @@ class OrderActor(Actor):
             event_type="cancel_failed", order_id=message.client_order_id, reason=message.reason
         ).warning("cancel failed")
         order = self._table.orders.get(message.client_order_id)
-        if order is not None and order.status.is_open and order.venue_order_id:
-            self._reconciliation.want(order.symbol, order.venue_order_id)
+        if order is not None and order.status.is_open:
+            self._reconciliation.wake()
 
     async def _connection_changed(self, message: ConnectionChanged) -> None:
         if message.connected:

@@ -31,9 +31,10 @@ def judged(
             if message.refused and rules.is_being_changed(order):
                 return [_unchanged(ledger, order, message.reason)]
         case NoSuchOrder(asked_at_ms=asked_at_ms):
-            if not rules.never_arrived(order, asked_at_ms=asked_at_ms):
+            if rules.never_arrived(order, asked_at_ms=asked_at_ms):
+                return [ledger.record(rules.rejected(order, "NEVER_ARRIVED", utc_ns()))]
+            if rules.is_answer_final(order, asked_at_ms=asked_at_ms):
                 return ledger.vanished(order)
-            return [ledger.record(rules.rejected(order, "NEVER_ARRIVED", utc_ns()))]
         case StillThere(asked_at_ms=asked_at_ms):
             if rules.change_never_arrived(order, asked_at_ms=asked_at_ms):
                 return [_unchanged(ledger, order, "NEVER_ARRIVED")]

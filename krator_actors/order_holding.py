@@ -90,15 +90,14 @@ class HeldOrders:
             log.info("nothing is left to do for this bracket")
 
     async def _ask_bids(self) -> dict[str, Decimal]:
-        bids: dict[str, Decimal] = {}
-        for symbol in {entry.symbol for entry, _ in self._ledger.table.brackets() if entry.filled}:
-            try:
-                bid, _ = await self._client.best_prices(symbol)
-            except VenueError as error:
-                logger.bind(event_type="price_unknown", symbol=symbol, reason=str(error)).warning(
-                    "the venue did not say its best price"
-                )
-                continue
-            if bid:
-                bids[symbol] = bid
-        return bids
+        symbols = {entry.symbol for entry, _ in self._ledger.table.brackets() if entry.filled}
+        if not symbols:
+            return {}
+        try:
+            prices = await self._client.best_prices(sorted(symbols))
+        except VenueError as error:
+            logger.bind(event_type="price_unknown", reason=str(error)).warning(
+                "the venue did not say its best prices"
+            )
+            return {}
+        return {symbol: bid for symbol, (bid, _) in prices.items() if bid}

@@ -158,7 +158,7 @@ class OrderSender:
         return told
 
     def send_cancel(self, order: Order) -> None:
-        """Send a cancel that is logged; without a connection it goes out after the next one."""
+        """Send a cancel that is logged; what cannot leave now is sent again in reconciliation."""
         if not self._may_send:
             return
         try:
@@ -167,7 +167,8 @@ class OrderSender:
                 venue_order_id=order.venue_order_id,
                 client_order_id=order.client_order_id,
             )
-        except VenueUnavailableError:
+        except VenueUnavailableError as error:
+            self._found(CancelFailed(client_order_id=order.client_order_id, reason=str(error)))
             return
         answer.add_done_callback(partial(self._canceled, order.client_order_id))
 

@@ -21,7 +21,7 @@ DATA_VERSION = 1
 REBUILD_FOLDER = Path("log/rebuild")
 """Where ``krator journal rebuild`` writes logs before it puts them in their place."""
 
-_INSTALLING = "installing"
+_OWED = "owed"
 _LAST_RUN = "last-run"
 _VERSION_FILE = "version"
 _ENDPOINT_FILE = Path("exchange/endpoint.json")
@@ -120,17 +120,17 @@ def prepare(data_dir: Path) -> None:
         raise _not_writable(data_dir, error) from error
 
 
-def begin_install(data_dir: Path) -> None:
-    """Note, on the disk, that logs are being put in their place. Raises OSError."""
-    mark = data_dir / REBUILD_FOLDER / _INSTALLING
+def owe_rebuild(data_dir: Path) -> None:
+    """Note, on the disk, that not all logs are in their place yet. Raises OSError."""
+    mark = data_dir / REBUILD_FOLDER / _OWED
     mark.parent.mkdir(exist_ok=True, mode=0o700)
     with mark.open("wb") as file:
         os.fsync(file.fileno())
 
 
-def end_install(data_dir: Path) -> None:
-    """Note that all of them are there; harmless when none was put there. Raises OSError."""
-    (data_dir / REBUILD_FOLDER / _INSTALLING).unlink(missing_ok=True)
+def end_rebuild(data_dir: Path) -> None:
+    """Note that all of them are there; harmless when none was owed. Raises OSError."""
+    (data_dir / REBUILD_FOLDER / _OWED).unlink(missing_ok=True)
 
 
 def clear_rebuild(data_dir: Path) -> None:
@@ -144,11 +144,14 @@ def clear_rebuild(data_dir: Path) -> None:
 
 
 def require_rebuilt(data_dir: Path) -> None:
-    """Raise ConfigError when a rebuild was stopped after some of the logs were in place."""
-    if (data_dir / REBUILD_FOLDER / _INSTALLING).exists():
+    """Raise ConfigError when the logs that the journal has records of are not, or not all, there.
+
+    A start without them would know no order that was ever sent.
+    """
+    if (data_dir / REBUILD_FOLDER / _OWED).exists():
         raise ConfigError(
-            f"krator journal rebuild was interrupted in {data_dir}, and some logs are rebuilt and "
-            "others are not: run it again, to its end"
+            f"the journal in {data_dir} was restored, or its krator journal rebuild interrupted, "
+            "and its logs are not all there: run krator journal rebuild, to its end"
         )
 
 

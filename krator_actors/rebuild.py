@@ -130,10 +130,10 @@ async def _read(
 
 def _install(data_dir: Path, repairs: Sequence[LogRepair]) -> None:
     if any(repair.holes for repair in repairs):
-        place.begin_install(data_dir)
+        place.owe_rebuild(data_dir)
     for repair in repairs:
         repair.install()
-    place.end_install(data_dir)
+    place.end_rebuild(data_dir)
 
 
 def _rebuilt(repair: LogRepair) -> Rebuilt:

@@ -30,6 +30,9 @@ have logged a later fill before an earlier one."""
 _DOUBT_INITIAL_SECS = 0.1
 _DOUBT_MAX_SECS = 5.0
 _CLOCK_SECS = 60.0
+_REST_AFTER_SECS = 3.0
+_REST_SECS = 5.0
+"""without a connection REST is asked so often, and for the first time so long after its end"""
 _LOOK_AGAIN_SECS = 1.0
 _QUESTIONS = 50
 """In one round at most so many orders in doubt are asked for: the venue counts what it is asked."""
@@ -130,6 +133,8 @@ class Reconciliation:
         self._subscribed = 0
         # when the venue's clock was measured (monotonic); 0: it must be
         self._clock_ns = 0
+        # since when there is no connection (monotonic); 0: there is one
+        self._out_ns = 0
         # UTC ns; trades before it are in the opening balances
         self._opened_at = 0
 
@@ -159,9 +164,9 @@ class Reconciliation:
             self._wake.clear()
             connection = self._client.connections
             secs = min(self._due_secs(), _CLOCK_SECS)
-            if self._client.connected:
+            if self._client.connected or self._is_out_long():
                 try:
-                    await self._round()
+                    await (self._round() if self._client.connected else self._by_rest())
                 except VenueError as error:
                     secs = await self._failed(error, tries)
                     tries += 1
@@ -171,11 +176,33 @@ class Reconciliation:
                         tries += 1
                     else:
                         tries = 0
+            if not self._client.connected and self._client.can_ask:
+                secs = min(secs, _REST_SECS if self._is_out_long() else _REST_AFTER_SECS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(secs):
                     await self._wake.wait()
             if self._client.connections != connection:
                 tries = 0
+
+    def _is_out_long(self) -> bool:
+        """Return whether the connection is out for so long that REST is asked instead."""
+        if self._client.connected or not self._client.can_ask:
+            self._out_ns = 0
+            return False
+        self._out_ns = self._out_ns or monotonic_ns()
+        return monotonic_ns() - self._out_ns >= _REST_AFTER_SECS * NANOS_PER_SEC
+
+    async def _by_rest(self) -> None:
+        """Ask for every open order, and cancel what is to be canceled, without a connection.
+
+        Nothing is placed meanwhile, because nobody would hear of its fills: the venue counts as
+        not reachable until there is a connection and everything has been reconciled.
+        """
+        await self._client.measure_clock()
+        self._clock_ns = monotonic_ns()
+        for order in self._table.open_orders:
+            self._resend_cancel(order)
+            await self._ask_for(order)
 
     def _due_secs(self) -> float:
         return _LOOK_AGAIN_SECS if self._is_look_due else self._period_secs
@@ -202,8 +229,8 @@ class Reconciliation:
             await self._what_is_in_doubt()
             return
         self._is_look_due = False
-        if self._may_cancel:
-            self._resend_cancels()
+        for order in self._table.open_orders:
+            self._resend_cancel(order)
         if connection != self._subscribed:
             await self._client.subscribe()
             self._subscribed = connection
@@ -211,16 +238,15 @@ class Reconciliation:
         self._connection, self._reconciled_ns = connection, now_ns
         self._found(Reconciled(connection=connection))
 
-    def _resend_cancels(self) -> None:
-        for order in self._table.open_orders:
-            if order.cancel_requested:
-                future = self._client.cancel(
-                    order.symbol,
-                    venue_order_id=order.venue_order_id,
-                    client_order_id=order.client_order_id,
-                )
-                # Whatever is answered: the order is asked for right after this.
-                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    def _resend_cancel(self, order: Order) -> None:
+        if order.cancel_requested and self._may_cancel:
+            future = self._client.cancel(
+                order.symbol,
+                venue_order_id=order.venue_order_id,
+                client_order_id=order.client_order_id,
+            )
+            # Whatever is answered: the order is asked for right after this.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _everything(self) -> None:
         opening: AccountReport | BalancesSeen | None = self._table.opening
@@ -252,11 +278,18 @@ class Reconciliation:
         return BalancesSeen(balances=await self._client.balances(), ts_event=asked_at)
 
     def _in_doubt(self) -> bool:
-        doubtful = any(order.is_doubtful for order in self._table.open_orders)
-        return doubtful or bool(self._wanted)
+        return bool(self._wanted) or bool(self._doubtful())
+
+    def _doubtful(self) -> list[Order]:
+        # A cancel that met no order yet, or was not answered, is as good as not sent.
+        return [
+            order
+            for order in self._table.open_orders
+            if order.is_doubtful or (order.cancel_requested and self._may_cancel)
+        ]
 
     async def _what_is_in_doubt(self) -> None:
-        doubtful = [o for o in self._table.open_orders if o.is_doubtful]
+        doubtful = self._doubtful()
         # Who has waited longest first, so that many do not keep one from being asked for.
         doubtful.sort(key=lambda order: self._asked_ns.get(order.client_order_id, 0))
         self._asked_ns = {
@@ -265,6 +298,7 @@ class Reconciliation:
         asked = doubtful[:_QUESTIONS]
         for order in asked:
             self._asked_ns[order.client_order_id] = monotonic_ns()
+            self._resend_cancel(order)
         await _answers(*map(self._ask_for, asked), *map(self._ask_again, tuple(self._wanted)))
 
     async def _ask_again(self, wanted: tuple[str, str]) -> None:

@@ -157,7 +157,8 @@ class RiskActor(Actor):
                 await self._submit(message)
             case QuoteTick():
                 self._engine.on_quote(message, clock.monotonic_ns())
-                await self._record_due()
+                if self._acts.record_due():
+                    await self._after_act()
             case OrderEventTold():
                 await self._on_order_event(message)
             case CancelOrder():
@@ -235,7 +236,8 @@ class RiskActor(Actor):
     # -- orders ---------------------------------------------------------------------------------
 
     async def _submit(self, order: SubmitOrder) -> None:
-        await self._record_due()
+        if self._acts.record_due():
+            await self._after_act()
         verdict = self._engine.decide(order, now_ns=clock.monotonic_ns(), utc_ns=clock.utc_ns())
         if isinstance(verdict, OrderApproved):
             if self._ledger.record(verdict):
@@ -255,7 +257,8 @@ class RiskActor(Actor):
             case Order.NEXT:
                 self._progress_ns = clock.monotonic_ns()
                 self._ledger.absorb(told.event)
-                await self._record_due()
+                if self._acts.record_due():
+                    await self._after_act()
             case Order.GAP:
                 self._engine.are_positions_current = False
                 if not self._handshake.is_pending:
@@ -322,7 +325,8 @@ class RiskActor(Actor):
                 open_orders=len(synced.open_orders),
                 lost_approvals=len(lost),
             ).info("risk and the order actor agree")
-        await self._record_due()
+        if self._acts.record_due():
+            await self._after_act()
         await self._after_logging()
 
     # -- halts ----------------------------------------------------------------------------------
@@ -338,10 +342,6 @@ class RiskActor(Actor):
                 done = self._acts.override(act)
         await self._after_act()
         return done
-
-    async def _record_due(self) -> None:
-        if self._acts.record_due():
-            await self._after_act()
 
     async def _after_act(self) -> None:
         await self._cancel_halted()
@@ -367,7 +367,8 @@ class RiskActor(Actor):
     async def _keep_house(self) -> None:
         if self._acts.adopt_filed_halt() is not None:
             await self._after_logging()
-        await self._record_due()
+        if self._acts.record_due():
+            await self._after_act()
         await self._cancel_halted()
         silence_ns = clock.monotonic_ns() - self._progress_ns
         if self._handshake.is_pending and silence_ns > _SYNC_SILENCE_NS:

@@ -12,6 +12,7 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
+from krator_actors.core import cross, mean_reversion  # noqa: F401 - here, and not in every fork
 from krator_actors.core.bars import BarSeries
 from krator_actors.core.holding import Holding
 from krator_actors.core.identity import client_order_id
@@ -44,7 +45,7 @@ from krator_actors.messages.strategy import (
     StrategyState,
     StrategyStateRequest,
 )
-from krator_actors.model import OrderSide, OrderType
+from krator_actors.model import BUY, SELL, OrderType
 from krator_actors.strategy_config import StrategyConfig
 from supervisors.actor import Actor
 from supervisors.messages import ActorError, Message
@@ -53,8 +54,7 @@ PENDING_SILENCE_SECS = 10.0
 """No news of the order under way for so long: risk is asked what became of it."""
 
 _ASK_TIMEOUT_SECS = 2.0
-_RETRY_INITIAL_SECS = 0.05
-_RETRY_MAX_SECS = 1.0
+_RETRY_INITIAL_SECS, _RETRY_MAX_SECS = 0.05, 1.0
 _HISTORY_FACTOR = 2
 """More history than the warm-up is asked for, because periods without a trade are left out."""
 
@@ -193,7 +193,7 @@ class StrategyActor(Actor):
         await self._act(self._strategy.on_trade(trade, self._standing()))
         if bar is not None:
             await self._act(self._strategy.on_bar(bar, self._standing()))
-        if self._series.wants_history and not self._strategy.is_warm:
+        if not self._strategy.is_warm and self._series.wants_history:
             self._history_wanted.set()
 
     async def _on_quote(self, quote: QuoteTick) -> None:
@@ -249,7 +249,7 @@ class StrategyActor(Actor):
     def _is_left_by_bracket(self, intent: Intent) -> bool:
         # Two who sell one position could sell more than was bought.
         is_bracketed = self._entry is not None and self._entry.is_bracketed
-        return intent.side is OrderSide.SELL and is_bracketed
+        return intent.side is SELL and is_bracketed
 
     async def _raise_signal(self, intent: Intent) -> None:
         quantity = self._quantity(intent)
@@ -261,7 +261,7 @@ class StrategyActor(Actor):
             return
         signal = signal_of(intent, order)
         number = self._log.append(signal, ts_ns=order.ts_init)
-        if intent.side is OrderSide.BUY:
+        if intent.side is BUY:
             self._entry = signal
         self._holding.begin(order)
         await self.tell("risk", order)
@@ -269,7 +269,7 @@ class StrategyActor(Actor):
         # An answer that is on its way was given before risk knew of this order.
         self._question += 1
         await self.tell("journal", LogGrew(writer=self.name))
-        if intent.side is OrderSide.BUY:
+        if intent.side is BUY:
             # What is before the newest entry is never read again.
             self._log.release(number - 1)
         self._logger.bind(
@@ -284,7 +284,7 @@ class StrategyActor(Actor):
         instrument, position = self._holding.instrument, self._holding.position
         assert instrument is not None
         assert position is not None
-        if intent.side is OrderSide.BUY:
+        if intent.side is BUY:
             return entry_quantity(self.config.strategy.order_notional, intent.price, instrument)
         return exit_quantity(position, intent.price, instrument)
 
@@ -305,7 +305,7 @@ class StrategyActor(Actor):
     def _bracket(self, intent: Intent) -> Bracket | None:
         config, instrument = self.config.strategy, self._holding.instrument
         stop_loss, take_profit = config.stop_loss_fraction, config.take_profit_fraction
-        if intent.side is OrderSide.SELL or not stop_loss:
+        if intent.side is SELL or not stop_loss:
             return None
         assert instrument is not None
         return bracket_around(
@@ -397,4 +397,4 @@ class StrategyActor(Actor):
 
 def _newest_entry(path: Path) -> SignalRaised | None:
     signals = [record.event for record in read_log(path, after=None, types=SignalRaised)]
-    return next((s for s in reversed(signals) if s.side is OrderSide.BUY), None)
+    return next((s for s in reversed(signals) if s.side is BUY), None)

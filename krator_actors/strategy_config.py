@@ -1,4 +1,7 @@
-"""What ``[[strategies]]`` of the configuration may hold: kinds, their keys, and their limits."""
+"""What ``[[strategies]]`` of the configuration may hold: kinds, their keys, and their limits.
+
+What a strategy computes with is imported when one is made, because every command reads this.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,17 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-from krator_actors.core.cross import ema_cross, sma_cross
-from krator_actors.core.mean_reversion import mean_reversion
+from krator_actors import own_strategy
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
@@ -74,6 +84,8 @@ class SmaCrossConfig(_CrossSection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.cross import sma_cross  # noqa: PLC0415 - see above
+
         return sma_cross(fast=self.fast, slow=self.slow)
 
 
@@ -84,6 +96,8 @@ class EmaCrossConfig(_CrossSection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.cross import ema_cross  # noqa: PLC0415 - see above
+
         return ema_cross(fast=self.fast, slow=self.slow)
 
 
@@ -100,6 +114,8 @@ class MeanReversionConfig(_StrategySection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.mean_reversion import mean_reversion  # noqa: PLC0415 - see above
+
         return mean_reversion(
             bollinger_period=self.bollinger_period,
             bollinger_deviations=self.bollinger_deviations,
@@ -110,15 +126,40 @@ class MeanReversionConfig(_StrategySection):
         )
 
 
-StrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
+class OwnStrategyConfig(_StrategySection):
+    """A class that is not Krator's, on one symbol: one actor. docs/STRATEGIES.md has an example."""
+
+    kind: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def actor_name(self) -> str:
+        """The name of its actor, with the class's name: ``strategy:BTC-USDT.SIM/Breakout``."""
+        return f"strategy:{self.symbol}/{self.kind.partition(':')[2]}"
+
+    def make(self) -> Strategy:
+        """Return a new, cold strategy. Raises what ``own_strategy.make`` does."""
+        return own_strategy.make(self.kind, self.parameters)
+
+
+BuiltInStrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
+StrategyConfig = BuiltInStrategyConfig | OwnStrategyConfig
 """One strategy on one symbol: one actor. ``kind`` says which, and so which keys there are."""
 
+OWN_KIND = "module:Class"
 
-def _sma_cross_by_default(raw: Any) -> Any:
-    return {"kind": "sma_cross", **raw} if isinstance(raw, dict) else raw
+
+def _kind(raw: Any) -> str:
+    default = "sma_cross"
+    kind = raw.get("kind", default) if isinstance(raw, dict) else getattr(raw, "kind", default)
+    return OWN_KIND if isinstance(kind, str) and ":" in kind else str(kind)
 
 
 ConfiguredStrategy = Annotated[
-    Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
+    Annotated[SmaCrossConfig, Tag("sma_cross")]
+    | Annotated[EmaCrossConfig, Tag("ema_cross")]
+    | Annotated[MeanReversionConfig, Tag("mean_reversion")]
+    | Annotated[OwnStrategyConfig, Tag(OWN_KIND)],
+    Discriminator(_kind),
 ]
 """A strategy as the file has it: without ``kind`` it is ``sma_cross``."""

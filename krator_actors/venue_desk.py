@@ -105,10 +105,7 @@ class VenueDesk:
                     await self._changed.wait()
             await self._patiently("its clock", self._client.measure_clock)
         except TimeoutError:
-            await self._close()
-            raise VenueSilentError(
-                f"not connected within {_CONNECT_SECS:g} s: {self._reason}"
-            ) from None
+            await self._go_on_by_rest()
         except BaseException:
             await self._close()
             raise
@@ -121,6 +118,16 @@ class VenueDesk:
         trace: TracebackType | None,
     ) -> None:
         await self._close()
+
+    async def _go_on_by_rest(self) -> None:
+        """Take a venue whose connection is out but that answers: all but selling works there."""
+        try:
+            await self._client.measure_clock()
+        except (VenueUnavailableError, OutcomeUnknownError, VenueRefusedError):
+            await self._close()
+            raise VenueSilentError(
+                f"not connected within {_CONNECT_SECS:g} s: {self._reason}"
+            ) from None
 
     async def open_orders(self) -> tuple[OrderReport, ...]:
         """Return every open order of the configured symbols, ours or not."""

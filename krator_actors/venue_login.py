@@ -147,6 +147,12 @@ async def key_is_safe(
             return True
 
 
+def _rest_client(venue: VenueConfig, url: str) -> RestClient | None:
+    if url.startswith(("ws://", "wss://")):
+        return None  # an address of the WebSocket API alone
+    return RestClient(rest_url(venue, url), timeout_secs=venue.request_timeout_secs)
+
+
 def trading_client(
     venue: VenueConfig,
     url: str,
@@ -160,6 +166,7 @@ def trading_client(
         url=trading_url(venue, url),
         requests=trading_requests(venue),
         reports=BinanceReports(symbols),
+        rest=_rest_client(venue, url),
         on_execution=on_execution,
         on_connection=on_connection,
         request_timeout_secs=venue.request_timeout_secs,

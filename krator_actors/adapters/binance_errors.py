@@ -110,6 +110,9 @@ data, and who does not read that does not know."""
 
 _LATER_STATUSES = frozenset({403, 418, 429})
 """firewall, banned, rate limited"""
+_LIMITED_STATUSES = frozenset({418, 429})
+_UNTOLD_SECS = 60.0
+"""how long nothing is sent after one of them that does not say: Binance's weight is of a minute"""
 _SERVER_ERROR = 500
 _DUPLICATE = "duplicate order"
 
@@ -126,7 +129,10 @@ def error_of(status: int, code: int, text: str, data: Mapping[str, Any]) -> Venu
     if status >= _SERVER_ERROR or meaning is _UNKNOWN or _DUPLICATE in text.lower():
         return OutcomeUnknownError(fact)
     if status in _LATER_STATUSES or meaning is _LATER:
-        return VenueUnavailableError(fact, retry_after_secs=_retry_after_secs(data))
+        wait_secs = _retry_after_secs(data)
+        if wait_secs is None and status in _LIMITED_STATUSES:
+            wait_secs = _UNTOLD_SECS
+        return VenueUnavailableError(fact, retry_after_secs=wait_secs)
     return VenueRefusedError(fact, code=code)
 
 

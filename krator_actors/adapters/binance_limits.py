@@ -11,11 +11,14 @@ import msgspec
 
 CANCEL_SHARE = 0.2
 """of the weight of a minute: only cancels may use it"""
+ORDER_SHARE = 0.2
+"""of the same, next to it: orders may use it, questions may not. A reconciliation of everything
+must hold up neither."""
 
 _INTERVAL_MS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 _WEIGHTS = {
     "time": 1,
-    "ticker.book": 2,
+    "ticker.book": 4,
     "userDataStream.subscribe.signature": 2,
     "order.place": 1,
     "order.cancelReplace": 1,
@@ -28,6 +31,11 @@ _WEIGHTS = {
 }
 _ORDERS = frozenset({"order.place", "order.cancelReplace"})
 _CANCELS = frozenset({"order.cancel"})
+_QUESTIONS = frozenset(
+    {"ticker.book", "order.status", "openOrders.status", "myTrades", "account.status"}
+)
+_ORDERS_UNTOLD = ((10_000, 100), (86_400_000, 200_000))
+"""length in ms and limit of Binance's order windows, until the venue has told its own"""
 
 
 class RateLimit(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,7 +75,7 @@ class BinanceLimits:
     def __init__(self) -> None:
         self._weight = _Window(60_000, 6_000)
         # by length; the venue tells which there are
-        self._orders: dict[int, _Window] = {}
+        self._orders = {length: _Window(length, limit) for length, limit in _ORDERS_UNTOLD}
         # until when nothing, and until when no order, may be sent
         self._banned_until_ms = 0
         self._orders_until_ms = 0
@@ -78,6 +86,8 @@ class BinanceLimits:
         if now_ms < self._banned_until_ms:
             return (self._banned_until_ms - now_ms) / 1_000
         share = 1.0 if method in _CANCELS else 1.0 - CANCEL_SHARE
+        if method in _QUESTIONS:
+            share -= ORDER_SHARE
         if self._weight.used(now_ms) + weight > self._weight.limit * share:
             return self._weight.ends_in_secs(now_ms)
         if method in _ORDERS:

@@ -30,7 +30,7 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.books import BookRule
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, BookDelta, QuoteTick, TradeTick
-from krator_actors.model import NANOS_PER_MILLI, OrderSide
+from krator_actors.model import BUY, NANOS_PER_MILLI, SELL
 from krator_actors.ports import (
     Channel,
     CloseAdvice,
@@ -153,7 +153,7 @@ def _trade_tick(
         price=trade.p,
         size=trade.q,
         # m: the buyer is the maker, so the seller was the aggressor.
-        aggressor=OrderSide.SELL if trade.m else OrderSide.BUY,
+        aggressor=SELL if trade.m else BUY,
         trade_id=trade_id,
         ts_event=trade.T * NANOS_PER_MILLI,
         ts_init=ts_init,
@@ -204,18 +204,12 @@ def _read_kline(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> Bar 
     if not kline.x:
         return None
     return checked_bar(
-        Bar(
-            symbol=ours,
-            spec=_BAR_SPEC,
-            ts_open=kline.t * NANOS_PER_MILLI,
-            ts_close=(kline.t + _BAR_SPEC.period_secs * 1_000) * NANOS_PER_MILLI,
-            open=kline.o,
-            high=kline.h,
-            low=kline.l,
-            close=kline.c,
-            volume=kline.v,
-            trades=kline.n,
-        )
+        ours,
+        _BAR_SPEC,
+        ts_open=kline.t * NANOS_PER_MILLI,
+        prices=(kline.o, kline.h, kline.l, kline.c),
+        volume=kline.v,
+        trades=kline.n,
     )
 
 

@@ -183,10 +183,12 @@ class BinanceReports:
             ts_event=_nanos(amendment.transact_time),
         )
 
-    def read_best_prices(self, result: msgspec.Raw) -> tuple[Decimal, Decimal]:
-        """Return the best bid and offer; 0 where there is none."""
-        best = _decode(result, BookTickerShape)
-        return _finite(best.bid_price), _finite(best.ask_price)
+    def read_best_prices(self, result: msgspec.Raw) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return symbol to best bid and offer; 0 where there is none."""
+        return {
+            self._symbol(best.symbol): (_finite(best.bid_price), _finite(best.ask_price))
+            for best in _decode(result, tuple[BookTickerShape, ...])
+        }
 
     def read_key_permissions(self, body: bytes) -> bool:
         """Return whether the API key may withdraw, from REST's ``apiRestrictions``."""

@@ -99,6 +99,7 @@ class AmendmentShape(msgspec.Struct, rename="camel"):
 class BookTickerShape(msgspec.Struct, rename="camel"):
     """The best prices."""
 
+    symbol: str
     bid_price: Decimal
     ask_price: Decimal
 

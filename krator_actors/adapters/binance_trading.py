@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -31,15 +31,16 @@ class Request(msgspec.Struct, frozen=True):
     """One request, signed when it has to be."""
 
     method: str
-    params: dict[str, str | int]
+    params: dict[str, Any]
 
 
 class SignedPath(msgspec.Struct, frozen=True):
-    """One signed REST request."""
+    """One REST request, signed when it has to be."""
 
     path: str
     """with its query and the signature"""
     headers: dict[str, str]
+    verb: str = "GET"
 
 
 class BinanceTrading:
@@ -95,9 +96,9 @@ class BinanceTrading:
         params |= {"newQty": _plain(quantity), "newClientOrderId": client_order_id}
         return self._signed("order.amend.keepPriority", params, timestamp_ms)
 
-    def best_prices(self, symbol: str) -> Request:
-        """Ask for the best bid and offer."""
-        return Request("ticker.book", {"symbol": venue_symbol_of(symbol)})
+    def best_prices(self, symbols: Iterable[str]) -> Request:
+        """Ask for the best bids and offers, of many symbols for what two cost."""
+        return Request("ticker.book", {"symbols": [venue_symbol_of(symbol) for symbol in symbols]})
 
     def key_permissions(self, *, timestamp_ms: int) -> SignedPath:
         """Return the REST request that tells what the API key may do."""
@@ -152,6 +153,27 @@ class BinanceTrading:
             frame["params"] = request.params
         return msgspec.json.encode(frame)
 
+    def by_rest(self, request: Request) -> SignedPath | None:
+        """Return the same request for REST; None for what is never asked for there.
+
+        These are the questions, and the cancel: what may be asked twice. What places or changes an
+        order goes over the connection that also tells what became of it, or not at all.
+        """
+        found = _REST.get(request.method)
+        if found is None:
+            return None
+        verb, path = found
+        own = {"apiKey", "signature", "recvWindow", "timestamp"}
+        params = {name: value for name, value in request.params.items() if name not in own}
+        if "timestamp" in request.params:
+            signed = self._signed_path(path, params, request.params["timestamp"])
+            return SignedPath(signed.path, signed.headers, verb)
+        plain = {
+            name: value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
+            for name, value in params.items()
+        }
+        return SignedPath(f"{path}?{urlencode(plain)}", {}, verb)
+
     def _signed_path(
         self, path: str, params: Mapping[str, str | int], timestamp_ms: int
     ) -> SignedPath:
@@ -171,6 +193,16 @@ class BinanceTrading:
         return Request(method, params)
 
 
+_REST = {
+    "time": ("GET", "/api/v3/time"),
+    "ticker.book": ("GET", "/api/v3/ticker/bookTicker"),
+    "order.status": ("GET", "/api/v3/order"),
+    "openOrders.status": ("GET", "/api/v3/openOrders"),
+    "myTrades": ("GET", "/api/v3/myTrades"),
+    "account.status": ("GET", "/api/v3/account"),
+    "order.cancel": ("DELETE", "/api/v3/order"),
+}
+"""Method of the WebSocket API to the REST endpoint that does and answers the same."""
 _STOP_TYPES = {OrderType.STOP_MARKET: "STOP_LOSS", OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT"}
 _HELD_BY_US = frozenset({TimeInForce.GTD, TimeInForce.DAY})
 

@@ -226,7 +226,8 @@ class JournalStore(JournalReader):
         row = await self._connection.fetchrow(_HEAD)
         if row["generation"] > self._generation:
             raise StaleJournalError(
-                f"generation {row['generation']} owns the journal; this is {self._generation}"
+                f"generation {row['generation']} owns the journal; this is {self._generation}: "
+                "another krator writes it, or a new machine needs krator journal rebuild first"
             )
         if row["generation"] < self._generation:
             await self._connection.execute(

@@ -1,4 +1,4 @@
-"""HTTP GET from a venue, with a deadline for each request and an error class for each remedy."""
+"""HTTP to a venue, with a deadline for each request and an error class for each remedy."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ class RestClient:
         after ``retry_after_secs`` if the venue named it). A read changes nothing, so its outcome
         is never unknown.
         """
+        return await self._ask("GET", path, headers)
+
+    async def delete(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """As ``get``, of what may be asked for twice.
+
+        VenueUnavailableError leaves open whether it was done.
+        """
+        return await self._ask("DELETE", path, headers)
+
+    async def _ask(self, verb: str, path: str, headers: Mapping[str, str] | None) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_secs), headers=self._headers
@@ -61,7 +71,9 @@ class RestClient:
         url = self._base_url + path
         try:
             # No redirects, because a venue's API has none and a captive portal has.
-            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            async with self._session.request(
+                verb, url, headers=headers, allow_redirects=False
+            ) as response:
                 body = await self._read(response)
         except TimeoutError:
             raise VenueUnavailableError(f"no answer within {self._timeout_secs:g} s") from None

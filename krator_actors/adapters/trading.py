@@ -6,7 +6,7 @@ What is said is in ``binance_trading`` and ``binance_reports``; the socket is ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,7 +23,8 @@ from krator_actors.adapters.binance_reports import (
     Replaced,
     StreamEnded,
 )
-from krator_actors.adapters.binance_trading import BinanceTrading, Request
+from krator_actors.adapters.binance_trading import BinanceTrading, Request, SignedPath
+from krator_actors.adapters.rest import RestClient
 from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.clock import monotonic_ns
 from krator_actors.core.venue_reports import FillReport, OrderReport
@@ -59,6 +60,8 @@ class _Pending(msgspec.Struct, Generic[_Result]):
 class TradingClient:
     """Requests and answers over one kept connection. Of one event loop; not thread-safe.
 
+    While it is out, questions and cancels go by REST; placing and changing waits for it.
+
     A request either raises VenueUnavailableError at once (nothing was sent: not connected, or the
     venue's limits leave room for cancels only), or returns a future
     of its answer. The future fails with VenueRefusedError or VenueUnavailableError (it did not
@@ -67,6 +70,7 @@ class TradingClient:
 
     Args:
         on_execution: called for each report of the user stream, in order.
+        rest: where it asks while the connection is out; closed with it. None: nowhere.
         on_connection: called with True after each handshake, with False and the reason after each
             lost connection and each failed attempt.
     """
@@ -77,6 +81,7 @@ class TradingClient:
         url: str,
         requests: BinanceTrading,
         reports: BinanceReports,
+        rest: RestClient | None = None,
         on_execution: Callable[[Execution], None],
         on_connection: Callable[[bool, str], None],
         request_timeout_secs: float,
@@ -87,6 +92,9 @@ class TradingClient:
         # what the venue lets us send; a request that it would refuse is not sent
         self._limits = BinanceLimits()
         self._reports = reports
+        self._rest = rest
+        # requests under way by REST
+        self._asking: set[asyncio.Task[Any]] = set()
         self._on_execution = on_execution
         self._on_connection = on_connection
         self._request_timeout_secs = request_timeout_secs
@@ -113,6 +121,11 @@ class TradingClient:
         """True while a request can be sent."""
         return self._session.connected
 
+    @property
+    def can_ask(self) -> bool:
+        """True while a question or a cancel can be sent, if only by REST."""
+        return self.connected or self._rest is not None
+
     async def run(self) -> None:
         """Keep the connection until ``close`` or cancellation; see ``Session.run``."""
         await self._session.run()
@@ -121,6 +134,10 @@ class TradingClient:
         """End the connection; what was not answered fails with OutcomeUnknownError."""
         await self._session.close()
         self._fail_pending("the connection was closed")
+        for task in tuple(self._asking):
+            task.cancel()
+        if self._rest is not None:
+            await self._rest.close()
 
     def now_ms(self) -> int:
         """Return the venue's clock in Unix ms; VenueUnavailableError before ``measure_clock``.
@@ -186,9 +203,9 @@ class TradingClient:
         )
         return self._send(request, self._reports.read_amended)
 
-    async def best_prices(self, symbol: str) -> tuple[Decimal, Decimal]:
-        """Return the best bid and offer, 0 where there is none."""
-        request = self._requests.best_prices(symbol)
+    async def best_prices(self, symbols: Iterable[str]) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return symbol to best bid and offer, 0 where there is none; one request for all."""
+        request = self._requests.best_prices(symbols)
         return await self._send(request, self._reports.read_best_prices)
 
     async def order_status(
@@ -238,6 +255,12 @@ class TradingClient:
                 f"{request.method} waits {wait_secs:.1f} s for the venue's limits",
                 retry_after_secs=wait_secs,
             )
+        path = None if self.connected else self._requests.by_rest(request)
+        if self._rest is not None and path is not None:
+            task = loop.create_task(self._ask_by_rest(self._rest, path, read))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+            return task
         self._last_id += 1
         request_id = str(self._last_id)
         self._session.send(self._requests.encode(request_id, request))
@@ -245,6 +268,21 @@ class TradingClient:
         deadline = loop.call_later(self._request_timeout_secs, self._time_out, request_id)
         self._pending[request_id] = _Pending(future, read, deadline)
         return future
+
+    async def _ask_by_rest(
+        self, rest: RestClient, path: SignedPath, read: Callable[[msgspec.Raw], _Result]
+    ) -> _Result:
+        send = rest.get if path.verb == "GET" else rest.delete
+        try:
+            return read(msgspec.Raw(await send(path.path, path.headers)))
+        except MalformedFrameError as error:
+            raise OutcomeUnknownError(f"unreadable answer: {error}") from None
+        except VenueUnavailableError as error:
+            if error.retry_after_secs:
+                self._limits.refused(
+                    secs=error.retry_after_secs, now_ms=self._limits_ms(), orders_only=False
+                )
+            raise
 
     def _received(self, text: bytes) -> None:
         try:

@@ -25,6 +25,7 @@ from krator_actors.messages.market import Bar, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 
 _ZERO = Decimal(0)
+_LAST = BarPrice.LAST
 
 
 def period_start(ts_ns: int, period_secs: int) -> int:
@@ -52,6 +53,11 @@ class BarBuilder:
         self._open_ns = self._close_ns = 0
 
     @property
+    def has_begun(self) -> bool:
+        """True when there is a bar in work."""
+        return self._ticks > 0
+
+    @property
     def unfinished(self) -> Bar | None:
         """The bar in work as it stands now; None when there is none."""
         if not self._ticks:
@@ -75,7 +81,7 @@ class BarBuilder:
         ValueError when it is another symbol's.
         """
         self._require_symbol(trade.symbol)
-        if self.spec.price is not BarPrice.LAST:
+        if self.spec.price is not _LAST:
             return None
         return self._count(trade.ts_event, trade.price, trade.size)
 
@@ -149,8 +155,10 @@ class BarBuilder:
         self._ticks = 1
 
     def _extend(self, ts_event: int, price: Decimal, size: Decimal) -> None:
-        self._high = max(self._high, price)
-        self._low = min(self._low, price)
+        if price > self._high:
+            self._high = price
+        elif price < self._low:
+            self._low = price
         if ts_event >= self._close_ns:
             self._close, self._close_ns = price, ts_event
         elif ts_event < self._open_ns:
@@ -190,8 +198,9 @@ class BarSeries:
     @property
     def wants_history(self) -> bool:
         """True when the first live tick's period is over and its bar is still missing."""
-        begun = self._builder is not None and self._builder.unfinished is not None
-        return begun and not self.joined and self.spec.has_history
+        if self.joined or self._builder is None or not self._builder.has_begun:
+            return False
+        return self.spec.has_history
 
     @property
     def newest_is_current(self) -> bool:
@@ -212,13 +221,13 @@ class BarSeries:
 
     def on_trade(self, trade: TradeTick) -> Bar | None:
         """Count one live trade, if the bars are of trades; return the bar that it has finished."""
-        if self.spec.price is not BarPrice.LAST:
+        if self.spec.price is not _LAST:
             return None
         return self._keep(self._builder_at(trade.ts_event).on_trade(trade))
 
     def on_quote(self, quote: QuoteTick) -> Bar | None:
         """Count one live quote, if the bars are of quotes; return the bar that it has finished."""
-        if self.spec.price is BarPrice.LAST:
+        if self.spec.price is _LAST:
             return None
         return self._keep(self._builder_at(quote.ts_event).on_quote(quote))
 

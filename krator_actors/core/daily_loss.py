@@ -37,7 +37,7 @@ class DailyLoss:
         self.start_equity: Decimal | None = None
         self.base: Decimal | None = None
         # Equity at or below it has lost too much.
-        self._floor = Decimal("-Infinity")
+        self.floor = Decimal("-Infinity")
 
     def new_day(self, utc_ns: int, equity: Decimal) -> DayStarted | None:
         """Return the event to log and ``start`` when a day that is not known has begun."""
@@ -56,15 +56,15 @@ class DailyLoss:
     def measure_from(self, equity: Decimal) -> None:
         """Measure from ``equity`` on. An account that is worth nothing has nothing to lose."""
         self.base = equity
-        self._floor = equity * (1 - self._max_fraction) if equity > 0 else Decimal("-Infinity")
+        self.floor = equity * (1 - self._max_fraction) if equity > 0 else Decimal("-Infinity")
 
     def is_reached(self, equity: Decimal) -> bool:
         """True when the limit is used up."""
-        return equity <= self._floor
+        return equity <= self.floor
 
     def describe(self, equity: Decimal) -> str:
         """Return the fact with its numbers, for the log."""
-        return f"equity {equity:.2f} at or below {self._floor:.2f} ({self.base:.2f} at the start)"
+        return f"equity {equity:.2f} at or below {self.floor:.2f} ({self.base:.2f} at the start)"
 
     def state(self) -> DailyLossState:
         """Return what ``restore`` needs."""

@@ -20,24 +20,24 @@ class Drawdown:
         # None before the first.
         self.peak: Decimal | None = None
         # Equity at or below it has lost too much; above the ceiling it is a new peak.
-        self._floor = self._ceiling = _NEVER
+        self.floor = self.ceiling = _NEVER
 
     def new_peak(self, equity: Decimal, utc_ns: int) -> EquityPeaked | None:
         """Return the event to log and then ``measure_from``, when there is a new peak."""
-        if equity <= self._ceiling or (self.peak is None and equity <= 0):
+        if equity <= self.ceiling or (self.peak is None and equity <= 0):
             return None
         return EquityPeaked(equity=equity, ts_event=utc_ns)
 
     def measure_from(self, equity: Decimal) -> None:
         """Measure from ``equity`` on. An account that is worth nothing has nothing to lose."""
         self.peak = equity
-        self._floor = equity * (1 - self._max_fraction) if equity > 0 else _NEVER
-        self._ceiling = equity * (1 + PEAK_STEP)
+        self.floor = equity * (1 - self._max_fraction) if equity > 0 else _NEVER
+        self.ceiling = equity * (1 + PEAK_STEP)
 
     def is_reached(self, equity: Decimal) -> bool:
         """True when the limit is used up."""
-        return equity <= self._floor
+        return equity <= self.floor
 
     def describe(self, equity: Decimal) -> str:
         """Return the fact with its numbers, for the log."""
-        return f"equity {equity:.2f} at or below {self._floor:.2f} ({self.peak:.2f} at its peak)"
+        return f"equity {equity:.2f} at or below {self.floor:.2f} ({self.peak:.2f} at its peak)"

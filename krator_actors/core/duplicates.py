@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
 
 import msgspec
@@ -44,7 +45,8 @@ class Duplicates:
 
     def __init__(self, within_ns: int) -> None:
         self._within_ns = within_ns
-        self._approved: dict[Likeness, int] = {}
+        # Ordered, because a plain dict takes long to find its oldest.
+        self._approved: OrderedDict[Likeness, int] = OrderedDict()
 
     def approved_ns(self, order: SubmitOrder) -> int | None:
         """Return when an order that looks the same was approved; None: not that we remember."""
@@ -52,11 +54,13 @@ class Duplicates:
 
     def add(self, order: SubmitOrder, now_ns: int) -> None:
         """Remember an approved order."""
-        likeness = _likeness(order)
-        self._approved.pop(likeness, None)
-        self._approved[likeness] = now_ns
-        if len(self._approved) > REMEMBERED_LIMIT:
-            del self._approved[next(iter(self._approved))]
+        likeness, approved = _likeness(order), self._approved
+        before = len(approved)
+        approved[likeness] = now_ns
+        if len(approved) == before:
+            approved.move_to_end(likeness)
+        elif before >= REMEMBERED_LIMIT:
+            approved.popitem(last=False)
 
     def state(self, now_ns: int) -> tuple[Approved, ...]:
         """Return what ``restore`` needs."""

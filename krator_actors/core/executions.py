@@ -26,7 +26,7 @@ class Executions:
         if window is None:
             window = self._windows[strategy] = RateWindow(self._limit, self._period_ns)
         window.add(now_ns)
-        if window.is_full(now_ns):
+        if now_ns < window.full_until_ns:
             self.exhausted[strategy] = None
 
     def acknowledge(self, strategy: str) -> None:

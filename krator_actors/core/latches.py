@@ -80,14 +80,10 @@ class Latches:
         day = self.daily_loss.new_day(utc_ns, equity)
         if day is not None:
             return day
-        if self.states.of(Scope.SYSTEM) is not TradingState.HALTED:
-            if self.daily_loss.is_reached(equity):
-                detail = self.daily_loss.describe(equity)
-                return _halt(Scope.SYSTEM, "", DenialReason.DAILY_LOSS, detail, utc_ns)
-            if self.drawdown.is_reached(equity):
-                detail = self.drawdown.describe(equity)
-                return _halt(Scope.SYSTEM, "", DenialReason.DRAWDOWN, detail, utc_ns)
-        return self.drawdown.new_peak(equity, utc_ns)
+        if self.daily_loss.floor < equity and self.drawdown.floor < equity <= self.drawdown.ceiling:
+            return None
+        halt = self._loss(equity, utc_ns)
+        return self.drawdown.new_peak(equity, utc_ns) if halt is None else halt
 
     def resume(
         self,
@@ -153,6 +149,17 @@ class Latches:
         self.unreconciled.restore(state.unreconciled)
         if state.peak is not None:
             self.drawdown.measure_from(state.peak)
+
+    def _loss(self, equity: Decimal, utc_ns: int) -> TradingStateChanged | None:
+        if self.daily_loss.is_reached(equity):
+            code, detail = DenialReason.DAILY_LOSS, self.daily_loss.describe(equity)
+        elif self.drawdown.is_reached(equity):
+            code, detail = DenialReason.DRAWDOWN, self.drawdown.describe(equity)
+        else:
+            return None
+        if self.states.of(Scope.SYSTEM) is TradingState.HALTED:
+            return None
+        return _halt(Scope.SYSTEM, "", code, detail, utc_ns)
 
     def _change(self, changed: TradingStateChanged) -> None:
         self.states.set(changed)

@@ -9,21 +9,22 @@ from krator_actors.core.market_windows import PriceWindow, VolumeWindow
 from krator_actors.core.rules import Denial, DenialReason
 from krator_actors.messages.market import QuoteTick, TradeSummary
 from krator_actors.messages.orders import SubmitOrder
-from krator_actors.model import Instrument, OrderSide
+from krator_actors.model import BUY, Instrument
 
 _TWO = Decimal(2)
+_ZERO = Decimal(0)
 
 
 class Market:
     """Quotes, the last trade, recent prices and volume of one symbol. Not thread-safe."""
 
     __slots__ = (
-        "_limits",
         "ask",
         "bid",
         "instrument",
         "is_fresh",
         "last",
+        "limits",
         "mid",
         "prices",
         "quote_ts_init",
@@ -33,7 +34,7 @@ class Market:
     )
 
     def __init__(self, limits: SymbolLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         # None until the venue's trading rules are known.
         self.instrument: Instrument | None = None
         self.bid = Decimal(0)
@@ -60,7 +61,7 @@ class Market:
         One with an empty side leaves no usable quote. A crossed one is kept, for the denial.
         """
         bid, ask = quote.bid, quote.ask
-        if not (bid.is_finite() and ask.is_finite() and bid > 0 and ask > 0):
+        if not (bid.is_finite() and ask.is_finite() and bid > _ZERO and ask > _ZERO):
             self.quoted_ns = None
             return False, None
         self.bid = bid
@@ -85,12 +86,12 @@ class Market:
         """Begin the prices anew, because a person has seen them and lifted the halt."""
         self.prices.clear()
 
-    def is_usable(self, now_ns: int, stale_ns: int) -> bool:
+    def is_usable(self, now_ns: int) -> bool:
         """Return whether there is a fresh, uncrossed quote."""
         return (
             self.is_fresh is True
             and self.quoted_ns is not None
-            and now_ns - self.quoted_ns <= stale_ns
+            and now_ns - self.quoted_ns <= self.limits.quote_stale_ns
             and self.bid < self.ask
         )
 
@@ -99,11 +100,11 @@ class Market:
         price = order.stop_price if order.price is None else order.price
         if price is not None:
             return price
-        return self.ask if order.side is OrderSide.BUY else self.bid
+        return self.ask if order.side is BUY else self.bid
 
     def _gap(self, mid: Decimal) -> Denial | None:
         before = self.prices.latest
-        limit = self._limits.max_gap_fraction
+        limit = self.limits.max_gap_fraction
         if before is None or abs(mid - before) <= limit * before:
             return None
         moved = abs(mid - before) / before
@@ -116,12 +117,12 @@ class Market:
 
     def _volatility(self) -> Denial | None:
         low, high = self.prices.range
-        limit = self._limits.max_volatility_fraction
+        limit = self.limits.max_volatility_fraction
         if high - low <= limit * low:
             return None
         return Denial(
             DenialReason.VOLATILITY,
-            f"mid was between {low} and {high} in {self._limits.price_window_secs:g} s, more than "
+            f"mid was between {low} and {high} in {self.limits.price_window_secs:g} s, more than "
             f"{limit} apart",
             (high - low) / low,
             limit,

@@ -5,7 +5,6 @@ The fold of an order log, which uses it, is in ``core.orders``.
 
 from __future__ import annotations
 
-import enum
 from decimal import Decimal
 
 import msgspec
@@ -26,14 +25,14 @@ from krator_actors.messages.orders import (
     OrderUnknown,
     OrderUpdated,
 )
-from krator_actors.model import OrderStatus
+from krator_actors.model import Choice, OrderStatus
 
 
 class OrderTransitionError(ValueError):
     """The table has no row for this event in this status: a defect, not an accident."""
 
 
-class Step(enum.Enum):
+class Step(Choice):
     """What can happen to an order.
 
     A fill is two steps: with and without something left to trade. So are an update and its

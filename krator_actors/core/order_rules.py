@@ -202,4 +202,13 @@ def never_arrived(order: Order, *, asked_at_ms: int) -> bool:
 
     Not before the request's validity has passed, because a killed process's bytes still arrive.
     """
-    return order.is_unanswered and asked_at_ms > order.valid_until_ms + CERTAINTY_MARGIN_MS
+    return order.is_unanswered and is_answer_final(order, asked_at_ms=asked_at_ms)
+
+
+def is_answer_final(order: Order, *, asked_at_ms: int) -> bool:
+    """Return whether "no such order", asked at ``asked_at_ms`` of the venue's clock, is believed.
+
+    Not of one that may have arrived after it was asked for, or that the copies from which venues
+    answer queries do not have yet.
+    """
+    return asked_at_ms > order.valid_until_ms + CERTAINTY_MARGIN_MS

@@ -10,6 +10,7 @@ venue turned out to have more or less of than our record said (a deposit, a with
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from decimal import Context, Decimal, localcontext
 
@@ -116,8 +117,9 @@ class Portfolio:
         self.fills = 0
         self._symbols = frozenset(symbols)
         self._trades_limit = trades_limit
-        # (symbol, trade id) of known fills, oldest first.
-        self._trades: dict[tuple[str, str, str], None] = {}
+        # (symbol, trade id, venue order id) of known fills, oldest first. Ordered, because a plain
+        # dict takes long to find its oldest.
+        self._trades: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         # Sum of the values of the positions that count, and of their sizes.
         self.net_exposure = _ZERO
         self.gross_exposure = _ZERO
@@ -171,7 +173,7 @@ class Portfolio:
             return False
         self._trades[trade] = None
         if len(self._trades) > self._trades_limit:
-            del self._trades[next(iter(self._trades))]
+            self._trades.popitem(last=False)
         self.fills += 1
         with localcontext(_EXACT):
             self._book(fill, base)
@@ -231,7 +233,7 @@ class Portfolio:
         self.is_opened = state.is_opened
         self.transfers = state.transfers
         self.unvalued_fees = dict(state.unvalued_fees)
-        self._trades = dict.fromkeys(state.trades)
+        self._trades = OrderedDict.fromkeys(state.trades)
         self.fills = state.fills
         for saved in state.positions:
             position = msgspec.structs.replace(saved, is_mark_quoted=False, value=_ZERO)

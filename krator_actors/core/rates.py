@@ -15,6 +15,9 @@ from krator_actors.core.reservations import Reservations
 from krator_actors.messages.orders import CancelAllOrders, Unapproved
 from krator_actors.model import NANOS_PER_SEC
 
+_NEVER_FULL = -(1 << 63)
+"""Before every time of a clock."""
+
 
 class RateWindow:
     """Counts events of the last ``period_ns`` of a monotonic clock, up to ``limit``."""
@@ -22,21 +25,18 @@ class RateWindow:
     def __init__(self, limit: int, period_ns: int = NANOS_PER_SEC) -> None:
         self.limit = limit
         self.period_ns = period_ns
+        # Before this time one more would make more than ``limit`` within one period. An attribute,
+        # because every order asks six windows.
+        self.full_until_ns = _NEVER_FULL
         # When the latest ``limit`` events were; older ones cannot matter.
         self._times: deque[int] = deque(maxlen=limit)
 
-    def is_full(self, now_ns: int) -> bool:
-        """True when one more would make more than ``limit`` within one period."""
-        times = self._times
-        return len(times) == self.limit and now_ns - times[0] < self.period_ns
-
     def add(self, now_ns: int) -> None:
         """Count one event. Times do not go back."""
-        self._times.append(now_ns)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._times.clear()
+        times = self._times
+        times.append(now_ns)
+        if len(times) == self.limit:
+            self.full_until_ns = times[0] + self.period_ns
 
     def ages(self, now_ns: int) -> tuple[int, ...]:
         """Return how long ago the events of the last period were, in nanoseconds, oldest first."""
@@ -94,17 +94,17 @@ class Rates:
         """Return the first window that has no room for one more order; None: all have."""
         symbol_orders, symbol_messages = self._of_symbol(symbol)
         strategy_orders, strategy_messages = self._of_strategy(strategy)
-        if self._orders.is_full(now_ns):
+        if now_ns < self._orders.full_until_ns:
             return Excess("orders", "the system", self._orders.limit)
-        if strategy_orders.is_full(now_ns):
+        if now_ns < strategy_orders.full_until_ns:
             return Excess("orders", strategy, strategy_orders.limit)
-        if symbol_orders.is_full(now_ns):
+        if now_ns < symbol_orders.full_until_ns:
             return Excess("orders", symbol, symbol_orders.limit)
-        if self._messages.is_full(now_ns):
+        if now_ns < self._messages.full_until_ns:
             return Excess("messages", "the system", self._messages.limit)
-        if strategy_messages.is_full(now_ns):
+        if now_ns < strategy_messages.full_until_ns:
             return Excess("messages", strategy, strategy_messages.limit)
-        if symbol_messages.is_full(now_ns):
+        if now_ns < symbol_messages.full_until_ns:
             return Excess("messages", symbol, symbol_messages.limit)
         return None
 

@@ -7,6 +7,7 @@ a thousand.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
@@ -36,13 +37,13 @@ from krator_actors.messages.orders import (
     ReconciliationDifference,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.model import BUY, SELL, OrderSide, OrderStatus, OrderType
 
 GIVEN_UP_LIMIT = 1_000
 """So many denied and rejected orders are remembered, should the venue work one after all."""
 
 _ZERO = Decimal(0)
-_ANY_PRICE = {OrderSide.BUY: Decimal("Infinity"), OrderSide.SELL: _ZERO}
+_ANY_PRICE = {BUY: Decimal("Infinity"), SELL: _ZERO}
 """What an order without a limit price would trade at, at worst."""
 
 
@@ -106,7 +107,7 @@ class Exposure(msgspec.Struct, kw_only=True):
     orders: int = 0
     """open orders of both sides"""
     prices: dict[OrderSide, list[Decimal]] = msgspec.field(
-        default_factory=lambda: {side: [] for side in OrderSide}
+        default_factory=lambda: {BUY: [], SELL: []}
     )
     """the worst price that each order of a side would take that is in the book, ascending"""
 
@@ -116,10 +117,11 @@ class Exposure(msgspec.Struct, kw_only=True):
         The lowest of the sells, or the highest of the buys; 0 or Infinity is one without a limit
         price. None: there is no open order on the other side.
         """
-        prices = self.prices[OrderSide.SELL if side is OrderSide.BUY else OrderSide.BUY]
-        if not prices:
-            return None
-        return prices[0] if side is OrderSide.BUY else prices[-1]
+        if side is BUY:
+            sells = self.prices[SELL]
+            return sells[0] if sells else None
+        buys = self.prices[BUY]
+        return buys[-1] if buys else None
 
 
 class Reservations:
@@ -128,8 +130,10 @@ class Reservations:
     def __init__(self) -> None:
         # Sum of ``buy_notional`` over all symbols.
         self.buy_notional = _ZERO
+        # Open buys that count as nothing until ``value``, because their symbol has no price.
+        self.unpriced: dict[str, Reservation] = {}
         self._open: dict[str, Reservation] = {}
-        self._exposures: dict[str, Exposure] = {}
+        self._exposures: defaultdict[str, Exposure] = defaultdict(Exposure)
         # Denied and rejected orders by id, the latest last.
         self._given_up: dict[str, Reservation] = {}
 
@@ -144,10 +148,7 @@ class Reservations:
 
     def exposure(self, symbol: str) -> Exposure:
         """Return the sums of ``symbol``; they go on changing."""
-        exposure = self._exposures.get(symbol)
-        if exposure is None:
-            exposure = self._exposures[symbol] = Exposure()
-        return exposure
+        return self._exposures[symbol]
 
     def reserve(
         self,
@@ -158,26 +159,27 @@ class Reservations:
         generation: int,
     ) -> None:
         """Count an order from now on. Its id must not be open."""
-        reservation = _of_order(order, reference_price)
-        reservation.approval = approval
-        reservation.generation = generation
-        self._insert(reservation)
+        self._insert(_of_order(order, reference_price, approval=approval, generation=generation))
 
-    def apply(self, event: OrderEvent, *, mark: Decimal) -> None:
+    def apply(self, event: OrderEvent, *, mark: Decimal | None) -> None:
         """Follow what became of an order. A fill must be applied once only.
 
         An order that the order actor has and we have not (its approval is lost, or it is not
-        ours) is counted from its first event, at its limit price or else at ``mark``.
+        ours) is counted from its first event, at its limit price or else at ``mark``; None: no
+        price of the symbol is known, and a buy stays ``unpriced``.
         """
+        at_mark = mark or _ZERO
         match event:
             case AccountReport() | ReconciliationDifference():
                 pass
             case OrderInitialized():
-                self._begin(event.order.client_order_id, lambda: _of_order(event.order, mark))
+                self._begin(event.order.client_order_id, lambda: _of_order(event.order, at_mark))
             case OrderExternal():
-                self._begin(event.client_order_id, lambda: _of_external(event, mark))
+                self._begin(event.client_order_id, lambda: _of_external(event, at_mark))
             case OrderFilled():
                 self._fill(event)
+                if mark is not None:
+                    self.value(event.symbol, mark)
             case OrderDenied() | OrderRejected():
                 self._give_up(event)
             case OrderCanceled() | OrderExpired():
@@ -202,6 +204,14 @@ class Reservations:
                         self._enter_book(reservation)
             case _:
                 assert_never(event)
+
+    def value(self, symbol: str, mark: Decimal) -> None:
+        """Count the buys of ``symbol`` that had no price at the first one there is."""
+        for reservation in [r for r in self.unpriced.values() if r.symbol == symbol]:
+            del self.unpriced[reservation.client_order_id]
+            self._add(reservation, -reservation.remaining)
+            reservation.reference_price = mark
+            self._add(reservation, reservation.remaining)
 
     def release(self, client_order_id: str) -> Reservation | None:
         """Stop counting an order; None when it was not open."""
@@ -289,15 +299,18 @@ class Reservations:
     def _insert(self, reservation: Reservation) -> None:
         assert reservation.client_order_id not in self._open
         self._open[reservation.client_order_id] = reservation
+        if reservation.side is BUY and not reservation.reference_price:
+            self.unpriced[reservation.client_order_id] = reservation
         self._add(reservation, reservation.remaining)
-        exposure = self.exposure(reservation.symbol)
+        exposure = self._exposures[reservation.symbol]
         exposure.orders += 1
         if reservation.is_in_book:
             insort(exposure.prices[reservation.side], _worst_price(reservation))
 
     def _remove(self, reservation: Reservation) -> None:
         del self._open[reservation.client_order_id]
-        exposure = self.exposure(reservation.symbol)
+        self.unpriced.pop(reservation.client_order_id, None)
+        exposure = self._exposures[reservation.symbol]
         exposure.orders -= 1
         if reservation.is_in_book:
             prices = exposure.prices[reservation.side]
@@ -306,12 +319,12 @@ class Reservations:
     def _enter_book(self, reservation: Reservation) -> None:
         if not reservation.is_in_book:
             reservation.is_in_book = True
-            prices = self.exposure(reservation.symbol).prices[reservation.side]
+            prices = self._exposures[reservation.symbol].prices[reservation.side]
             insort(prices, _worst_price(reservation))
 
     def _add(self, reservation: Reservation, quantity: Decimal) -> None:
-        exposure = self.exposure(reservation.symbol)
-        if reservation.side is OrderSide.SELL:
+        exposure = self._exposures[reservation.symbol]
+        if reservation.side is SELL:
             exposure.sell_quantity += quantity
             return
         notional = quantity * reservation.reference_price
@@ -334,7 +347,9 @@ def _advance(reservation: Reservation, event: OrderEvent) -> None:
     reservation.is_begun = True
 
 
-def _of_order(order: SubmitOrder, reference_price: Decimal) -> Reservation:
+def _of_order(
+    order: SubmitOrder, reference_price: Decimal, *, approval: int = 0, generation: int = 0
+) -> Reservation:
     return Reservation(
         client_order_id=order.client_order_id,
         strategy=order.strategy,
@@ -346,6 +361,8 @@ def _of_order(order: SubmitOrder, reference_price: Decimal) -> Reservation:
         reference_price=order.price or order.stop_price or reference_price,
         remaining=order.quantity,
         is_in_book=not order.order_type.has_stop,
+        approval=approval,
+        generation=generation,
     )
 
 

@@ -10,6 +10,8 @@ from krator_actors.messages.orders import OrderDenied, SubmitOrder
 from krator_actors.model import Instrument, OrderType
 
 _MAX_PRICE_EXPONENT = 15
+_ZERO = Decimal(0)
+_LIMIT, _MARKET = OrderType.LIMIT, OrderType.MARKET
 
 
 class DenialReason(enum.StrEnum):
@@ -117,7 +119,7 @@ def deny(order: SubmitOrder, denial: Denial, utc_ns: int) -> OrderDenied:
 def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | None:
     """Quantity and price are numbers, in the venue's steps and bounds."""
     quantity, price = order.quantity, order.price
-    if not quantity.is_finite() or quantity <= 0:
+    if not quantity.is_finite() or quantity <= _ZERO:
         return Denial(DenialReason.QUANTITY_INVALID, f"quantity {quantity} is not positive")
     lowest, highest, lot = instrument.min_quantity, instrument.max_quantity, instrument.lot_size
     if quantity < lowest:
@@ -126,30 +128,27 @@ def check_instrument(order: SubmitOrder, instrument: Instrument) -> Denial | Non
     if quantity > highest:
         detail = f"quantity {quantity} exceeds {highest}"
         return Denial(DenialReason.QUANTITY_INVALID, detail, quantity, highest)
-    if not _is_multiple(quantity, lot):
+    # A venue says 0 where it has no such rule.
+    if lot and quantity % lot:
         detail = f"quantity {quantity} not in steps of {lot}"
         return Denial(DenialReason.LOT_SIZE, detail, quantity, lot)
-    if price is None and order.order_type is OrderType.LIMIT:
-        return Denial(DenialReason.PRICE_INVALID, "limit order without a price")
-    if price is not None and order.order_type is OrderType.MARKET:
-        return Denial(DenialReason.PRICE_INVALID, f"market order with price {price}")
-    tick = instrument.tick_size
-    return _check_price(price, tick) or _check_price(order.stop_price, tick)
-
-
-def _check_price(price: Decimal | None, tick: Decimal) -> Denial | None:
     if price is None:
-        return None
-    if not price.is_finite() or price <= 0:
+        if order.order_type is _LIMIT:
+            return Denial(DenialReason.PRICE_INVALID, "limit order without a price")
+    elif order.order_type is _MARKET:
+        return Denial(DenialReason.PRICE_INVALID, f"market order with price {price}")
+    denial = None if price is None else _check_price(price, instrument.tick_size)
+    if denial is None and order.stop_price is not None:
+        denial = _check_price(order.stop_price, instrument.tick_size)
+    return denial
+
+
+def _check_price(price: Decimal, tick: Decimal) -> Denial | None:
+    if not price.is_finite() or price <= _ZERO:
         return Denial(DenialReason.PRICE_INVALID, f"price {price} is not positive")
     if price.adjusted() > _MAX_PRICE_EXPONENT:
         return Denial(DenialReason.PRICE_INVALID, f"price {price:.3E} is beyond arithmetic")
-    if not _is_multiple(price, tick):
+    if tick and price % tick:
         detail = f"price {price} not in steps of {tick}"
         return Denial(DenialReason.TICK_SIZE, detail, price, tick)
     return None
-
-
-def _is_multiple(value: Decimal, step: Decimal) -> bool:
-    # A venue says 0 where it has no such rule.
-    return not step or not value % step

@@ -1,7 +1,7 @@
 """The venue's own rules for an order, so that it is not sent what it would refuse. Pure.
 
 Written after github.com/binance/binance-spot-api-docs, filters.md; the steps and bounds of every
-venue (tick, lot, quantity) are in ``core.rules``.
+venue (tick, lot, quantity) are in ``core.rules``, and were asked before.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from krator_actors.messages.orders import SubmitOrder
-from krator_actors.model import Instrument, OrderSide, TimeInForce
+from krator_actors.model import SELL, Instrument, TimeInForce
 
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+_GTD = TimeInForce.GTD
 
 
 def broken_rule(
@@ -29,13 +30,17 @@ def broken_rule(
     ``stop_orders`` are those of the symbol; ``position`` is the base asset held, with what open
     buy orders may add.
     """
+    broken = _terms(order, instrument)
+    if broken is None and order.price is not None:
+        broken = _price(order.price, order, instrument, average_price)
+    if broken is None and order.stop_price is not None:
+        broken = _price(order.stop_price, order, instrument, average_price)
+    if broken is None and not order.order_type.has_price:
+        broken = _market_quantity(order.quantity, instrument)
     return (
-        _terms(order, instrument)
-        or _price(order, instrument, average_price)
-        or _market_quantity(order, instrument)
+        broken
         or _notional(order, instrument, average_price)
-        or _counts(order, instrument, open_orders, stop_orders)
-        or _position(order, instrument, position)
+        or _with_others(order, instrument, open_orders, stop_orders, position)
     )
 
 
@@ -47,39 +52,36 @@ def _terms(order: SubmitOrder, instrument: Instrument) -> str | None:
         return f"{kind.value} order with price {order.price}"
     if kind.has_stop != (order.stop_price is not None):
         return f"{kind.value} order with stop price {order.stop_price}"
-    if (order.time_in_force is TimeInForce.GTD) != (order.expires_ns is not None):
+    if (order.time_in_force is _GTD) != (order.expires_ns is not None):
         return f"{order.time_in_force.value} order that expires at {order.expires_ns}"
     if order.post_only and (kind.has_stop or not kind.has_price or order.time_in_force in _AT_ONCE):
         return f"a post-only {kind.value} order, {order.time_in_force.value}, can never rest"
-    if order.bracket is not None and order.side is OrderSide.SELL:
+    if order.bracket is not None and order.side is SELL:
         return "a bracket protects what is bought"
     return None
 
 
-def _price(order: SubmitOrder, instrument: Instrument, average_price: Decimal) -> str | None:
-    band, buys = instrument.price_band, order.side is OrderSide.BUY
-    for price in (order.price, order.stop_price):
-        if price is None:
-            continue
-        if instrument.min_price is not None and price < instrument.min_price:
-            return f"price {price} below {instrument.min_price}"
-        if instrument.max_price is not None and price > instrument.max_price:
-            return f"price {price} exceeds {instrument.max_price}"
-        if instrument.tick_size and price % instrument.tick_size:
-            return f"price {price} not in steps of {instrument.tick_size}"
-        if band is None or not average_price:
-            continue
-        low = average_price * (band.buy_down if buys else band.sell_down)
-        high = average_price * (band.buy_up if buys else band.sell_up)
-        if not low <= price <= high:
-            return f"price {price} outside the venue's band {low} to {high}"
-    return None
-
-
-def _market_quantity(order: SubmitOrder, instrument: Instrument) -> str | None:
-    if order.order_type.has_price:
+def _price(
+    price: Decimal, order: SubmitOrder, instrument: Instrument, average_price: Decimal
+) -> str | None:
+    if instrument.min_price is not None and price < instrument.min_price:
+        return f"price {price} below {instrument.min_price}"
+    if instrument.max_price is not None and price > instrument.max_price:
+        return f"price {price} exceeds {instrument.max_price}"
+    band = instrument.price_band
+    if band is None or not average_price:
         return None
-    quantity, most = order.quantity, instrument.market_max_quantity
+    if order.side is SELL:
+        low, high = average_price * band.sell_down, average_price * band.sell_up
+    else:
+        low, high = average_price * band.buy_down, average_price * band.buy_up
+    if low <= price <= high:
+        return None
+    return f"price {price} outside the venue's band {low} to {high}"
+
+
+def _market_quantity(quantity: Decimal, instrument: Instrument) -> str | None:
+    most = instrument.market_max_quantity
     if quantity < instrument.market_min_quantity:
         return f"quantity {quantity} at market below {instrument.market_min_quantity}"
     if most is not None and quantity > most:
@@ -109,19 +111,20 @@ def _notional(order: SubmitOrder, instrument: Instrument, average_price: Decimal
     return None
 
 
-def _counts(
-    order: SubmitOrder, instrument: Instrument, open_orders: int, stop_orders: int
+def _with_others(
+    order: SubmitOrder,
+    instrument: Instrument,
+    open_orders: int,
+    stop_orders: int,
+    position: Decimal,
 ) -> str | None:
     most, most_stops = instrument.max_open_orders, instrument.max_stop_orders
     if most is not None and open_orders >= most:
         return f"{open_orders} open orders, of which the venue takes {most}"
     if order.order_type.has_stop and most_stops is not None and stop_orders >= most_stops:
         return f"{stop_orders} open stop orders, of which the venue takes {most_stops}"
+    if instrument.max_position is not None and order.side is not SELL:
+        worst = position + order.quantity
+        if worst > instrument.max_position:
+            return f"position {worst} exceeds {instrument.max_position}"
     return None
-
-
-def _position(order: SubmitOrder, instrument: Instrument, position: Decimal) -> str | None:
-    most = instrument.max_position
-    if most is None or order.side is OrderSide.SELL or position + order.quantity <= most:
-        return None
-    return f"position {position + order.quantity} exceeds {most}"

@@ -100,7 +100,7 @@ class Methods:
         ticker = partial(
             Method,
             weight=4,
-            known=frozenset({"symbol"}),
+            known=frozenset({"symbol", "symbols"}),
             signed=False,
             other_weight=("symbol", 2),
         )

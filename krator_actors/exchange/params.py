@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from krator_actors.exchange import fixed
 from krator_actors.exchange.errors import (
     ApiError,
@@ -135,6 +137,20 @@ def market(params: Params, markets: Mapping[str, Market]) -> Market:
     if found is None:
         raise bad_symbol()
     return found
+
+
+def listed_markets(params: Params, markets: Mapping[str, Market]) -> list[Market]:
+    """Return the markets of ``symbols``: a list, or over HTTP the JSON of one."""
+    value = params["symbols"]
+    try:
+        symbols = msgspec.convert(
+            msgspec.json.decode(value) if isinstance(value, str) else value, list[str]
+        )
+    except msgspec.MsgspecError:
+        raise illegal("symbols", '["BTCUSDT","ETHUSDT"]') from None
+    if any(symbol not in markets for symbol in symbols):
+        raise bad_symbol()
+    return [markets[symbol] for symbol in symbols]
 
 
 def client_id(params: Params, name: str) -> str:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from krator_actors.exchange import fixed, tickers
 from krator_actors.exchange import params as parameters
-from krator_actors.exchange.errors import ApiError, bad_symbol, illegal
+from krator_actors.exchange.errors import ApiError
 from krator_actors.exchange.faults import Faults
 from krator_actors.exchange.ledger import Ledger
 from krator_actors.exchange.limits import RateLimits
@@ -99,22 +99,17 @@ class RestApi:
         return {"serverTime": _now_ms()}
 
     def _exchange_info(self, query: Query) -> dict[str, Any]:
-        symbols = list(self._markets)
+        listed = list(self._markets.values())
         if "symbol" in query:
-            symbols = [query["symbol"]]
+            listed = [parameters.market(query, self._markets)]
         elif "symbols" in query:
-            try:
-                symbols = msgspec.json.decode(query["symbols"], type=list[str])
-            except msgspec.MsgspecError:
-                raise illegal("symbols", '["BTCUSDT","ETHUSDT"]') from None
-        if any(symbol not in self._markets for symbol in symbols):
-            raise bad_symbol()
+            listed = parameters.listed_markets(query, self._markets)
         return {
             "timezone": "UTC",
             "serverTime": _now_ms(),
             "rateLimits": self._limits.rules(),
             "exchangeFilters": [],
-            "symbols": [self._markets[symbol].rules.listing() for symbol in symbols],
+            "symbols": [market.rules.listing() for market in listed],
         }
 
     def _depth(self, query: Query) -> dict[str, Any]:

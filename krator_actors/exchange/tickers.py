@@ -17,9 +17,11 @@ _HOUR_MS = 3_600_000
 def of_symbols(
     params: Params, markets: Mapping[str, Market], ticker: Callable[[Market], dict[str, Any]]
 ) -> Any:
-    """Return the ticker of ``symbol``, or without one a list of all."""
+    """Return the ticker of ``symbol``, or a list: of ``symbols``, or without them of all."""
     if "symbol" in params:
         return ticker(parameters.market(params, markets))
+    if "symbols" in params:
+        return [ticker(market) for market in parameters.listed_markets(params, markets)]
     return [ticker(market) for market in markets.values()]
 
 

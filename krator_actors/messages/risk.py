@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from decimal import Decimal
 
 import msgspec
 
 from krator_actors.messages.handshake import OpenOrder
 from krator_actors.messages.orders import SubmitOrder
-from krator_actors.model import TradingState
+from krator_actors.model import Choice, TradingState
 from supervisors.messages import Message
 
 
@@ -27,7 +26,7 @@ class OrderApproved(Message, frozen=True, kw_only=True):
     ts_event: int
 
 
-class Scope(enum.Enum):
+class Scope(Choice):
     """What a trading state holds for. The strictest of the four that meet in an order decides."""
 
     SYSTEM = "SYSTEM"

@@ -17,7 +17,8 @@ from krator_actors.messages.orders import (
     OrderFilled,
     ReconciliationDifference,
 )
-from tests.actors.order_scene import SYMBOL, FakeVenue, Scene, serving, started
+from krator_actors.reconciliation import NoSuchOrder
+from tests.actors.order_scene import NAME, SYMBOL, FakeVenue, Scene, serving, started
 
 
 @pytest.fixture
@@ -111,6 +112,23 @@ async def test_order_that_vanished_is_one_difference(venue: FakeVenue, tmp_path:
 
         assert differences(scene) == [(Difference.VANISHED, "k1", "2", "0")]
         assert [o.client_order_id for o in scene.harness.actor._table.open_orders] == ["k1"]
+
+
+async def test_order_that_arrived_after_it_was_asked_for_has_not_vanished(
+    venue: FakeVenue, tmp_path: Path
+) -> None:
+    async with started(venue, tmp_path, reconcile_secs=60.0) as scene:
+        await scene.reachable()
+        await scene.place()
+        await scene.until(OrderAccepted)
+
+        await scene.harness.deliver(
+            NoSuchOrder(client_order_id="k1", asked_at_ms=venue.now_ms), NAME
+        )
+        await scene.cancel()
+        await scene.until(OrderCanceled)
+
+        assert differences(scene) == []
 
 
 async def test_order_doubled_at_the_venue_is_a_difference_and_external(

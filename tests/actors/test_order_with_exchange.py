@@ -42,7 +42,7 @@ SYMBOL = "BTC-USDT.SIM"
 class Exchange:
     """The process, its faults and its ledger."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, weight_limit: int = 1_000_000) -> None:
         self.data_dir = data_dir
         command = [sys.executable, "-m", "krator_actors.exchange", "--data-dir", str(data_dir)]
         self.process = subprocess.Popen(
@@ -53,7 +53,7 @@ class Exchange:
                 "--order-limit",
                 "10000",
                 "--weight-limit",
-                "1000000",
+                str(weight_limit),
             ],
             stdout=subprocess.PIPE,
             text=True,

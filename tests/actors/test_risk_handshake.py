@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from krator_actors import clock
@@ -13,15 +14,29 @@ from krator_actors.messages.handshake import (
     SyncOrders,
     VenueStatus,
 )
+from krator_actors.messages.market import MarketStatus, TradeSummary
 from krator_actors.messages.operations import LogGrew
 from krator_actors.messages.orders import (
     AccountReport,
     CancelOrder,
     OrderDenied,
+    OrderExternal,
 )
-from krator_actors.model import OrderSide
+from krator_actors.model import OrderSide, OrderType
 from krator_actors.risk import Housekeeping, OrderLogLostError
-from tests.actors.risk_scene import BTC, ORDER, STRATEGY, Bench, D, filled, initialized, order
+from tests.actors.risk_scene import (
+    BTC,
+    FEED,
+    INSTRUMENTS,
+    ORDER,
+    QUOTE,
+    STRATEGY,
+    Bench,
+    D,
+    filled,
+    initialized,
+    order,
+)
 
 
 @pytest.fixture
@@ -46,6 +61,62 @@ async def test_everything_is_denied_until_synced(bench: Bench) -> None:
     assert (before, after) == ("RISK_RECOVERING", "APPROVED")
     assert report.recovered
     assert report.equity == 100_000
+
+
+async def test_external_buy_at_market_blocks_buys_after_a_restart_until_it_has_a_price(
+    bench: Bench,
+) -> None:
+    bench.log.append(
+        OrderExternal(
+            client_order_id="web_1",
+            venue_order_id="1",
+            symbol=BTC,
+            side=OrderSide.BUY,
+            order_type=OrderType.MARKET,
+            quantity=D(15),
+            price=None,
+            ts_event=1,
+        )
+    )
+    async with bench.start() as harness:
+        await harness.deliver(INSTRUMENTS, FEED)
+        await bench.sync()
+        status = VenueStatus(venue="SIM", reachable=True, reason="CONNECTED", ts_event=1)
+        await harness.deliver(status, ORDER)
+        unpriced = await bench.reason(order("k1"))
+    async with bench.start():
+        await bench.recover()
+        fits = await bench.reason(order("k2"))
+        too_much = await bench.reason(msgspec.structs.replace(order("k3"), quantity=D(5)))
+
+    assert (unpriced, fits, too_much) == ("POSITIONS_STALE", "APPROVED", "MAX_POSITION")
+
+
+async def test_restarted_risk_approves_nothing_before_it_has_heard_what_happened_meanwhile(
+    bench: Bench,
+) -> None:
+    async with bench.start():
+        await bench.recover()
+    bench.log += [initialized(order("k0")), filled("k0")]
+    async with bench.start() as harness:
+        await harness.deliver(INSTRUMENTS, FEED)
+        live = MarketStatus(symbol=BTC, fresh=True, reason="LIVE", ts_event=1)
+        summary = TradeSummary(
+            symbol=BTC, last_price=D(100), volume=D(1_000), counted_secs=1, ts_event=1
+        )
+        reachable = VenueStatus(venue="SIM", reachable=True, reason="CONNECTED", ts_event=1)
+        for message, sender in (
+            (QUOTE, FEED),
+            (live, FEED),
+            (summary, FEED),
+            (reachable, ORDER),
+        ):
+            await harness.deliver(message, sender)
+        before = await bench.reason(order("k1"))
+        await bench.sync()
+        after = await bench.reason(order("k2"))
+
+    assert (before, after) == ("RISK_RECOVERING", "APPROVED")
 
 
 async def test_answer_to_an_earlier_incarnation_is_not_ours(bench: Bench) -> None:

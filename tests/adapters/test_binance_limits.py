@@ -30,9 +30,42 @@ def test_last_fifth_of_the_weight_is_kept_for_cancels() -> None:
     limits.learn((weight(4_800),), NOW_MS)
 
     assert limits.wait_secs("order.place", NOW_MS) == 60
-    assert limits.wait_secs("myTrades", NOW_MS) == 60
     assert limits.wait_secs("order.cancel", NOW_MS) == 0
     assert limits.wait_secs("order.place", NOW_MS + 60_000) == 0
+
+
+def test_questions_leave_room_for_orders() -> None:
+    limits = BinanceLimits()
+    limits.learn((weight(3_600),), NOW_MS)
+
+    assert limits.wait_secs("myTrades", NOW_MS) == 60
+    assert limits.wait_secs("order.status", NOW_MS) == 60
+    assert limits.wait_secs("order.place", NOW_MS) == 0
+
+
+def test_reconciling_a_thousand_orders_of_fifty_symbols_leaves_a_thousand_cancels() -> None:
+    limits = BinanceLimits()
+    reconciliation = (
+        ["time", "userDataStream.subscribe.signature", "account.status"]
+        + ["openOrders.status"] * 50
+        + ["order.status", "myTrades"] * 1_000
+        + ["myTrades"] * 50
+        + ["ticker.book"] * 60
+    )
+
+    refused = [method for method in reconciliation if limits.wait_secs(method, NOW_MS)]
+    canceled = [limits.wait_secs("order.cancel", NOW_MS) for _ in range(1_000)]
+
+    assert refused
+    assert set(canceled) == {0.0}
+
+
+def test_orders_are_counted_before_the_venue_has_told_its_limits() -> None:
+    limits = BinanceLimits()
+
+    sent = [method for method in ["order.place"] * 300 if not limits.wait_secs(method, NOW_MS)]
+
+    assert len(sent) == 100
 
 
 def test_cancels_stop_at_the_limit_itself() -> None:
@@ -86,6 +119,7 @@ def test_no_more_is_sent_than_the_limit_allows(methods: list[str]) -> None:
 
     assert sum(weights[method] for method in sent) <= 100
     assert sum(weights[method] for method in sent if method != "order.cancel") <= 80
+    assert sent.count("order.status") * 4 <= 60
     assert sent.count("order.place") <= 20
 
 
@@ -127,3 +161,11 @@ def test_code_that_is_not_documented_is_a_refusal() -> None:
 
 def test_duplicate_is_no_refusal_because_the_venue_has_the_order() -> None:
     assert isinstance(error_of(400, -2010, "Duplicate order sent.", {}), OutcomeUnknownError)
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_limit_that_names_no_time_is_obeyed_for_a_minute(status: int) -> None:
+    error = error_of(status, -1003, "", {})
+
+    assert isinstance(error, VenueUnavailableError)
+    assert error.retry_after_secs == 60

@@ -346,4 +346,4 @@ def test_market_without_a_quote_has_no_price() -> None:
 
     assert market.last is None
     assert market.mid == 0
-    assert not market.is_usable(0, SEC)
+    assert not market.is_usable(0)

@@ -17,6 +17,7 @@ from krator_actors.messages.orders import (
     OrderDenied,
     OrderEvent,
     OrderExpired,
+    OrderExternal,
     OrderFilled,
     OrderInitialized,
     OrderPendingCancel,
@@ -198,5 +199,52 @@ def test_rate_window_tells_how_old_its_events_are() -> None:
         window.add(time_ns)
 
     assert window.ages(10) == (8, 7)
-    assert window.is_full(2 + NANOS_PER_SEC - 1)
-    assert not window.is_full(2 + NANOS_PER_SEC)
+    assert window.full_until_ns == 2 + NANOS_PER_SEC
+
+
+def external_buy_at_market() -> OrderExternal:
+    return OrderExternal(
+        venue_order_id="1",
+        side=OrderSide.BUY,
+        order_type=OrderType.MARKET,
+        quantity=D(3),
+        price=None,
+        **ID,
+    )
+
+
+def test_buy_without_any_price_is_unpriced_until_there_is_one() -> None:
+    made = Reservations()
+    made.apply(external_buy_at_market(), mark=None)
+    before = (set(made.unpriced), made.buy_notional)
+
+    made.value("ETH-USDT.SIM", D(9))
+    made.value(BTC, D(7))
+    made.value(BTC, D(8))
+
+    assert before == ({"k1"}, D(0))
+    assert (list(made.unpriced), made.buy_notional) == ([], D(21))
+
+
+def test_unpriced_buy_is_priced_by_its_fill_and_forgotten_with_its_end() -> None:
+    made = Reservations()
+    made.apply(external_buy_at_market(), mark=None)
+    made.apply(filled("1"), mark=D(7))
+    priced = (list(made.unpriced), made.buy_notional)
+    ended = Reservations()
+    ended.apply(external_buy_at_market(), mark=None)
+    ended.apply(CANCELED, mark=None)
+
+    assert priced == ([], D(14))
+    assert (list(ended.unpriced), ended.buy_notional) == ([], D(0))
+
+
+def test_unpriced_buy_outlives_a_snapshot() -> None:
+    made = Reservations()
+    made.apply(external_buy_at_market(), mark=None)
+    again = Reservations()
+    again.restore(made.state())
+
+    again.value(BTC, D(7))
+
+    assert again.buy_notional == 21

@@ -197,6 +197,16 @@ class Oracle:
             order.symbol, order.side, order.price, order.quantity, mark or Decimal(0)
         )
 
+    def unpriced(self) -> list[Tracked]:
+        """Return the open buys that count as nothing because no price of their symbol is known."""
+        return [o for o in self.open.values() if o.side is BUY and o.reservation == 0]
+
+    def price_the_unpriced(self, symbol: str) -> None:
+        """A price of ``symbol`` has come: count them at it."""
+        for order in self.unpriced():
+            if order.symbol == symbol:
+                order.reservation = self.mark(symbol) or Decimal(0)
+
     def ended(self, order_id: str, how: str) -> None:
         self.tracked[order_id].ended = how
         self.open.pop(order_id, None)
@@ -231,6 +241,7 @@ class Oracle:
         self.accepted(fill.client_order_id)
         if order.remaining <= 0:
             self.ended(fill.client_order_id, "FILLED")
+        self.price_the_unpriced(fill.symbol)
 
     def look(self, utc: int) -> None:
         """Let the losses take effect."""

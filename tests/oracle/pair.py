@@ -186,6 +186,7 @@ class Pair:
         self.engine.on_quote(quote, self.now + self.offset)
         # Slots are of the engine's monotonic clock, which begins anew with the machine.
         code = self.oracle.markets[symbol].on_quote(bid, ask, self.now, self.offset)
+        self.oracle.price_the_unpriced(symbol)
         if code:
             self.oracle.states.halt(Scope.SYMBOL, symbol, code)
         self.look()

@@ -95,7 +95,7 @@ def questions(oracle: Oracle, order: SubmitOrder, now: int, utc: int) -> Iterato
             yield No("TRADING_REDUCING", quantity, reducible)
         if oracle.is_log_full:
             yield No("LOG_FULL", quantity, reducible)
-        if not oracle.are_positions_current:
+        if not oracle.are_positions_current or oracle.unpriced():
             yield No("POSITIONS_STALE", quantity, reducible)
     yield from prices(
         oracle.markets[symbol], order, now, limits, is_reduction=quantity <= reducible

@@ -29,11 +29,10 @@ from krator_actors.messages.market import (
     TradeSummary,
 )
 from krator_actors.messages.risk import Halt, Resume, Scope
-from krator_actors.model import Instrument
 from krator_actors.order import OrderActor, OrderActorConfig
 from krator_actors.risk import RiskActor, RiskActorConfig
 from supervisors.messages import Message
-from tests.simulation.eager_strategies import SYMBOLS, Strategies
+from tests.simulation.eager_strategies import SYMBOLS, Strategies, instrument
 from tests.simulation.model_client import RECV_WINDOW_MS, ModelClient, Weather
 from tests.simulation.model_venue import ModelVenue
 from tests.simulation.processes import Town
@@ -70,7 +69,9 @@ class Day:
         self.weather = Weather()
         self.clients: list[ModelClient] = []
         self.folder = folder
-        venue = VenueConfig(recv_window_ms=RECV_WINDOW_MS, reconcile_secs=8)
+        venue = VenueConfig(
+            recv_window_ms=RECV_WINDOW_MS, reconcile_secs=self.world.dice.choice((8, 60))
+        )
         self.strategies = Strategies(self.world, self.venue, self._tell)
         permissions = self.strategies.permissions()
         orders = OrderActorConfig(
@@ -97,7 +98,9 @@ class Day:
         with self._in_place():
             for name in ("risk", ORDER):
                 self.town.start(name)
+            self.strategies.is_trading = True
             self._quote()
+            self._move()
             self._trade()
             self._keep_quiet()
             verdict = judge(self.folder, self.venue, self.town, person=PERSON, risk=RISK)
@@ -106,7 +109,6 @@ class Day:
 
     def _trade(self) -> None:
         self.town.mortality = 0.002
-        self.strategies.is_trading = True
         self._suffer()
         self.world.after(1.0, self.strategies.decide)
         self.world.run(TRADING_SECS)
@@ -179,13 +181,17 @@ class Day:
     # -- the market ------------------------------------------------------------------------------
 
     def _quote(self) -> None:
-        dice = self.world.dice
         for symbol in SYMBOLS:
-            price = self.venue.prices[symbol] * (1 + Decimal(dice.randint(-10, 10)) / 10_000)
-            self.venue.prices[symbol] = price.quantize(Decimal("0.01"))
             for message in self._market(symbol):
                 self._tell("feed:SIM", "risk", message)
-        self.world.after(5.0, self._quote)
+        self.world.after(1.0 if self.strategies.is_trading else 6.0, self._quote)
+
+    def _move(self) -> None:
+        """Let prices go where they will; of most moves risk hears with the next quote only."""
+        for symbol in SYMBOLS:
+            self.venue.move(symbol)
+        if self.strategies.is_trading:
+            self.world.after(0.6, self._move)
 
     def _market(self, symbol: str) -> tuple[Message, ...]:
         price, now_ns = self.venue.prices[symbol], self.world.time_ns()
@@ -216,7 +222,7 @@ class Day:
         for symbol in SYMBOLS:
             for told in self._market(symbol):
                 self._tell("feed:SIM", "risk", told)
-        return Instruments(instruments=tuple(_instrument(symbol) for symbol in SYMBOLS))
+        return Instruments(instruments=tuple(instrument(symbol) for symbol in SYMBOLS))
 
     def _tell(self, sender: str, receiver: str, message: Message) -> None:
         self.town.tell(sender, receiver, message)
@@ -252,20 +258,6 @@ class Day:
         client = ModelClient(self.town, self.venue, self.weather, **callbacks)
         self.clients.append(client)
         return client
-
-
-def _instrument(symbol: str) -> Instrument:
-    return Instrument(
-        symbol=symbol,
-        venue_symbol=symbol.partition(".")[0].replace("-", ""),
-        base=symbol.partition("-")[0],
-        quote="USDT",
-        tick_size=Decimal("0.01"),
-        lot_size=Decimal("0.1"),
-        min_quantity=Decimal("0.1"),
-        max_quantity=Decimal(10_000),
-        min_notional=Decimal(10),
-    )
 
 
 def simulate(seed: int) -> Verdict:

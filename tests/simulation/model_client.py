@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from krator_actors.adapters.binance_reports import Execution
 from krator_actors.adapters.binance_trading import MAX_TRADES
+from krator_actors.adapters.trading import Named
 from krator_actors.core.venue_reports import FillReport, OrderReport
 from krator_actors.messages.orders import SubmitOrder
 from krator_actors.model import NANOS_PER_MILLI
@@ -55,7 +57,7 @@ class ModelClient:
         on_execution: Callable[[Execution], None],
         on_connection: Callable[[bool, str], None],
     ) -> None:
-        self.connected = False
+        self.connected = self.can_ask = False
         self.connections = 0
         self.clock_error_ms = 0
         self._town = town
@@ -76,7 +78,7 @@ class ModelClient:
             await asyncio.sleep(self._world.dice.random() * 0.3)
             if self._weather.is_closed:
                 continue
-            self.connected = True
+            self.connected = self.can_ask = True
             self.connections += 1
             self._lost.clear()
             self._on_connection(True, "")
@@ -89,7 +91,7 @@ class ModelClient:
     def cut(self) -> None:
         """Lose the connection, and with it the user stream and every answer."""
         if self.connected and self._process.alive:
-            self.connected = False
+            self.connected = self.can_ask = False
             self._unsubscribe()
             for future in tuple(self._waiting):
                 _fail(future, OutcomeUnknownError("the connection was cut"))
@@ -103,7 +105,7 @@ class ModelClient:
 
     async def measure_clock(self) -> None:
         before_ns = self._world.monotonic_ns()
-        server_ms = await self._send(self._venue.now_ms)
+        server_ms = await self._send(self._venue.account.now_ms)
         half_ns = (self._world.monotonic_ns() - before_ns) // 2
         self._clock = (server_ms, before_ns + half_ns)
         self.clock_error_ms = -(-half_ns // NANOS_PER_MILLI)
@@ -113,33 +115,42 @@ class ModelClient:
         await self._send(lambda: self._subscribe(connection))
 
     def place(self, order: SubmitOrder, *, timestamp_ms: int) -> asyncio.Future[Any]:
-        self._town.point()
-        sent = self._send(lambda: self._venue.place(order, timestamp_ms, RECV_WINDOW_MS))
-        self._town.point()
-        return sent
+        return self._mortal(partial(self._venue.place, order, timestamp_ms, RECV_WINDOW_MS))
+
+    def replace(self, order: SubmitOrder, *, old: Named, timestamp_ms: int) -> asyncio.Future[Any]:
+        act = partial(self._venue.replace, order, _name(old), timestamp_ms, RECV_WINDOW_MS)
+        return self._mortal(act)
+
+    def amend(self, order: Named, quantity: Decimal, *, timestamp_ms: int) -> asyncio.Future[Any]:
+        act = partial(self._venue.amend, _name(order), quantity, timestamp_ms, RECV_WINDOW_MS)
+        return self._mortal(act)
 
     def cancel(
         self, symbol: str, *, venue_order_id: str, client_order_id: str
     ) -> asyncio.Future[Any]:
-        self.now_ms()
-        return self._send(lambda: (self._venue.cancel(venue_order_id, client_order_id), ()))
+        named, timestamp_ms = (venue_order_id, client_order_id), self.now_ms()
+        return self._send(lambda: (self._venue.cancel(named, timestamp_ms, RECV_WINDOW_MS), ()))
+
+    async def best_prices(self, symbols: Iterable[str]) -> dict[str, tuple[Decimal, Decimal]]:
+        return await self._send(partial(self._venue.best_prices, symbols))  # type: ignore[no-any-return]
 
     async def order_status(
         self, symbol: str, *, venue_order_id: str, client_order_id: str
     ) -> OrderReport | None:
         self.now_ms()
-        return await self._send(lambda: self._venue.order_status(venue_order_id, client_order_id))  # type: ignore[no-any-return]
+        act = partial(self._venue.order_status, (venue_order_id, client_order_id))
+        return await self._send(act)  # type: ignore[no-any-return]
 
     async def open_orders(self, symbol: str) -> tuple[OrderReport, ...]:
         self.now_ms()
-        return await self._send(lambda: self._venue.open_orders(symbol))  # type: ignore[no-any-return]
+        return await self._send(partial(self._venue.open_orders, symbol))  # type: ignore[no-any-return]
 
     async def trades(
         self, symbol: str, *, from_id: str | None = None, venue_order_id: str | None = None
     ) -> tuple[FillReport, ...]:
         self.now_ms()
         found: tuple[FillReport, ...] = await self._send(
-            lambda: self._venue.trades(symbol, from_id, venue_order_id)
+            partial(self._venue.trades, symbol, from_id, venue_order_id)
         )
         return found[-MAX_TRADES:] if from_id is None else found[:MAX_TRADES]
 
@@ -148,6 +159,13 @@ class ModelClient:
         return await self._send(self._venue.balances)  # type: ignore[no-any-return]
 
     # -- the way there and back ------------------------------------------------------------------
+
+    def _mortal(self, act: Act) -> asyncio.Future[Any]:
+        """Send what the process may die before or after sending."""
+        self._town.point()
+        sent = self._send(act)
+        self._town.point()
+        return sent
 
     def _send(self, act: Act) -> asyncio.Future[Any]:
         if not self.connected:
@@ -202,11 +220,11 @@ class ModelClient:
     def _subscribe(self, connection: int) -> None:
         if self.connected and connection == self.connections:
             self._unsubscribe()
-            self._venue.listeners.append(self._push)
+            self._venue.account.listeners.append(self._push)
 
     def _unsubscribe(self) -> None:
-        if self._push in self._venue.listeners:
-            self._venue.listeners.remove(self._push)
+        if self._push in self._venue.account.listeners:
+            self._venue.account.listeners.remove(self._push)
 
     def _push(self, execution: Execution) -> None:
         if not self._process.alive:
@@ -220,6 +238,10 @@ class ModelClient:
     def _pushed(self, execution: Execution, connection: int) -> None:
         if self._process.alive and self.connected and connection == self.connections:
             self._on_execution(execution)
+
+
+def _name(order: Named) -> tuple[str, str]:
+    return order.venue_order_id, order.client_order_id
 
 
 def _fail(future: asyncio.Future[Any], error: VenueError) -> None:

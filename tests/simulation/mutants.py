@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from krator_actors import order_doubts
-from krator_actors.core import order_rules
+from krator_actors.core import brackets, order_rules
 from krator_actors.core.handshake import Handshake, Order
+from krator_actors.core.orders import Order as OrderOfTable
 from krator_actors.core.orders import OrderTable
 from krator_actors.core.positions import Portfolio
 from krator_actors.core.reservations import Reservations
@@ -144,6 +145,37 @@ def knows_no_order_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderLedger, "is_forgotten", lambda *_: False)
 
 
+def doubts_nothing_after_a_restart(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(order_rules, "doubts_at_start", lambda *_, **__: [])
+
+
+def begins_what_an_older_risk_approved(patch: pytest.MonkeyPatch) -> None:
+    obstacle = order_rules.obstacle
+
+    def trusting(message: PlaceOrder, **given: Any) -> tuple[str, str] | None:
+        return obstacle(message, **given | {"risk_generation": 0})
+
+    patch.setattr(order_rules, "obstacle", trusting)
+
+
+def forgets_what_an_order_was_made(patch: pytest.MonkeyPatch) -> None:
+    """Risk goes on counting an order that was made smaller in full."""
+    patch.setattr(Reservations, "_update", lambda *_: None)
+
+
+def places_a_leg_beside_an_open_one(patch: pytest.MonkeyPatch) -> None:
+    def another(entry: OrderOfTable, legs: Any, bid: Any) -> Any:
+        terms = brackets._stop(legs[-1].remaining, brackets._bracket_of(entry))
+        is_one = len(legs) < brackets.MAX_REFUSED_LEGS
+        return brackets.PlaceLeg(brackets._leg(entry, len(legs) + 1, terms, 0)) if is_one else None
+
+    patch.setattr(brackets, "_with_open_leg", another)
+
+
+def forgets_brackets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OrderTable, "brackets", lambda *_: [])
+
+
 MUTANTS: tuple[Plant, ...] = (
     resends_what_is_unknown,
     sends_before_it_writes,
@@ -157,4 +189,9 @@ MUTANTS: tuple[Plant, ...] = (
     forgets_a_halt_on_restart,
     reserves_nothing,
     knows_no_order_again,
+    doubts_nothing_after_a_restart,
+    begins_what_an_older_risk_approved,
+    forgets_what_an_order_was_made,
+    places_a_leg_beside_an_open_one,
+    forgets_brackets,
 )

@@ -16,6 +16,7 @@ from tests.simulation.virtual_time import KilledError, VirtualLoop, World
 
 _LATENCY_SECS = 0.002
 _NOTICE_SECS = 0.05
+_LATE_SECS = 4.0
 
 
 @dataclass(eq=False)
@@ -202,6 +203,8 @@ class Town:
                 lane.clear()
             elif sender == process.name:
                 self._cut(lane)
+        for waiting in self._waiting.values():
+            self._delay(waiting, process.name)
         self.world.after(self.world.dice.choice((0.005, 0.2, 2.0)), self.start, process.name)
 
     def crashed(self, process: Process, error: BaseException) -> None:
@@ -248,8 +251,27 @@ class Town:
             sender.take(back)
 
     def _cut(self, lane: list[_Item]) -> None:
-        """Of what a dead sender had on its way, a first part still arrives."""
+        """Of what a dead sender had on its way, a first part still arrives, and some much later."""
         in_transit = [item for item in lane if item.is_in_transit]
         for item in in_transit[self.world.dice.randint(0, len(in_transit)) :]:
             item.is_void = True
             lane.remove(item)
+            self._arrive_late(item)
+
+    def _delay(self, waiting: list[_Item], sender: str) -> None:
+        for item in tuple(waiting):
+            if item.sender == sender and self.world.dice.random() < 0.5:
+                waiting.remove(item)
+                self._arrive_late(item)
+
+    def _arrive_late(self, item: _Item) -> None:
+        """Let what a dead risk actor has said come after its successor's words, or never.
+
+        The real lanes refuse it by its generation. The order actor must not need that.
+        """
+        if item.sender == "risk" and self.world.dice.random() < 0.8:
+            self.world.after(_LATE_SECS * self.world.dice.random(), self._take_late, item)
+
+    def _take_late(self, item: _Item) -> None:
+        if self.processes[item.receiver].alive:
+            self.processes[item.receiver].take(item)

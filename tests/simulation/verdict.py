@@ -16,6 +16,7 @@ from krator_actors.model import venue_symbol_of
 from tests.simulation.model_venue import ModelVenue
 from tests.simulation.processes import Town
 from tests.system.account_replay import Account
+from tests.system.bracket_checks import check_brackets
 from tests.system.checker import (
     Evidence,
     check_doubles,
@@ -41,7 +42,7 @@ def judge(folder: Path, venue: ModelVenue, town: Town, *, person: str, risk: Ris
     """Read what the actors have written, and compare it with the venue's ledger."""
     order_log = list(read_log(log_path(folder, "order:SIM"), types=OrderEvent))
     risk_log = list(read_log(log_path(folder, "risk"), types=RiskEvent))
-    evidence = Evidence(order_log, risk_log, [], venue.ledger)
+    evidence = Evidence(order_log, risk_log, [], venue.account.ledger)
     rules = LimitRules(
         venue="SIM",
         max_position_fraction=risk.max_position_fraction,
@@ -56,6 +57,7 @@ def judge(folder: Path, venue: ModelVenue, town: Town, *, person: str, risk: Ris
         *check_fills(evidence),
         *check_ends(evidence),
         *check_given_up(evidence),
+        *check_brackets(evidence),
         *check_halts(evidence, rules, persons={person}),
         *check_limits(evidence, rules),
         *wrong_denials(evidence, rules),
@@ -74,8 +76,8 @@ def _check_positions(town: Town, venue: ModelVenue) -> list[str]:
     if not process.alive:
         return ["risk does not run"]
     engine = process.actor._engine  # type: ignore[attr-defined]
-    account = Account(venue.ledger)
-    for line in venue.ledger:
+    account = Account(venue.account.ledger)
+    for line in venue.account.ledger:
         account.apply(line)
     found = []
     if engine.portfolio.cash != account.cash:

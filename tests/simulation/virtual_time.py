@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from krator_actors.model import NANOS_PER_SEC
 
-_BIRTH_NS = 1_790_000_000 * NANOS_PER_SEC
+_BIRTH_NS = 1_790_035_190 * NANOS_PER_SEC
+"""ten seconds before a UTC day is over"""
 _BOOT_NS = 1_000 * NANOS_PER_SEC
 _THREAD_SECS = 0.001
 

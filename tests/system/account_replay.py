@@ -11,7 +11,12 @@ from typing import Any, NamedTuple
 
 from krator_actors.adapters.local_log import LogRecord
 from krator_actors.core.risk import RiskEvent
-from krator_actors.messages.orders import OrderDenied, OrderEvent, OrderInitialized
+from krator_actors.messages.orders import (
+    OrderDenied,
+    OrderEvent,
+    OrderInitialized,
+    SubmitOrder,
+)
 from krator_actors.messages.risk import OrderApproved
 from krator_actors.model import NANOS_PER_SEC, OrderSide, venue_symbol_of
 from tests.system.order_watch import OrderSpans
@@ -26,6 +31,7 @@ _ZERO = Decimal(0)
 class _Open(NamedTuple):
     symbol: str
     side: str
+    quantity: Decimal
     remaining: Decimal
     price: Decimal
 
@@ -56,9 +62,12 @@ class Account:
                 else:
                     self.held[line["asset"] + QUOTE] = amount
             case "order":
+                quantity = Decimal(line["qty"])
                 self.open[line["clientOrderId"]] = _Open(
-                    line["symbol"], line["side"], Decimal(line["qty"]), self.price_of(line)
+                    line["symbol"], line["side"], quantity, quantity, self.price_of(line)
                 )
+            case "amended":
+                self._amend(line)
             case "fill":
                 self._fill(line)
             case "ended":
@@ -68,7 +77,7 @@ class Account:
 
     def price_of(self, order: dict[str, Any]) -> Decimal:
         """Return what a unit of an accepted order costs."""
-        price = Decimal(order["price"])
+        price = Decimal(order["price"]) or Decimal(order.get("stopPrice", 0))
         if price:
             return price
         last = self._marks.get(order["symbol"], _ZERO)
@@ -82,6 +91,12 @@ class Account:
         """Return what is held of ``symbol`` at ``price``, and its open buys."""
         buys = (o for o in self.open.values() if (o.symbol, o.side) == (symbol, "BUY"))
         return self.held[symbol] * price + sum((o.remaining * o.price for o in buys), _ZERO)
+
+    def _amend(self, line: dict[str, Any]) -> None:
+        order = self.open.pop(line["origClientOrderId"])
+        quantity = Decimal(line["qty"])
+        remaining = order.remaining - (order.quantity - quantity)
+        self.open[line["clientOrderId"]] = order._replace(quantity=quantity, remaining=remaining)
 
     def _fill(self, line: dict[str, Any]) -> None:
         key, symbol = line["clientOrderId"], line["symbol"]
@@ -123,11 +138,12 @@ class Explained:
         ledger: list[dict[str, Any]],
     ) -> None:
         spans = OrderSpans()
-        begun: set[str] = set()
+        # When the order actor began each order; what nobody approved are legs, which only sell.
+        begun: dict[str, tuple[int, SubmitOrder]] = {}
         for record in order_log:
             spans.apply(record)
             if isinstance(record.event, OrderInitialized):
-                begun.add(record.event.order.client_order_id)
+                begun[record.event.order.client_order_id] = (record.ts_ns, record.event.order)
         self._ended = spans.ended
         # Of each order: when it was approved, and what it reserves.
         self._approved: dict[str, tuple[int, OrderApproved]] = {}
@@ -136,6 +152,7 @@ class Explained:
                 self._approved[own.event.order.client_order_id] = (own.ts_ns, own.event)
             elif isinstance(own.event, OrderDenied) and own.event.client_order_id not in begun:
                 self._ended.setdefault(own.event.client_order_id, own.ts_ns)
+        self._legs = {key: leg for key, leg in begun.items() if key not in self._approved}
         account = Account(ledger)
         self._times: list[int] = []
         self._held: list[dict[str, Decimal]] = []
@@ -158,12 +175,17 @@ class Explained:
             for key, (approved_ns, event) in self._approved.items()
             if approved_ns <= ts_ns and self._ended.get(key, ts_ns) >= since_ns
         ]
+        legs = [
+            leg
+            for key, (begun_ns, leg) in self._legs.items()
+            if begun_ns <= ts_ns and self._ended.get(key, ts_ns) >= since_ns
+        ]
+        sold = [e.order for e in orders if e.order.side is OrderSide.SELL] + legs
         first = max(0, bisect_left(self._times, since_ns) - 1)
         window = slice(first, bisect_right(self._times, ts_ns))
         venue_symbol = venue_symbol_of(symbol)
         held = [h.get(venue_symbol, _ZERO) for h in self._held[window]] or [_ZERO]
         buys = [e for e in orders if e.order.side is OrderSide.BUY]
-        sells = [e for e in orders if e.order.side is OrderSide.SELL]
         return Worst(
             most_held_notional=max(held) * self._highest.get(venue_symbol, _ZERO),
             least_held=min(held),
@@ -172,6 +194,6 @@ class Explained:
                 (e.reserved_notional for e in buys if e.order.symbol == symbol), _ZERO
             ),
             all_buy_notional=sum((e.reserved_notional for e in buys), _ZERO),
-            sell_quantity=sum((e.order.quantity for e in sells if e.order.symbol == symbol), _ZERO),
-            orders=len(orders),
+            sell_quantity=sum((one.quantity for one in sold if one.symbol == symbol), _ZERO),
+            orders=len(orders) + len(legs),
         )

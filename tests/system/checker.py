@@ -14,9 +14,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
+from krator_actors.adapters.journal_reader import JournalUnavailableError
 from krator_actors.adapters.local_log import LogRecord, LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
 from krator_actors.core.flatten import WRITER as FLATTEN
+from krator_actors.core.orders import BRACKET_CAUSE
 from krator_actors.core.risk import RiskEvent
 from krator_actors.messages.emergency import FlattenEvent, FlattenOrderInitialized
 from krator_actors.messages.orders import (
@@ -28,10 +30,15 @@ from krator_actors.messages.orders import (
     OrderFilled,
     OrderInitialized,
     OrderRejected,
+    OrderUpdated,
+    SubmitOrder,
 )
 from krator_actors.messages.risk import OrderApproved
-from krator_actors.model import venue_symbol_of
+from krator_actors.model import TimeInForce, venue_symbol_of
 from supervisors.messages import Message
+
+_HELD_TIMES = frozenset({TimeInForce.GTD, TimeInForce.DAY})
+"""Krator takes such an order off when its time is over; the venue knows a cancel only."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,22 @@ class Evidence:
             if isinstance(record.event, kinds)
         }
 
+    def legs(self) -> dict[str, SubmitOrder]:
+        """Return what the order actor placed by itself to protect what a bracket's entry bought.
+
+        Nobody approves a leg because it only reduces; one that names no entry with a bracket is
+        none.
+        """
+        orders = [event.order for event in self.events(OrderInitialized)]
+        entries = {order.client_order_id for order in orders if order.bracket is not None}
+        return {order.client_order_id: order for order in orders if entry_of(order) in entries}
+
+
+def entry_of(order: SubmitOrder) -> str:
+    """Return the client order id of the entry that ``order`` calls itself a leg of, or nothing."""
+    is_leg = order.cause.startswith(BRACKET_CAUSE)
+    return order.cause.removeprefix(BRACKET_CAUSE) if is_leg else ""
+
 
 def check_orders(evidence: Evidence) -> list[str]:
     """Every order at the venue was logged before it was sent."""
@@ -99,7 +122,10 @@ def check_orders(evidence: Evidence) -> list[str]:
 def check_doubles(evidence: Evidence) -> list[str]:
     """No cause became two orders, and no order is at the venue twice."""
     orders = [event.order for event in evidence.events(OrderInitialized)]
-    causes = Counter((o.strategy, o.symbol, o.cause) for o in orders)
+    legs = evidence.legs()
+    causes = Counter(
+        (o.strategy, o.symbol, o.cause) for o in orders if o.client_order_id not in legs
+    )
     initialized = Counter(o.client_order_id for o in orders)
     at_venue = Counter(o["clientOrderId"] for o in evidence.of_venue("order"))
     return [
@@ -145,15 +171,18 @@ def check_ends(evidence: Evidence) -> list[str]:
     ended: dict[str, str] = {}
     filled: defaultdict[str, Decimal] = defaultdict(Decimal)
     orders = {e.order.client_order_id: e.order for e in evidence.events(OrderInitialized)}
+    quantity = {key: order.quantity for key, order in orders.items()}
     for event in evidence.events(OrderFilled):
         filled[event.client_order_id] += event.last_quantity
+    for event in evidence.events(OrderUpdated):
+        quantity[event.client_order_id] = event.quantity
     for event in evidence.events(OrderDenied, OrderRejected, OrderCanceled, OrderExpired):
         ended[event.client_order_id] = type(event).__name__
     theirs = {o["clientOrderId"]: "open" for o in evidence.of_venue("order")}
     theirs |= {e["clientOrderId"]: e["status"] for e in evidence.of_venue("ended")}
     found = []
     for client_order_id, order in orders.items():
-        if filled[client_order_id] == order.quantity:
+        if filled[client_order_id] == quantity[client_order_id]:
             ours = "FILLED"
         else:
             ours = ended.get(client_order_id, "open")
@@ -165,17 +194,20 @@ def check_ends(evidence: Evidence) -> list[str]:
             "EXPIRED": ("OrderExpired",),
             "never there": ("OrderDenied", "OrderRejected"),
         }[at_venue]
+        if order.time_in_force in _HELD_TIMES and at_venue == "CANCELED":
+            agreed += ("OrderExpired",)
         if ours not in agreed:
             found.append(f"{client_order_id}: the venue has {at_venue}, we have {ours}")
     return found
 
 
 def check_given_up(evidence: Evidence) -> list[str]:
-    """No order that we took for denied, rejected or never arrived was at the venue."""
+    """No order that risk or we took for denied, rejected or never arrived was at the venue."""
     at_venue = {o["clientOrderId"] for o in evidence.of_venue("order")}
+    denied = [r.event for r in evidence.risk_log if isinstance(r.event, OrderDenied)]
     return [
         f"{event.client_order_id} was given up ({event.reason}), and the venue had taken it"
-        for event in evidence.events(OrderDenied, OrderRejected)
+        for event in (*evidence.events(OrderDenied, OrderRejected), *denied)
         if event.client_order_id in at_venue
     ]
 
@@ -194,7 +226,10 @@ def holdings(evidence: Evidence) -> dict[str, Decimal]:
 
 async def check_journal(evidence: Evidence, data_dir: Path, dsn: str) -> list[str]:
     """The journal's chain is whole, and it holds every record of every log once and in order."""
-    store = await JournalStore.connect_reader(dsn)
+    try:
+        store = await JournalStore.connect_reader(dsn)
+    except JournalUnavailableError as error:
+        return [f"journal: {error}"]  # it may be starting again, because it was killed
     try:
         fault = (await store.verify()).fault
         found = [] if fault is None else [f"journal: {fault}"]
@@ -216,7 +251,7 @@ async def check_journal(evidence: Evidence, data_dir: Path, dsn: str) -> list[st
     found += [
         f"{event.order.client_order_id} was initialized without an approval"
         for event in evidence.events(OrderInitialized)
-        if event.order.client_order_id not in approved
+        if event.order.client_order_id not in approved | evidence.legs().keys()
     ]
     return found
 

@@ -66,13 +66,13 @@ def check_halts(evidence: Evidence, rules: LimitRules, *, persons: Collection[st
 def _begun_late(
     evidence: Evidence, halted_ns: dict[str, int], approved: Collection[str]
 ) -> list[str]:
-    found = []
+    found, legs = [], evidence.legs()
     for record in evidence.order_log:
         event = record.event
         if not isinstance(event, OrderInitialized) or not event.request_valid_until_ms:
             continue
         key = event.order.client_order_id
-        if key not in approved:
+        if key not in approved and key not in legs:
             found.append(f"{key} was begun and never approved")
         late_ns = record.ts_ns - halted_ns.get(key, record.ts_ns)
         if late_ns > BEGIN_GRACE_NS:
@@ -94,14 +94,16 @@ def check_limits(evidence: Evidence, rules: LimitRules) -> list[str]:
     """At every acceptance in the ledger, position, size, number and rate are within the limits.
 
     Each order is taken at the price that it asks for or, a market order, at what it traded for.
+    A bracket's legs are no matter of limits: nobody approves what only protects.
     """
     found: list[str] = []
+    legs = evidence.legs()
     account = Account(evidence.ledger)
     lately: deque[int] = deque(maxlen=rules.max_orders_per_sec)
     more = 1 + rules.tolerance
     for line in evidence.ledger:
         account.apply(line)
-        if line["record"] != "order":
+        if line["record"] != "order" or line["clientOrderId"] in legs:
             continue
         key, received_ns = line["clientOrderId"], line["received_ns"]
         price = account.price_of(line)
@@ -113,8 +115,9 @@ def check_limits(evidence: Evidence, rules: LimitRules) -> list[str]:
             limit = rules.max_position_fraction * account.equity()
             if worst > limit * more:
                 found.append(f"{key}: worst case {worst} of {line['symbol']} exceeds {limit}")
-        if len(account.open) > rules.max_open_orders:
-            found.append(f"{key}: {len(account.open)} open orders")
+        open_orders = len(account.open.keys() - legs.keys())
+        if open_orders > rules.max_open_orders:
+            found.append(f"{key}: {open_orders} open orders")
         if len(lately) == lately.maxlen and received_ns - lately[0] < NANOS_PER_SEC:
             found.append(f"{key}: more than {lately.maxlen} orders in one second")
         lately.append(received_ns)

@@ -106,9 +106,12 @@ def test_system_on_a_new_machine_knows_every_order_of_the_old_one(
     shutil.rmtree(krator.data_dir)
 
     restored = krator.command("journal restore", str(backup))
+    refused = krator.command("run", "--for", "1")
     rebuilt = krator.command("journal rebuild", "--json")
 
     assert restored.returncode == 0, restored.stderr
+    assert refused.returncode == 2
+    assert "krator journal rebuild" in refused.stderr
     assert rebuilt.returncode == 0, rebuilt.stderr
     logs = {log["writer"]: log for log in json.loads(rebuilt.stdout)["logs"]}
     assert {"order:SIM", "risk", "journal"} < logs.keys()
