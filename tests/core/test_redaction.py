@@ -13,8 +13,8 @@ from krator_actors.core.redaction.checks import (
     is_random,
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
-from krator_actors.core.redaction.registered import registered
 from krator_actors.core.redaction.forms import LONG_TOKENS, NUMBERS, TOKENS
+from krator_actors.core.redaction.registered import registered
 
 
 @pytest.mark.parametrize(

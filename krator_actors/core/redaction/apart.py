@@ -172,6 +172,7 @@ def _under_code(data: bytes) -> bytes:
 
 
 def _named_at(code: bytes, column: int) -> Field | None:
+    code = code[:_MAX_HEADING_BYTES]
     for name in _IDENTIFIER.finditer(code.decode("utf-8", "replace").encode("latin-1", "replace")):
         if name.start() <= column < name.end():
             return field_of(name.group())

@@ -99,11 +99,8 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
         "word",
         b"sub_account subaccount subaccount_id sub_account_id routing_number",
     ),
-    (
-        b"<account>",
-        "word",
-        b"sort_code bank_account account_uuid account_reference portfolio portfolio_uuid portfolio_id profile_id",
-    ),
+    (b"<account>", "word", b"sort_code bank_account account_uuid account_reference"),
+    (b"<account>", "word", b"portfolio portfolio_uuid portfolio_id profile_id"),
     (b"<account>", "word", b"kontonummer numero_compte numero_de_compte numero_cuenta iiban"),
     (b"<account>", "word", b"numero_de_cuenta depotnummer kundennummer"),
     (b"<account>", "none", b"bic bic_code swift_code swift_bic"),
@@ -143,17 +140,16 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     ),
 )
 """kind, doubt, and the words that a name holds side by side"""
-_OF_WORDS: Final = {
+_OF_PHRASE: Final[dict[tuple[bytes, ...], Field]] = {
     tuple(_WORDS.findall(phrase)): Field(kind, doubt)
     for kind, doubt, phrases in _KINDS
     for phrase in phrases.split()
 }
-# Also as an environment writes them: ACCOUNTNUMBER
-_OF_WORDS |= {
-    (joined,): field
-    for words, field in _OF_WORDS.items()
-    if len(joined := b"".join(words)) >= _MIN_JOINED_CHARS and (joined,) not in _OF_WORDS
-}
+# Also in one piece, because an environment writes ACCOUNTNUMBER.
+_JOINED: Final = {b"".join(words): field for words, field in _OF_PHRASE.items()}
+_OF_WORDS: Final[dict[tuple[bytes, ...], Field]] = {
+    (word,): field for word, field in _JOINED.items() if len(word) >= _MIN_JOINED_CHARS
+} | _OF_PHRASE
 _LONGEST: Final = max(map(len, _OF_WORDS))
 _ENDINGS: Final = {
     ending: _OF_WORDS[(ending,)]

@@ -209,9 +209,10 @@ TOKENS: Final[tuple[Rule, ...]] = (
     ),
 )
 
+_COUNTED = rb"ids?|orders?|trades?|seq|sequence|nonce|time|timestamp|ts|number|lock|key|[nmu]s|offset|update|bytes|size"
 ORDINARY: Final = compiled(
-    rb"(?:id|ids|order|trade|trades|seq|sequence|nonce|time|timestamp|ts|number|lock|key|[nmu]s|offset|update|bytes|size|of|at)[^A-Za-z]*$",
-    any_case=True,
+    rb"(?:(?:^|[^A-Za-z])(?i:" + _COUNTED + rb"|of|at|(?:order|trade|exec|fill|req|update)ids?)"
+    rb"|[a-z](?:I[Dd]s?|Seq|Time|Timestamp|Number|Nonce|[NMU]s))[^A-Za-z]*$"
 )
 """a name in front of a number that says it is a count, a time or an id"""
 

@@ -105,6 +105,9 @@ LISTED: Final = compiled(
 )
 """bracket, name, what stands between, value with its quotes: ``("password", "...")``"""
 
+COUPLE: Final = compiled(rb"(\[\s*)(" + _NAME + rb")(,\s*)([^\s,\[\]\"']+\])")
+"""bracket, name, what stands between, value with its bracket: ``[password, tulip]``"""
+
 VARIABLE: Final = compiled(
     rb"(\bname:\s*)(" + _NAME + rb")((?:\s|\\n)+value:\s*)([^\s\"'`\\]+|" + _QUOTED + rb")"
 )

@@ -264,6 +264,7 @@ def _by_name(data: bytes) -> bytes:
         data = named.ARGUMENT.sub(argument, data)
     if b"," in data and (b"(" in data or b"[" in data):
         data = named.LISTED.sub(argument, data)
+        data = named.COUPLE.sub(argument, data)
     if b"account_number" in data:
         data = named.HOLDER.sub(rb"\1<account>\3", data)
     if b"value:" in data:

@@ -1,6 +1,5 @@
 """What is put in the place of a value, after the name of its field."""
 
-# ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -55,7 +54,7 @@ def _scanned(
 
     Linear, because only a short value is looked at again.
     """
-    pieces = []
+    pieces: list[bytes] = []
     at = start = 0
     while (match := pattern.search(data, start)) is not None:
         begin, end = match.span(3)
@@ -119,11 +118,13 @@ def _assigned_within(match: Any) -> bytes:
 
 
 def argument(match: Any) -> bytes:
+    """Redact a match of what is before, a name, what stands between, and a value."""
     before, name, between, value = match.group(1, 2, 3, 4)
     return bytes(before + name + between + of_field(name, between, value))
 
 
 def query(match: Any) -> bytes:
+    """Redact a match of a query's field, of which a login's code is one."""
     before, name, between, value = match.group(1, 2, 3, 4)
     if could_be_code(name, value) and not is_done(value):
         return bytes(before + name + between + b"<code>")
@@ -157,6 +158,7 @@ def changed(match: Any) -> bytes:
 
 
 def person(match: Any) -> bytes:
+    """Redact a match of a name, what stands between, and words with capitals."""
     name, between = match.group(1, 2)
     field = field_of(name)
     if field is None or field.kind not in {b"<name>", b"<address>"}:
@@ -165,6 +167,7 @@ def person(match: Any) -> bytes:
 
 
 def element(match: Any) -> bytes:
+    """Redact a match of an XML element's name, the rest of its tag, and its content."""
     name, rest, content = match.group(1, 2, 3)
     field = field_of(name)
     if field is None or is_left_alone(content, field.doubt):
