@@ -5,7 +5,6 @@ What a strategy computes with is imported when one is made, because every comman
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -23,9 +22,9 @@ from krator_actors import own_strategy
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+SYMBOL_PATTERN = r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$"
 
-Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 Positive = Annotated[Decimal, Field(gt=0)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 

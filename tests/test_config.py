@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from krator_actors.config import Config, ConfigError, VenueConfig, load
+from krator_actors.core.redaction import Redactor
 from krator_actors.strategy_config import (
     BuiltInStrategyConfig,
     EmaCrossConfig,
@@ -294,3 +295,37 @@ def test_bars_of_quotes_and_of_volume_may_be_decided_on(loaded: Loaded) -> None:
 @pytest.mark.parametrize("kind", get_args(VenueConfig.model_fields["kind"].annotation))
 def test_orders_go_to_two_kinds_of_venue_only(kind: Any) -> None:
     assert VenueConfig(kind=kind).takes_orders is (kind in {"sim", "binance"})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[[strategies]]\nsymbol = "BTC-USDT.SIM"\norder_notional = "6000"\n',
+            "strategies.0.order_notional: 6000 exceeds risk.max_order_notional, 5000 for BTC-USDT",
+        ),
+        (
+            '[risk.symbols]\n"SOL-USDT.SIM" = { max_order_notional = "100" }\n',
+            "strategies.2.order_notional: 500 exceeds risk.max_order_notional, 100 for SOL-USDT",
+        ),
+        ('[[strategies]]\nsymbol = "BTCUSDT"\n', "strategies.0.symbol: 'BTCUSDT' is not like BTC-"),
+        ('[strategies]\nsymbol = "BTC-USDT.SIM"\n', "strategies: each one is a table of its own"),
+        ("[supervision]\nbeat_secs = 0.0001\n", "supervision.beat_secs: Input should be greater"),
+    ],
+)
+def test_mistake_is_told_so_that_it_can_be_mended(loaded: Loaded, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+
+    (line,) = str(caught.value).splitlines()[1:]
+    assert says in line
+
+
+def test_missing_file_is_named_and_its_name_is_not_taken_for_an_address(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Path("nofile.toml"))
+
+    assert (
+        Redactor().text(str(caught.value))
+        == "there is no configuration file: nofile.toml; pass --config PATH"
+    )

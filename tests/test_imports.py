@@ -24,13 +24,6 @@ import numpy
 import os
 print(len(os.listdir("/proc/self/task")))
 """
-PANDAS = """
-import importlib, sys
-importlib.import_module(sys.argv[1])
-has_it = "pandas" in sys.modules
-import pandas
-print(has_it, "pandas" in sys.modules)
-"""
 
 
 def python(program: str, *arguments: str, **environment: str) -> str:
@@ -62,12 +55,6 @@ def test_command_for_an_emergency_imports_no_actor_and_no_database(
 
     assert printed.splitlines()[-2] == f"code {code}"
     assert needless & set(printed.splitlines()[-1].split()) == set()
-
-
-def test_indicators_leave_pandas_alone_also_where_it_is_installed() -> None:
-    pytest.importorskip("pandas")
-
-    assert python(PANDAS, "krator_actors.core.indicators.ta_lib") == "False True\n"
 
 
 @pytest.mark.parametrize("module", ["cli", "run", "exchange.main", "console"])
