@@ -241,7 +241,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--lockstep", action="store_true", help="replay by no clock: same recording, same decisions"
     )
-    run.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="times its pace")
+    run.add_argument("--speed", type=_positive, metavar="N", help="times its pace")
     run.add_argument(
         "--for", dest="run_secs", type=_positive, metavar="SECS", help="stop after so long"
     )

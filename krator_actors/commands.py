@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from krator_actors import act_commands, gateway_address, place, tree_text
-from krator_actors.config import Config, ConfigError
+from krator_actors.config import Config, ConfigError, require_code
 from krator_actors.services import ask_services
 from krator_actors.terminal import (
     EXIT_FAILED,
@@ -46,6 +46,7 @@ def main(name: str, options: argparse.Namespace) -> int:
     try:
         config = place.load_config(options.config)
         if name == "config check":
+            require_code(config)
             return _config_check(options)
         data_dir = options.data_dir or place.last_run(config.system.data_dir)
         return _run(name, options, config, data_dir)

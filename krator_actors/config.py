@@ -21,9 +21,14 @@ from pydantic_core import ErrorDetails
 
 from krator_actors.core.trading_hours import parse as parse_hours
 from krator_actors.model import venue_of
+from krator_actors.own_strategy import trial
 from krator_actors.strategy_config import (
+    OWN_KIND,
+    SYMBOL_PATTERN,
+    BuiltInStrategyConfig,
     ConfiguredStrategy,
     Fraction,
+    OwnStrategyConfig,
     Positive,
     Section,
     SmaCrossConfig,
@@ -196,8 +201,8 @@ class GatewayConfig(Section):
 class SupervisionConfig(Section):
     """How soon a hung actor is found and how often one may be restarted."""
 
-    beat_secs: Annotated[float, Field(gt=0)] = 1.0
-    critical_beat_secs: Annotated[float, Field(gt=0)] = 0.1
+    beat_secs: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    critical_beat_secs: Annotated[float, Field(ge=0.05, le=60)] = 0.1
     budget_restarts: Annotated[int, Field(gt=0)] = 5
     budget_period_secs: Annotated[float, Field(gt=0)] = 60.0
     heart_restarts: Annotated[int, Field(gt=0)] = 5
@@ -249,6 +254,14 @@ class Config(Section):
         unknown = sorted({*self.risk.symbols, *self.risk.restricted_symbols} - set(symbols))
         if unknown:
             raise ValueError(f"risk: {', '.join(unknown)} is not traded by any strategy")
+        for number, strategy in enumerate(self.strategies):
+            entry, most = strategy.order_notional, self.risk.of_symbol(strategy.symbol)
+            if entry > most.max_order_notional:
+                # Not one of its entries could pass.
+                raise ValueError(
+                    f"strategies.{number}.order_notional: {entry} exceeds risk.max_order_notional, "
+                    f"{most.max_order_notional} for {strategy.symbol}"
+                )
         return self
 
     @property
@@ -265,7 +278,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"no configuration at {path}; pass --config PATH") from error
+        raise ConfigError(f"there is no configuration file: {path}; pass --config PATH") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     try:
@@ -277,6 +290,22 @@ def load(path: Path) -> Config:
     except ValidationError as error:
         lines = [f"  {_explained(item)}" for item in error.errors()]
         raise ConfigError("\n".join([f"{path}:", *lines])) from error
+
+
+def require_code(config: Config) -> None:
+    """Try the classes that ``[[strategies]]`` names, each in a process of its own.
+
+    Not part of ``load``, because ``krator kill`` must not need them. Raises ConfigError with every
+    mistake.
+    """
+    tried = (
+        (n, trial(strategy.kind, strategy.parameters))
+        for n, strategy in enumerate(config.strategies)
+        if isinstance(strategy, OwnStrategyConfig)
+    )
+    mistakes = [f"  strategies.{n}.{mistake}" for n, mistake in tried if mistake]
+    if mistakes:
+        raise ConfigError("\n".join(["a strategy of your own cannot be run:", *mistakes]))
 
 
 def _explained(item: ErrorDetails) -> str:
@@ -293,6 +322,10 @@ def _explained(item: ErrorDetails) -> str:
         return f"{key}: there is no such key; known are {', '.join(_known_keys(where))}"
     if item["type"] == "value_error":
         return ": ".join(filter(None, (key, str(item["ctx"]["error"]))))
+    if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] == SYMBOL_PATTERN:
+        return f"{key}: {item['input']!r} is not like BTC-USDT.SIM"
+    if where == ("strategies",):
+        return f"{key}: each one is a table of its own, below a line [[strategies]]"
     found = item["input"]
     was = f", was {found!r}" if isinstance(found, str | int | float) else ""
     return f"{key}: {item['msg']}{was}"
@@ -300,7 +333,9 @@ def _explained(item: ErrorDetails) -> str:
 
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
-    sections.update((kind.model_fields["kind"].default, kind) for kind in get_args(StrategyConfig))
+    built_in = get_args(BuiltInStrategyConfig)
+    sections.update((kind.model_fields["kind"].default, kind) for kind in built_in)
+    sections[OWN_KIND] = OwnStrategyConfig
     if where[:2] == ("risk", "symbols"):
         return list(SymbolRiskConfig.model_fields)
     # The key itself is last; before it the section or the strategy's kind, or nothing.

@@ -78,9 +78,7 @@ def main(options: argparse.Namespace) -> int:
     """Check everything and print the findings; 5 when one of them is a failure."""
     try:
         config = place.load_config(options.config)
-        path = options.config or place.DEFAULT_CONFIG
-        fact = str(path) if path.exists() else "the built-in defaults"
-        findings = [Finding("configuration", "ok", fact)]
+        findings = [Finding("configuration", "ok", place.config_fact(options.config))]
     except ConfigError as error:
         config = Config()
         remedy = "correct it; the checks below are of the built-in defaults"

@@ -47,6 +47,13 @@ def load_config(path: Path | None) -> Config:
     return config
 
 
+def config_fact(path: Path | None) -> str:
+    """Say what ``load_config`` takes for ``path``: a file, or the built-in defaults."""
+    if path is not None or DEFAULT_CONFIG.exists():
+        return str(path or DEFAULT_CONFIG)
+    return f"the built-in defaults; there is no {DEFAULT_CONFIG} here"
+
+
 def runtime_dir(data_dir: Path) -> Path:
     """Return the folder for the sockets of the system on ``data_dir``; it may not exist.
 

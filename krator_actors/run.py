@@ -18,8 +18,9 @@ from types import FrameType
 from loguru import logger
 
 from krator_actors import companion, gateway_address, journal_commands, place, telemetry, tree
+from krator_actors.adapters.at_rest import DataKeyError, Keys
 from krator_actors.adapters.embedded_redis import embedded_redis_url
-from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig
+from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig, require_code
 from krator_actors.external import external_dsn, external_redis
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
@@ -32,7 +33,7 @@ from krator_actors.terminal import (
     say,
 )
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
-from krator_actors.venue_login import require_orders
+from krator_actors.venue_login import require_orders, trading_requests
 from supervisors.ground import GroundTakenError
 from supervisors.heart import Heart, HeartGaveUpError, StartError
 from supervisors.notify import ServiceManager
@@ -82,6 +83,8 @@ def _configured(options: argparse.Namespace) -> Config:
     data_dir = options.data_dir or configured
     if options.lockstep and options.replay is None:
         raise ConfigError("--lockstep needs --replay")
+    if options.speed is not None and options.replay is None:
+        raise ConfigError("--speed needs --replay")
     if options.replay is not None:
         if config.venue.kind != "sim":
             raise ConfigError('--replay needs venue.kind = "sim"; a real venue has no recording')
@@ -106,10 +109,21 @@ def _configured(options: argparse.Namespace) -> Config:
             system = config.system.model_copy(update={"dry_run": True})
             config = config.model_copy(update={"system": system})
     external_redis(config)
+    _require_keys(config.venue)
+    require_code(config)
     system = config.system.model_copy(update={"data_dir": data_dir})
     if options.data_dir is None:
         place.remember_last_run(configured, data_dir)
     return config.model_copy(update={"system": system})
+
+
+def _require_keys(venue: VenueConfig) -> None:
+    """Find out here, before anything is started, what the actors would stumble over."""
+    trading_requests(venue)
+    try:
+        Keys.of_environment()
+    except DataKeyError as error:
+        raise ConfigError(str(error)) from error
 
 
 _MANY = 1_000_000
@@ -210,7 +224,7 @@ class _Run:
                 data_dir=self._data_dir,
                 symbols=tuple(venue_symbol_of(symbol) for symbol in config.symbols),
                 replay=self._options.replay,
-                speed=self._options.speed,
+                speed=self._options.speed or 1.0,
                 lockstep=self._options.lockstep,
                 seed=self._options.seed,
             )
@@ -302,6 +316,7 @@ class _Run:
         say(
             f"Krator is running (pid {os.getpid()}, {mode}).\n"
             f"  venue       {config.venue.name} ({kind}) at {url}\n"
+            f"  config      {place.config_fact(self._options.config)}\n"
             f"  strategies  {', '.join(s.actor_name for s in config.strategies)}\n"
             f"  journal     {database}\n"
             f"  publisher   {redis}\n"

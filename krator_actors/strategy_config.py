@@ -5,18 +5,26 @@ What a strategy computes with is imported when one is made, because every comman
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
+from krator_actors import own_strategy
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
-_SYMBOL = re.compile(r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$")
+SYMBOL_PATTERN = r"^[A-Z0-9]{1,12}(?:\.[A-Z]{1,3})?-[A-Z0-9]{2,12}\.[A-Z0-9_]{2,16}$"
 
-Symbol = Annotated[str, Field(pattern=_SYMBOL.pattern)]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 Positive = Annotated[Decimal, Field(gt=0)]
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 
@@ -117,15 +125,40 @@ class MeanReversionConfig(_StrategySection):
         )
 
 
-StrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
+class OwnStrategyConfig(_StrategySection):
+    """A class that is not Krator's, on one symbol: one actor. docs/STRATEGIES.md has an example."""
+
+    kind: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def actor_name(self) -> str:
+        """The name of its actor, with the class's name: ``strategy:BTC-USDT.SIM/Breakout``."""
+        return f"strategy:{self.symbol}/{self.kind.partition(':')[2]}"
+
+    def make(self) -> Strategy:
+        """Return a new, cold strategy. Raises what ``own_strategy.make`` does."""
+        return own_strategy.make(self.kind, self.parameters)
+
+
+BuiltInStrategyConfig = SmaCrossConfig | EmaCrossConfig | MeanReversionConfig
+StrategyConfig = BuiltInStrategyConfig | OwnStrategyConfig
 """One strategy on one symbol: one actor. ``kind`` says which, and so which keys there are."""
 
+OWN_KIND = "module:Class"
 
-def _sma_cross_by_default(raw: Any) -> Any:
-    return {"kind": "sma_cross", **raw} if isinstance(raw, dict) else raw
+
+def _kind(raw: Any) -> str:
+    default = "sma_cross"
+    kind = raw.get("kind", default) if isinstance(raw, dict) else getattr(raw, "kind", default)
+    return OWN_KIND if isinstance(kind, str) and ":" in kind else str(kind)
 
 
 ConfiguredStrategy = Annotated[
-    Annotated[StrategyConfig, Field(discriminator="kind")], BeforeValidator(_sma_cross_by_default)
+    Annotated[SmaCrossConfig, Tag("sma_cross")]
+    | Annotated[EmaCrossConfig, Tag("ema_cross")]
+    | Annotated[MeanReversionConfig, Tag("mean_reversion")]
+    | Annotated[OwnStrategyConfig, Tag(OWN_KIND)],
+    Discriminator(_kind),
 ]
 """A strategy as the file has it: without ``kind`` it is ``sma_cross``."""

@@ -39,6 +39,8 @@ _MAX_KNOWN = 4_096
 _MIN_SECRET_CHARS = 8
 _MAX_KNOWN_CHARS = 128
 _FIRST = ("component", "event_type")
+_PLACES = {"PWD", "OLDPWD"}
+"""Called like passwords, and set by every shell: folders, of which the paths in errors are made."""
 _UNREADABLE = b'{"level":"ERROR","component":"log","event_type":"log_unreadable"}\n'
 
 _SAFE: Final = re2.compile(
@@ -213,7 +215,8 @@ def _secrets(config: Config) -> Iterable[str]:
     venue = config.venue
     for name, value in os.environ.items():
         is_named = name in {venue.api_key_env, venue.api_secret_env}
-        if is_named or (len(value) >= _MIN_SECRET_CHARS and is_telling(name)):
+        is_long = len(value) >= _MIN_SECRET_CHARS and name not in _PLACES
+        if is_named or (is_long and is_telling(name)):
             yield value
     for name in (config.postgres.dsn_env, config.redis.url_env):
         value = os.environ.get(name, "")

@@ -6,6 +6,7 @@ What each exit code means stands in the command's own help and in docs/OPERATION
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,9 +25,19 @@ EXIT_GAVE_UP = 7
 
 
 def say(text: str) -> None:
-    """Write one text, with a line end, to standard output."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Write one text, with a line end, to standard output.
+
+    To nowhere when nobody reads it any more: a reader that ends, as ``head`` does, is no error, and
+    must not end ``krator run``.
+    """
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The descriptor itself, because what is still in the buffer is written there at the exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def warn(text: str) -> None:

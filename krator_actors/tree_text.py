@@ -16,7 +16,9 @@ from supervisors.reports import SupervisorReport, one_line
 from supervisors.status import NodeStatus
 
 _COLUMNS = 140
-_NAME_CHARS = 32
+_NAME_CHARS = 40
+"""Enough for ``strategy:BTC-USDT.SIM/mean_reversion`` in the tree, to be copied into a command."""
+_TOP_NAME_CHARS = 32
 _REASON_CHARS = 24
 _DETAIL_CHARS = 48
 _MESSAGE_CHARS = 16
@@ -74,7 +76,7 @@ def print_top(root: NodeStatus) -> None:
     nodes = sorted(root.all_nodes(), key=lambda node: (-node.cpu_percent, node.name))
     rows = [
         (
-            shortened(node.name, _NAME_CHARS),
+            shortened(node.name, _TOP_NAME_CHARS),
             node.state,
             f"{node.cpu_percent:.1f}",
             f"{node.rss_bytes / _MEGABYTE:.0f} MB",

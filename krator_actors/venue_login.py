@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from loguru import logger
 
+from krator_actors.adapters.at_rest import DataKeyError, key_file_text
 from krator_actors.adapters.binance_reports import BinanceReports, Execution
 from krator_actors.adapters.binance_rest import BinanceRest
 from krator_actors.adapters.binance_trading import BinanceTrading
@@ -74,26 +74,20 @@ def trading_requests(venue: VenueConfig, environ: Mapping[str, str] = os.environ
     """
     simulated = venue.kind == "sim"
     api_key = environ.get(venue.api_key_env) or (_SIM_KEY if simulated else "")
-    secret = _secret(environ.get(venue.api_secret_env) or (_SIM_SECRET if simulated else ""))
+    secret = environ.get(venue.api_secret_env) or (_SIM_SECRET if simulated else "")
     if not api_key or not secret:
         raise ConfigError(
-            f"set {venue.api_key_env} and {venue.api_secret_env}: {venue.name} tells nobody else "
-            "its balances and orders; a read-only key is enough for a dry run"
+            f"set {venue.api_key_env} and {venue.api_secret_env}, because {venue.name} tells "
+            "nobody else its balances and orders; a read-only key is enough for a dry run"
         )
     try:
+        if secret.startswith("/"):
+            secret = key_file_text(secret, variable=venue.api_secret_env)
         return BinanceTrading(api_key=api_key, secret=secret, recv_window_ms=venue.recv_window_ms)
     except ValueError as error:
         raise ConfigError(f"{venue.api_secret_env} is no key: {type(error).__name__}") from None
-
-
-def _secret(named: str) -> str:
-    """Return the secret itself; a path is the file of an Ed25519 private key."""
-    if not named.startswith("/"):
-        return named
-    try:
-        return Path(named).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the key's file cannot be read: {type(error).__name__}") from None
+    except DataKeyError as error:
+        raise ConfigError(str(error)) from None
 
 
 async def check_key(venue: VenueConfig, url: str, environ: Mapping[str, str] = os.environ) -> None:

@@ -11,17 +11,20 @@ from typing import Any, get_args
 import pytest
 
 from krator_actors.config import Config, ConfigError, VenueConfig, load
+from krator_actors.core.redaction import Redactor
 from krator_actors.strategy_config import (
+    BuiltInStrategyConfig,
     EmaCrossConfig,
     MeanReversionConfig,
+    OwnStrategyConfig,
     SmaCrossConfig,
-    StrategyConfig,
 )
 
 CONF = Path(__file__).parent.parent / "conf" / "krator.toml"
-KINDS: dict[str, type[StrategyConfig]] = {
-    kind.model_fields["kind"].default: kind for kind in get_args(StrategyConfig)
+KINDS: dict[str, type[BuiltInStrategyConfig]] = {
+    kind.model_fields["kind"].default: kind for kind in get_args(BuiltInStrategyConfig)
 }
+OWN = "breakout:Breakout"
 Loaded = Callable[[str], Config]
 
 
@@ -60,18 +63,23 @@ def test_shipped_file_names_every_key() -> None:
 def test_shipped_file_shows_every_kind_with_every_key() -> None:
     written = tomllib.loads(with_examples())["strategies"]
 
-    assert {item["kind"] for item in written} == set(KINDS)
+    assert {item["kind"] for item in written} == {*KINDS, OWN}
     for item in written:
-        assert set(item) == set(KINDS[item["kind"]].model_fields), item["kind"]
+        kind = KINDS.get(item["kind"], OwnStrategyConfig)
+        assert set(item) == set(kind.model_fields), item["kind"]
 
 
 def test_commented_examples_can_be_loaded_and_hold_the_defaults(loaded: Loaded) -> None:
     shipped, _, commented = with_examples().partition("# The other kinds")
+    built_in, _, own = commented.partition("# One of your own")
     settings = shipped[: shipped.index("[[strategies]]")]
-    examples = loaded(settings + commented[commented.index("[[strategies]]") :]).strategies
+    examples = loaded(settings + built_in[built_in.index("[[strategies]]") :]).strategies
 
     assert [example.kind for example in examples] == ["ema_cross", "mean_reversion"]
-    assert all(example == type(example)(symbol=example.symbol) for example in examples)
+    assert all(example == KINDS[example.kind](symbol=example.symbol) for example in examples)
+    (example,) = loaded(settings + own[own.index("[[strategies]]") :]).strategies
+    defaults = OwnStrategyConfig(kind=OWN, symbol=example.symbol)
+    assert example.model_copy(update={"parameters": {}}) == defaults
 
 
 BOUNDS = {
@@ -130,7 +138,9 @@ def test_unknown_kind_is_told_which_there_are(loaded: Loaded, kind: str) -> None
         loaded(f'[[strategies]]\nkind = {kind}\nsymbol = "BTC-USDT.SIM"\n')
 
     assert "strategies.0.kind: was" in str(caught.value)
-    assert "allowed are 'sma_cross', 'ema_cross', 'mean_reversion'" in str(caught.value)
+    assert "allowed are 'sma_cross', 'ema_cross', 'mean_reversion', 'module:Class'" in str(
+        caught.value
+    )
 
 
 def test_key_of_another_kind_is_refused_and_the_kind_s_own_are_named(loaded: Loaded) -> None:
@@ -285,3 +295,37 @@ def test_bars_of_quotes_and_of_volume_may_be_decided_on(loaded: Loaded) -> None:
 @pytest.mark.parametrize("kind", get_args(VenueConfig.model_fields["kind"].annotation))
 def test_orders_go_to_two_kinds_of_venue_only(kind: Any) -> None:
     assert VenueConfig(kind=kind).takes_orders is (kind in {"sim", "binance"})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[[strategies]]\nsymbol = "BTC-USDT.SIM"\norder_notional = "6000"\n',
+            "strategies.0.order_notional: 6000 exceeds risk.max_order_notional, 5000 for BTC-USDT",
+        ),
+        (
+            '[risk.symbols]\n"SOL-USDT.SIM" = { max_order_notional = "100" }\n',
+            "strategies.2.order_notional: 500 exceeds risk.max_order_notional, 100 for SOL-USDT",
+        ),
+        ('[[strategies]]\nsymbol = "BTCUSDT"\n', "strategies.0.symbol: 'BTCUSDT' is not like BTC-"),
+        ('[strategies]\nsymbol = "BTC-USDT.SIM"\n', "strategies: each one is a table of its own"),
+        ("[supervision]\nbeat_secs = 0.0001\n", "supervision.beat_secs: Input should be greater"),
+    ],
+)
+def test_mistake_is_told_so_that_it_can_be_mended(loaded: Loaded, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+
+    (line,) = str(caught.value).splitlines()[1:]
+    assert says in line
+
+
+def test_missing_file_is_named_and_its_name_is_not_taken_for_an_address(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Path("nofile.toml"))
+
+    assert (
+        Redactor().text(str(caught.value))
+        == "there is no configuration file: nofile.toml; pass --config PATH"
+    )

@@ -231,6 +231,18 @@ def test_long_file_is_renamed_and_followed_and_the_oldest_goes(
     assert numbers == list(range(numbers[0], 900))
 
 
+def test_working_folder_is_no_secret_because_its_variable_is_called_pwd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PWD", "/home/ada/desk")
+    monkeypatch.setenv("OLDPWD", "/home/ada/papers")
+
+    redactor = telemetry.protect(Config())
+
+    text = "details: /home/ada/desk/var/crash, /home/ada/papers/crash"
+    assert redactor.text(text) == text
+
+
 def test_secrets_of_the_environment_are_found_in_every_form(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,6 +13,7 @@ import binascii
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -36,6 +37,25 @@ class DataKeyError(Exception):
     """A key is missing or is none; the text never has it."""
 
 
+def key_file_text(path: str, *, variable: str) -> str:
+    """Return what the key file that ``variable`` names holds.
+
+    Raises DataKeyError when it cannot be read, or when others than its owner and group may.
+    """
+    try:
+        with Path(path).open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it holds no text"
+        raise DataKeyError(f"the file that {variable} names cannot be read: {reason}") from error
+    if mode & stat.S_IRWXO:
+        raise DataKeyError(
+            f"the file that {variable} names is open to every user (mode {mode:o}): chmod 600 it"
+        )
+    return text
+
+
 class Keys:
     """The operator's keys by their ids. Made by ``of_environment``."""
 
@@ -49,10 +69,7 @@ class Keys:
         """Read the keys; raises DataKeyError when they cannot be used."""
         text, path = environment.get(KEY_VARIABLE, ""), environment.get(KEY_FILE_VARIABLE, "")
         if path and not text:
-            try:
-                text = Path(path).read_text(encoding="ascii")
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataKeyError(f"{KEY_FILE_VARIABLE}: {path} cannot be read") from error
+            text = key_file_text(path, variable=KEY_FILE_VARIABLE)
         return cls(tuple(_key_of(line) for line in text.split()))
 
     def new_sealer(self) -> tuple[bytes, bytes, Sealer] | None:

@@ -8,8 +8,9 @@ be taken again after a restart.
 from __future__ import annotations
 
 import enum
+from abc import abstractmethod
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -48,6 +49,18 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     ts_event: int
     """event time of the cause, when it was complete"""
 
+    def __post_init__(self) -> None:
+        """Refuse what no order can be made of, where it was decided; ValueError, TypeError."""
+        # Any, because foreign code is careless: sized as a sale, "BUY" would arrive as a buy.
+        side: Any = self.side
+        price: Any = self.price
+        if not isinstance(side, OrderSide):
+            raise TypeError(f"an intent's side was {side!r}, expected an OrderSide")
+        if not (isinstance(price, Decimal) and price.is_finite() and price > 0):
+            raise ValueError(f"an intent's price was {price!r}, expected a Decimal above 0")
+        if not self.cause:
+            raise ValueError("an intent's cause was empty, expected the id of what it is for")
+
     @property
     def leg(self) -> int:
         """0 for an entry, 1 for an exit: two decisions on one cause are two orders."""
@@ -61,15 +74,18 @@ class Strategy(Protocol):
     """
 
     @property
+    @abstractmethod
     def warm_up_bars(self) -> int:
         """How many bars it must have seen before it can decide on one."""
         ...
 
     @property
+    @abstractmethod
     def is_warm(self) -> bool:
         """True when it has seen them; until then every call returns []."""
         ...
 
+    @abstractmethod
     def on_bar(self, bar: Bar, standing: Standing, /) -> list[Intent]:
         """Take a finished bar; bars come in order of time, each once."""
         ...

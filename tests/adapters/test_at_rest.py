@@ -154,6 +154,7 @@ def test_older_key_is_still_read_and_no_longer_written(
     newer = new_key()
     file = tmp_path / "keys"
     file.write_text(f"{newer}\n{key}\n")
+    file.chmod(0o600)
     monkeypatch.delenv(KEY_VARIABLE)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(file))
 
@@ -225,6 +226,18 @@ def test_text_that_is_no_key_is_refused_and_not_repeated(text: str) -> None:
 def test_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataKeyError, match="cannot be read"):
         Keys.of_environment({KEY_FILE_VARIABLE: str(tmp_path / "nothing")})
+
+
+def test_key_file_that_every_user_may_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(new_key())
+    file.chmod(0o644)
+
+    with pytest.raises(DataKeyError, match=r"KRATOR_DATA_KEY_FILE .* \(mode 644\): chmod 600 it"):
+        Keys.of_environment({KEY_FILE_VARIABLE: str(file)})
+
+    file.chmod(0o640)
+    assert Keys.of_environment({KEY_FILE_VARIABLE: str(file)}).id is not None
 
 
 def test_without_a_key_nothing_is_sealed() -> None:

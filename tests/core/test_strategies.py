@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from krator_actors.core.cross import ema_cross, sma_cross
 from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import (
+    Intent,
     Standing,
     Strategy,
     cause_of,
@@ -200,3 +202,29 @@ def test_every_entry_satisfies_the_venue_s_filters(notional: Decimal, price: Dec
         assert quantity % INSTRUMENT.lot_size == 0
         assert INSTRUMENT.min_quantity <= quantity <= INSTRUMENT.max_quantity
         assert INSTRUMENT.min_notional <= quantity * price <= notional
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("side", "BUY"),
+        ("price", 1.5),
+        ("price", Decimal("NaN")),
+        ("price", Decimal("Infinity")),
+        ("price", Decimal(0)),
+        ("price", Decimal(-1)),
+        ("cause", ""),
+    ],
+)
+def test_intent_that_no_order_can_be_made_of_cannot_be_built(key: str, value: object) -> None:
+    good: dict[str, object] = {
+        "side": OrderSide.BUY,
+        "cause": "bar:1",
+        "price": Decimal(1),
+        "readings": (),
+        "ts_event": 1,
+    }
+    assert msgspec.convert(good, Intent).side is OrderSide.BUY
+
+    with pytest.raises((TypeError, ValueError), match=f"intent's {key}"):
+        Intent(**{**good, key: value})  # type: ignore[arg-type]
