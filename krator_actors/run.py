@@ -18,7 +18,12 @@ from types import FrameType
 from loguru import logger
 
 from krator_actors import companion, gateway_address, journal_commands, place, telemetry, tree
-from krator_actors.adapters.at_rest import DataKeyError, Keys
+from krator_actors.adapters.at_rest import (
+    KEY_FILE_VARIABLE,
+    DataKeyError,
+    Keys,
+    require_private,
+)
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig, require_code
 from krator_actors.external import external_dsn, external_redis
@@ -121,6 +126,9 @@ def _require_keys(venue: VenueConfig) -> None:
     """Find out here, before anything is started, what the actors would stumble over."""
     trading_requests(venue)
     try:
+        for variable in (venue.api_secret_env, KEY_FILE_VARIABLE):
+            if os.environ.get(variable, "").startswith("/"):
+                require_private(os.environ[variable], variable=variable)
         Keys.of_environment()
     except DataKeyError as error:
         raise ConfigError(str(error)) from error

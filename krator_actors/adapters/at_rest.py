@@ -38,22 +38,27 @@ class DataKeyError(Exception):
 
 
 def key_file_text(path: str, *, variable: str) -> str:
-    """Return what the key file that ``variable`` names holds.
-
-    Raises DataKeyError when it cannot be read, or when others than its owner and group may.
-    """
+    """Return what the key file that ``variable`` names holds; DataKeyError: it cannot be read."""
     try:
-        with Path(path).open(encoding="ascii") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read()
+        return Path(path).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it holds no text"
         raise DataKeyError(f"the file that {variable} names cannot be read: {reason}") from error
+
+
+def require_private(path: str, *, variable: str) -> None:
+    """Raise DataKeyError when others than its owner and group may use a key file.
+
+    Only for a start: what runs must start again, and cancel orders, whatever the mode is by then.
+    """
+    try:
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+    except OSError:
+        return  # who reads it says so
     if mode & stat.S_IRWXO:
         raise DataKeyError(
             f"the file that {variable} names is open to every user (mode {mode:o}): chmod 600 it"
         )
-    return text
 
 
 class Keys:

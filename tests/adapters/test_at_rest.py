@@ -14,6 +14,7 @@ from krator_actors.adapters.at_rest import (
     DataKeyError,
     Keys,
     Sealer,
+    require_private,
 )
 from krator_actors.adapters.local_log import (
     LocalLog,
@@ -154,7 +155,6 @@ def test_older_key_is_still_read_and_no_longer_written(
     newer = new_key()
     file = tmp_path / "keys"
     file.write_text(f"{newer}\n{key}\n")
-    file.chmod(0o600)
     monkeypatch.delenv(KEY_VARIABLE)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(file))
 
@@ -228,15 +228,23 @@ def test_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         Keys.of_environment({KEY_FILE_VARIABLE: str(tmp_path / "nothing")})
 
 
-def test_key_file_that_every_user_may_read_is_refused(tmp_path: Path) -> None:
+def test_key_file_that_every_user_may_read_is_refused_for_a_start(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(new_key())
     file.chmod(0o644)
 
-    with pytest.raises(DataKeyError, match=r"KRATOR_DATA_KEY_FILE .* \(mode 644\): chmod 600 it"):
-        Keys.of_environment({KEY_FILE_VARIABLE: str(file)})
+    with pytest.raises(DataKeyError, match=r"KEYS names .* \(mode 644\): chmod 600 it"):
+        require_private(str(file), variable="KEYS")
 
     file.chmod(0o640)
+    require_private(str(file), variable="KEYS")
+
+
+def test_key_file_is_read_by_what_runs_whatever_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(new_key())
+    file.chmod(0o644)
+
     assert Keys.of_environment({KEY_FILE_VARIABLE: str(file)}).id is not None
 
 
