@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from krator_actors import breaker_commands, place, stream_changes, tree, tree_text
+from krator_actors import breaker_commands, place, stream_changes, tree_text
 from krator_actors.config import Config
 from krator_actors.messages.market import BookRequest, FeedStatus, FeedStatusRequest
 from krator_actors.terminal import (
     EXIT_FAILED,
     EXIT_OK,
-    EXIT_USAGE,
     fail,
     print_json,
     print_table,
@@ -26,7 +25,6 @@ from krator_actors.terminal import (
 )
 from supervisors import children, looking, reports, system
 from supervisors.client import Client
-from supervisors.decisions import RequestError
 from supervisors.spec import ChildSpec, SupervisorSpec
 from supervisors.status import NodeStatus, RefusedError
 
@@ -213,6 +211,8 @@ def _configured(at: _Place) -> dict[str, tuple[str, ChildSpec | SupervisorSpec]]
         changes["dry_run"] = True
     system_config = at.config.system.model_copy(update=changes)
     config = at.config.model_copy(update={"system": system_config})
+    from krator_actors import tree  # noqa: PLC0415 - only here, and it imports every actor
+
     root = tree.build(config, venue_url=place.venue_url(config, at.data_dir))
     return {name: (parent, spec) for parent, name, spec in _all_specs(root)}
 
@@ -256,14 +256,6 @@ def _show(answer: Any, options: argparse.Namespace, write: Callable[[], object])
     else:
         write()
     return EXIT_OK
-
-
-def refused(error: RefusedError) -> int:
-    """Say why a request was refused; a child that did not start is a failure, not wrong usage."""
-    is_failure = (
-        isinstance(error, children.ChildRefusedError) and error.error is RequestError.START_FAILED
-    )
-    return fail(str(error), EXIT_FAILED if is_failure else EXIT_USAGE)
 
 
 _WORDS: Mapping[str, Word] = {

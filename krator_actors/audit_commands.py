@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from krator_actors import place, tree
+from krator_actors import place
 from krator_actors.adapters import journal_backup, local_log
 from krator_actors.adapters.anchors import (
     AnchorBook,
@@ -34,6 +34,7 @@ from krator_actors.clock import utc_ns
 from krator_actors.config import Config
 from krator_actors.core.audit import Story, tell_story, time_stamp
 from krator_actors.core.chain import Anchor
+from krator_actors.external import external_dsn
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
     EXIT_FAILED,
@@ -83,7 +84,7 @@ async def journal_dsn(config: Config, data_dir: Path, *, is_running: bool) -> As
 
     Raises NotRunningError when there is no journal in that folder yet, EmbeddedPostgresError.
     """
-    dsn = tree.external_dsn(config)
+    dsn = external_dsn(config)
     if dsn is not None:
         yield dsn
     elif is_running:
@@ -222,7 +223,7 @@ async def _restore_locked(
     options: argparse.Namespace, config: Config, data_dir: Path
 ) -> journal_backup.Contents:
     anchors = anchors_of(options, data_dir)
-    dsn = tree.external_dsn(config)
+    dsn = external_dsn(config)
     async with contextlib.AsyncExitStack() as stack:
         if dsn is None:
             runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="krator-"))

@@ -2,14 +2,14 @@
 
 Exit codes: 0 done · 1 an error of ours · 2 wrong usage, configuration or input · 3 nothing is
 running on that data folder · 4 already running on that data folder · 5 the system could not start,
-kill --flatten is not flat, doctor found a failure, close a difference · 6 the running system, or
-the venue, did not answer in time · 7 the system ran and failed more often than its budget allows.
+kill --flatten is not flat, doctor found a failure, close a difference, the journal cannot be read,
+or is not what was written · 6 the running system, or the venue, did not answer in time · 7 the
+system ran and failed more often than its budget allows.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +18,6 @@ from typing import Any
 from krator_actors.core.redaction import Redactor
 from krator_actors.place import DEFAULT_CONFIG
 from supervisors.redaction import redact_with
-
-# numpy starts a thread pool when it is imported, and a process that forks must have one thread.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _REMOTE = (
     ("status", "the tree, alarms, and how far journal, publisher and jobs are"),

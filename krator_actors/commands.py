@@ -1,32 +1,19 @@
-"""The commands of a second terminal: status, report, portfolio, stop, restart, config check."""
+"""The commands of a second terminal, and what comes back when one of them fails.
+
+What only some of them need is imported when one of those was typed, because actors, databases and
+the venue's client take a second to import, and a halt may not wait for them.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from pathlib import Path
 
 import msgspec
 
-from krator_actors import (
-    act_commands,
-    admin,
-    audit_commands,
-    emergency_commands,
-    gateway_address,
-    place,
-    rebuild_commands,
-    record_commands,
-    report_text,
-    tree_text,
-)
-from krator_actors.adapters.embedded_postgres import (
-    EmbeddedPostgresError,
-)
-from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
+from krator_actors import act_commands, gateway_address, place, tree_text
 from krator_actors.config import Config, ConfigError, require_code
-from krator_actors.core.report import Report, build_report
 from krator_actors.services import ask_services
 from krator_actors.terminal import (
     EXIT_FAILED,
@@ -38,7 +25,9 @@ from krator_actors.terminal import (
     print_json,
     say,
 )
-from supervisors.messages import ActorError, Message
+from supervisors.children import ChildRefusedError
+from supervisors.decisions import RequestError
+from supervisors.messages import ActorError
 from supervisors.status import NodeStatus
 from supervisors.system import (
     NotRunningError,
@@ -60,30 +49,7 @@ def main(name: str, options: argparse.Namespace) -> int:
             require_code(config)
             return _config_check(options)
         data_dir = options.data_dir or place.last_run(config.system.data_dir)
-        runtime = place.runtime_dir(data_dir)
-        match name:
-            case "status":
-                return _status(data_dir, runtime, options)
-            case "admin":
-                return admin.main(config, data_dir, runtime, options)
-            case "report":
-                return _report(data_dir, config, options)
-            case "portfolio":
-                return act_commands.portfolio(runtime, options)
-            case "stop":
-                return _stop(data_dir, runtime, options)
-            case "restart":
-                return _restart(runtime, options)
-            case "audit order" | "audit verify" | "journal backup" | "journal restore":
-                return audit_commands.main(name, options, config, data_dir)
-            case "journal rebuild":
-                return rebuild_commands.main(options, config, data_dir)
-            case "close" | "journal events":
-                return record_commands.main(name, options, config, data_dir)
-            case "kill":
-                return emergency_commands.main(options, config, data_dir, runtime)
-            case _:
-                return act_commands.main(name, options, config, runtime)
+        return _run(name, options, config, data_dir)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
     except NotRunningError as error:
@@ -91,14 +57,43 @@ def main(name: str, options: argparse.Namespace) -> int:
             f"nothing is running on that data folder ({error}); start it with krator run",
             EXIT_NOT_RUNNING,
         )
+    except ChildRefusedError as error:
+        # A child that did not start is a failure, any other refusal is wrong usage.
+        has_failed = error.error is RequestError.START_FAILED
+        return fail(str(error), EXIT_FAILED if has_failed else EXIT_USAGE)
     except RefusedError as error:
-        return admin.refused(error)
-    except (EmbeddedPostgresError, JournalUnavailableError) as error:
-        return fail(f"the journal cannot be read: {error}", EXIT_FAILED)
+        return fail(str(error), EXIT_USAGE)
     except PermissionError as error:
         return fail(f"{error}: it belongs to another user; run this as that user", EXIT_USAGE)
     except (ActorError, TimeoutError) as error:
         return fail(f"no answer from the running system: {error}", EXIT_NO_ANSWER)
+
+
+def _run(name: str, options: argparse.Namespace, config: Config, data_dir: Path) -> int:
+    runtime = place.runtime_dir(data_dir)
+    match name:
+        case "status":
+            return _status(data_dir, runtime, options)
+        case "stop":
+            return _stop(data_dir, runtime, options)
+        case "restart":
+            return _restart(runtime, options)
+        case "portfolio":
+            return act_commands.portfolio(runtime, options)
+        case "halt" | "reduce" | "resume" | "override":
+            return act_commands.main(name, options, config, runtime)
+        case "kill":
+            from krator_actors import emergency_commands  # noqa: PLC0415 - see above
+
+            return emergency_commands.main(options, config, data_dir, runtime)
+        case "admin":
+            from krator_actors import admin  # noqa: PLC0415 - see above
+
+            return admin.main(config, data_dir, runtime, options)
+        case _:
+            from krator_actors import journal_commands  # noqa: PLC0415 - see above
+
+            return journal_commands.main(name, options, config, data_dir)
 
 
 def _config_check(options: argparse.Namespace) -> int:
@@ -133,43 +128,6 @@ def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
         tree_text.print_alarms(node)
     act_commands.print_trading(trading)
     return EXIT_OK
-
-
-def _report(data_dir: Path, config: Config, options: argparse.Namespace) -> int:
-    is_running = place.DataDirLock(data_dir).is_held()
-    report = read_report(data_dir, config, is_running=is_running)
-    if options.json:
-        print_json(report)
-    else:
-        report_text.print_report(report)
-    return EXIT_OK
-
-
-def read_report(data_dir: Path, config: Config, *, is_running: bool) -> Report:
-    """Return the report of the whole journal, starting PostgreSQL for it when nothing runs.
-
-    Raises EmbeddedPostgresError, JournalUnavailableError, or NotRunningError when there is no
-    journal in that folder yet.
-    """
-    return asyncio.run(_fold(config, data_dir, is_running=is_running))
-
-
-async def _fold(config: Config, data_dir: Path, *, is_running: bool) -> Report:
-    async with audit_commands.journal_dsn(config, data_dir, is_running=is_running) as dsn:
-        store = await JournalStore.connect_reader(dsn)
-        try:
-            events: list[Message] = [entry.event async for entry in store.events()]
-        finally:
-            await store.close()
-    return build_report(events)
-
-
-def print_summary(data_dir: Path, config: Config) -> None:
-    """Print the report at the end of a run; says so when the journal cannot be read."""
-    try:
-        report_text.print_report(read_report(data_dir, config, is_running=False))
-    except (EmbeddedPostgresError, JournalUnavailableError, NotRunningError, OSError) as error:
-        fail(f"the journal cannot be read: {error}", EXIT_FAILED)
 
 
 def _stop(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:

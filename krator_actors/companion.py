@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from krator_actors.config import ConfigError, ExchangeConfig
+from supervisors.output import Drain
 
 _START_TIMEOUT_SECS = 30.0
 _STOP_TIMEOUT_SECS = 5.0
@@ -38,10 +39,19 @@ class CompanionError(Exception):
 class Companion:
     """One simulated venue on ``data_dir``, running or adopted."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes] | None, pidfd: int = -1) -> None:
+    def __init__(
+        self,
+        url: str,
+        process: subprocess.Popen[bytes] | None,
+        *,
+        pidfd: int = -1,
+        drain: Drain | None = None,
+    ) -> None:
         self.url = url
         # None when it was started by an earlier ``krator run`` and still answered.
         self._process = process
+        # What reads its standard error; None as above.
+        self._drain = drain
         # Of an adopted one; -1 when it does not say who it is.
         self._pidfd = pidfd
 
@@ -51,7 +61,12 @@ class Companion:
         return status is not None and bool(status.get("ended"))
 
     def is_gone(self) -> bool:
-        """Return whether it ended by itself, e.g. because its ledger could not be written."""
+        """Return whether it ended by itself, e.g. because its ledger could not be written.
+
+        Call it now and then: it also sees that the venue's standard error is read.
+        """
+        if self._drain is not None:
+            self._drain.look()
         return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
@@ -65,6 +80,9 @@ class Companion:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
 
     def _stop_adopted(self) -> None:
         if self._pidfd < 0:
@@ -110,23 +128,35 @@ def ensure(
     if replay is not None:
         command += ["--replay", str(replay), "--speed", str(speed)]
         command += ["--lockstep"] if lockstep else []
-    with (folder / "stderr.log").open("wb") as stderr:
+    said = folder / "stderr.log"
+    said.write_bytes(b"")
+    drain = Drain(said)
+    try:
         process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=drain.fd,
             start_new_session=True,  # a Ctrl-C at the terminal is for krator run
         )
+    except BaseException:
+        drain.close()
+        raise
+    assert process.stdout is not None
     try:
-        return Companion(_ready_url(process, folder / "stderr.log"), process)
+        url = _ready_url(process)
     except BaseException:
         process.kill()
         process.wait()
+        drain.close()
         raise
     finally:
-        if process.stdout is not None:
-            process.stdout.close()
+        process.stdout.close()
+    if url is None:
+        code = _reap(process)
+        drain.close()
+        raise _not_started(code, said)
+    return Companion(url, process, drain=drain)
 
 
 def recorded_symbols(replay: Path) -> frozenset[str]:
@@ -152,10 +182,11 @@ def _adopt(url: str) -> Companion:
     request = urllib.request.Request(f"{url}/sim/parent", body)  # noqa: S310 - http only, _status checked it
     with contextlib.suppress(OSError):
         urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT_SECS).close()  # noqa: S310 - as above
-    return Companion(url, None, pidfd)
+    return Companion(url, None, pidfd=pidfd)
 
 
-def _ready_url(process: subprocess.Popen[bytes], stderr: Path) -> str:
+def _ready_url(process: subprocess.Popen[bytes]) -> str | None:
+    """Return what the venue says when it is ready; None when it says nothing of the kind."""
     assert process.stdout is not None
     deadline = time.monotonic() + _START_TIMEOUT_SECS
     line = b""
@@ -168,11 +199,13 @@ def _ready_url(process: subprocess.Popen[bytes], stderr: Path) -> str:
     try:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError):
-        pass
-    code = process.poll() if process.poll() is not None else _reap(process)
-    words = stderr.read_text(errors="replace").strip().splitlines()
+        return None
+
+
+def _not_started(code: int, said: Path) -> CompanionError:
+    words = said.read_text(errors="replace").strip().splitlines()
     text = words[-1] if words else f"the simulated venue ended with exit code {code}"
-    raise CompanionError(text, is_input_error=code == _USAGE_EXIT)
+    return CompanionError(text, is_input_error=code == _USAGE_EXIT)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:

@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from krator_actors import place, tree
+from krator_actors import place
 from krator_actors.adapters.embedded_postgres import (
     Account,
     EmbeddedPostgresError,
@@ -30,6 +30,7 @@ from krator_actors.adapters.embedded_postgres import (
 from krator_actors.adapters.embedded_postgres_cluster import cluster_major, server_binaries
 from krator_actors.adapters.postgres import JournalStore, JournalUnavailableError
 from krator_actors.config import Config, ConfigError
+from krator_actors.external import external_dsn
 from krator_actors.services import ask_services
 from krator_actors.terminal import EXIT_FAILED, EXIT_OK, print_json, print_table, say
 from krator_actors.venue_clock import CLOCK_TOLERANCE_SECS, VenueClockError, offset_secs
@@ -214,7 +215,7 @@ def _limits(_: Patient) -> Iterator[Finding]:
 
 
 def _binaries(patient: Patient) -> Iterator[Finding]:
-    if tree.external_dsn(patient.config) is not None:
+    if external_dsn(patient.config) is not None:
         return
     try:
         program = server_binaries(cluster_major(patient.data_dir / "postgres")) / "postgres"
@@ -266,7 +267,7 @@ def _venue(patient: Patient) -> Iterator[Finding]:
 
 
 def _database(patient: Patient) -> Iterator[Finding]:
-    dsn = tree.external_dsn(patient.config)
+    dsn = external_dsn(patient.config)
     if dsn is None and not patient.is_running:
         yield Finding("database", "ok", "embedded; not running now")
         return

@@ -156,7 +156,6 @@ class JournalActor(Actor):
 
     async def on_stop(self) -> None:
         """Write what the logs still have, if PostgreSQL answers soon; else the next start does."""
-        self._disconnect()
         if self._breaker.state is BreakerState.FORCED_OPEN:
             self._follower.close()
             return
@@ -182,16 +181,21 @@ class JournalActor(Actor):
     async def _run(self) -> None:
         while True:
             try:
-                async with self._breaker:
-                    await self._connect()
-                await self._copy()
+                await self._connect_and_copy()
             except JournalUnavailableError as error:
-                self._disconnect()
                 self._report_outage(error)
             except BreakerOpenError as refusal:
                 # A person may have opened it while there was a connection.
-                self._disconnect()
                 await asyncio.sleep(refusal.retry_in_secs or _POLL_SECS)
+
+    async def _connect_and_copy(self) -> None:
+        try:
+            async with self._breaker:
+                await self._connect()
+            await self._copy()
+        finally:
+            # Whatever ended it, because one that crashes has no on_stop.
+            self._disconnect()
 
     async def _copy(self) -> None:
         interval_secs = self.config.commit_interval_ms / 1_000

@@ -17,7 +17,7 @@ from types import FrameType
 
 from loguru import logger
 
-from krator_actors import commands, companion, gateway_address, place, telemetry, tree
+from krator_actors import companion, gateway_address, journal_commands, place, telemetry, tree
 from krator_actors.adapters.at_rest import (
     KEY_FILE_VARIABLE,
     DataKeyError,
@@ -26,6 +26,7 @@ from krator_actors.adapters.at_rest import (
 )
 from krator_actors.adapters.embedded_redis import embedded_redis_url
 from krator_actors.config import Config, ConfigError, RiskConfig, VenueConfig, require_code
+from krator_actors.external import external_dsn, external_redis
 from krator_actors.model import venue_symbol_of
 from krator_actors.terminal import (
     EXIT_ALREADY_RUNNING,
@@ -112,7 +113,7 @@ def _configured(options: argparse.Namespace) -> Config:
         if not options.live:
             system = config.system.model_copy(update={"dry_run": True})
             config = config.model_copy(update={"system": system})
-    tree.external_redis(config)
+    external_redis(config)
     _require_keys(config.venue)
     require_code(config)
     system = config.system.model_copy(update={"data_dir": data_dir})
@@ -219,7 +220,7 @@ class _Run:
         if code != EXIT_OK:
             return code
         say(f"\nStopped ({self._ending}). Summary, from the journal:")
-        commands.print_summary(self._data_dir, config)
+        journal_commands.print_summary(self._data_dir, config)
         return EXIT_OK
 
     def _start_and_watch(self) -> int:
@@ -316,9 +317,9 @@ class _Run:
         config = self._config
         source = f"replay of {self._options.replay}" if self._options.replay else "synthetic"
         kind = f"simulated, {source}" if config.venue.kind == "sim" else config.venue.kind
-        database = "external" if tree.external_dsn(config) else "embedded PostgreSQL"
+        database = "external" if external_dsn(config) else "embedded PostgreSQL"
         embedded_redis = f"embedded Redis at {embedded_redis_url(self._runtime)}"
-        redis = "external Redis" if tree.external_redis(config) else embedded_redis
+        redis = "external Redis" if external_redis(config) else embedded_redis
         mode = "dry run" if config.system.dry_run else "LIVE"
         say(
             f"Krator is running (pid {os.getpid()}, {mode}).\n"

@@ -12,6 +12,7 @@ from loguru import logger
 
 from krator_actors import clock
 from krator_actors.adapters.local_log import Durability, LocalLog, log_path, read_log
+from krator_actors.core import cross, mean_reversion  # noqa: F401 - here, and not in every fork
 from krator_actors.core.bars import BarSeries
 from krator_actors.core.holding import Holding
 from krator_actors.core.identity import client_order_id
@@ -53,8 +54,7 @@ PENDING_SILENCE_SECS = 10.0
 """No news of the order under way for so long: risk is asked what became of it."""
 
 _ASK_TIMEOUT_SECS = 2.0
-_RETRY_INITIAL_SECS = 0.05
-_RETRY_MAX_SECS = 1.0
+_RETRY_INITIAL_SECS, _RETRY_MAX_SECS = 0.05, 1.0
 _HISTORY_FACTOR = 2
 """More history than the warm-up is asked for, because periods without a trade are left out."""
 

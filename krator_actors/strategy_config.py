@@ -1,4 +1,7 @@
-"""What ``[[strategies]]`` of the configuration may hold: kinds, their keys, and their limits."""
+"""What ``[[strategies]]`` of the configuration may hold: kinds, their keys, and their limits.
+
+What a strategy computes with is imported when one is made, because every command reads this.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ from pydantic import (
 )
 
 from krator_actors import own_strategy
-from krator_actors.core.cross import ema_cross, sma_cross
-from krator_actors.core.mean_reversion import mean_reversion
 from krator_actors.core.strategies import Strategy
 from krator_actors.messages.bar_spec import BarSpec
 
@@ -82,6 +83,8 @@ class SmaCrossConfig(_CrossSection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.cross import sma_cross  # noqa: PLC0415 - see above
+
         return sma_cross(fast=self.fast, slow=self.slow)
 
 
@@ -92,6 +95,8 @@ class EmaCrossConfig(_CrossSection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.cross import ema_cross  # noqa: PLC0415 - see above
+
         return ema_cross(fast=self.fast, slow=self.slow)
 
 
@@ -108,6 +113,8 @@ class MeanReversionConfig(_StrategySection):
 
     def make(self) -> Strategy:
         """Return a new, cold strategy."""
+        from krator_actors.core.mean_reversion import mean_reversion  # noqa: PLC0415 - see above
+
         return mean_reversion(
             bollinger_period=self.bollinger_period,
             bollinger_deviations=self.bollinger_deviations,

@@ -10,13 +10,8 @@ import os
 
 import msgspec
 
-from krator_actors.adapters.redis_store import check_url
-from krator_actors.adapters.tls import (
-    NotVerifiedError,
-    check_verified_redis,
-    verified_postgres,
-)
-from krator_actors.config import Config, ConfigError
+from krator_actors.config import Config
+from krator_actors.external import external_dsn, external_redis
 from krator_actors.feed import FeedConfig
 from krator_actors.gateway import GatewayConfig
 from krator_actors.jobs import JobsConfig
@@ -42,46 +37,6 @@ _FIRST_REALTIME = 10
 """the feed's real-time priority: above what an operator has for lesser things"""
 _INFRASTRUCTURE_RESTARTS = 20
 """PostgreSQL, Redis and who writes them may be away for long without harm: they are tried long."""
-
-
-def external_dsn(config: Config) -> str | None:
-    """Return the configured PostgreSQL's URL, or None when it is to be embedded.
-
-    Raises ConfigError when it leads to another host and not by verified TLS.
-    """
-    dsn = os.environ.get(config.postgres.dsn_env) or None
-    if dsn is not None and config.postgres.require_tls:
-        try:
-            return verified_postgres(dsn)
-        except NotVerifiedError as error:
-            raise ConfigError(
-                f"environment variable {config.postgres.dsn_env}: {error}, or set"
-                " postgres.require_tls = false"
-            ) from error
-    return dsn
-
-
-def external_redis(config: Config) -> str | None:
-    """Return the configured Redis' URL, or None when it is to be embedded.
-
-    Raises ConfigError when the variable holds no such URL, or one that leads to another host and
-    not by verified TLS; it may hold a password, so the text does not have it.
-    """
-    url = os.environ.get(config.redis.url_env) or None
-    if url is not None:
-        try:
-            check_url(url)
-        except ValueError as error:
-            raise ConfigError(f"environment variable {config.redis.url_env}: {error}") from error
-        if config.redis.require_tls:
-            try:
-                check_verified_redis(url)
-            except NotVerifiedError as error:
-                raise ConfigError(
-                    f"environment variable {config.redis.url_env}: {error}, or set"
-                    " redis.require_tls = false"
-                ) from error
-    return url
 
 
 def build(

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from supervisors.launch import Settings
+from supervisors.output import Drain
 from supervisors.process import executed_processes, forked_processes, send_signal, wait_ended
 from supervisors.status import NotRunningError
 
@@ -55,12 +56,18 @@ class Ground:
             os.close(self._lock_fd)
             raise GroundTakenError(f"another system runs on {runtime}")
         marker_fd = os.open(runtime / "alive", os.O_RDWR | os.O_CREAT, 0o600)
+        self._drain = Drain(crash_dir.absolute() / "stderr.log")
         self.settings = Settings(
             runtime=runtime,
             state_dir=state_dir.absolute(),
             crash_dir=crash_dir.absolute(),
             marker_fd=marker_fd,
+            output_fd=self._drain.fd,
         )
+
+    def look(self) -> None:
+        """See that the tree's output is still read: call it now and then."""
+        self._drain.look()
 
     def new_key(self) -> bytes:
         """Make a key for one run of the system and leave it for those who may read the folder."""
@@ -117,7 +124,8 @@ class Ground:
             (self.settings.runtime / name).unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Remove the runtime folder and let go of it."""
+        """Write the tree's last words, remove the runtime folder and let go of it."""
+        self._drain.close()
         os.close(self.settings.marker_fd)
         shutil.rmtree(self.settings.runtime, ignore_errors=True)
         os.close(self._lock_fd)

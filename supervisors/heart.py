@@ -108,6 +108,7 @@ class Heart:
         """
         if self._ground is None:
             return []
+        self._ground.look()
         self._look_after_orphans()
         if self._body is not None:
             try:

@@ -28,6 +28,8 @@ class Settings:
     marker_fd: int
     """An open file of the runtime folder, held by every process of the tree: so a later start
     finds what is left of this one."""
+    output_fd: int
+    """Where the admin's output goes, and that of all it forks; open in the heart and the admin."""
 
     @property
     def marker(self) -> Path:

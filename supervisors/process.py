@@ -11,11 +11,12 @@ import resource
 import select
 import signal
 import stat
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+
+from supervisors.redaction import redacted
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -85,22 +86,6 @@ def drop_descriptors(keep: Collection[int], *, close: Collection[int] = ()) -> N
     os.close(null)
 
 
-def redirect_output(path: Path) -> None:
-    """Append standard output and error to the file, and read standard input from nowhere.
-
-    A leftover process that holds somebody's pipe would hang whoever reads it.
-    """
-    null = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(null)
-    os.close(output)
-    sys.stdout = sys.__stdout__
-    sys.stderr = sys.__stderr__
-
-
 def default_signals() -> None:
     """Give all signals back to the kernel, but SIGPIPE and SIGXFSZ, which are ignored.
 
@@ -136,7 +121,8 @@ class CrashFile:
         faulthandler.register(DUMP_SIGNAL, self._file, all_threads=True, chain=False)
 
     def write(self, text: str) -> None:
-        """Append the text. Raises OSError when the disk is full."""
+        """Append the text, redacted. Raises OSError when the disk is full."""
+        text = redacted(text)
         self._file.write(text if text.endswith("\n") else text + "\n")
         self._file.flush()
 

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 from typing import Any
 
-from supervisors import launch, process
+from supervisors import launch, output, process
 from supervisors.redaction import RedactingFormatter
 from supervisors.status import NotRunningError
 
@@ -212,8 +212,8 @@ class _Manager(multiprocCommon.MultiProcManager):  # type: ignore[misc] # Thespi
 
 def _run_admin(*arguments: Any) -> None:
     settings = launch.loaded().settings
-    _clean_process("admin", keep={launch.loaded().channel.fd})
-    process.redirect_output(settings.crash_dir / "stderr.log")
+    _clean_process("admin", keep={launch.loaded().channel.fd, settings.output_fd})
+    output.redirect_output(settings.output_fd)
     process.forbid_core_files()
     os.environ[launch.RUNTIME_VARIABLE] = str(settings.runtime)
     _own_logging()

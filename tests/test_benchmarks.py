@@ -16,6 +16,12 @@ from tests.benchmarks.results import KEYS, PINNED_KEYS, flat
 ROOT = Path(__file__).parent.parent
 
 
+def test_every_key_is_explained() -> None:
+    page = (ROOT / "docs" / "MEASURING.md").read_text()
+
+    assert [key for key in KEYS if f"`{key}`" not in page] == []
+
+
 @pytest.mark.timeout(180)
 def test_every_key_is_a_finite_number(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"

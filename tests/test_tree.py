@@ -6,6 +6,7 @@ import pytest
 
 from krator_actors import tree
 from krator_actors.config import Config, ConfigError, JobsConfig
+from krator_actors.external import external_redis
 from supervisors.spec import ChildSpec, SupervisorSpec
 
 
@@ -86,7 +87,7 @@ def test_redis_url_that_is_none_is_refused_and_not_repeated(
     monkeypatch.setenv("KRATOR_REDIS_URL", "http://ada:hunter2@localhost")
 
     with pytest.raises(ConfigError, match="KRATOR_REDIS_URL: it is no Redis URL") as caught:
-        tree.external_redis(Config())
+        external_redis(Config())
 
     assert "hunter2" not in str(caught.value)
 

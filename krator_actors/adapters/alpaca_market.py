@@ -30,7 +30,6 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.books import BookRule
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, QuoteTick, TradeTick
-from krator_actors.model import NANOS_PER_SEC
 from krator_actors.ports import (
     Channel,
     CloseAdvice,
@@ -245,20 +244,13 @@ class AlpacaMarket:
 
     def _read_bar(self, message: msgspec.Raw, ts_init: int) -> Bar:  # noqa: ARG002 - as its sisters
         bar = _decode_bar(message)
-        ts_open = utc_ns(bar.t)
         return checked_bar(
-            Bar(
-                symbol=self._symbol(bar.S),
-                spec=_BAR_SPEC,
-                ts_open=ts_open,
-                ts_close=ts_open + _BAR_SPEC.period_secs * NANOS_PER_SEC,
-                open=bar.o,
-                high=bar.h,
-                low=bar.l,
-                close=bar.c,
-                volume=bar.v,
-                trades=bar.n,
-            )
+            self._symbol(bar.S),
+            _BAR_SPEC,
+            ts_open=utc_ns(bar.t),
+            prices=(bar.o, bar.h, bar.l, bar.c),
+            volume=bar.v,
+            trades=bar.n,
         )
 
     def _read_correction(self, message: msgspec.Raw, ts_init: int) -> TradeRevised:

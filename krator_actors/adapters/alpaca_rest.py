@@ -171,20 +171,13 @@ def _instrument(ticker: str, symbol: str) -> Instrument:
 
 
 def _bar(bar: _Bar, symbol: str, spec: BarSpec) -> Bar:
-    ts_open = utc_ns(bar.t)
     return checked_bar(
-        Bar(
-            symbol=symbol,
-            spec=spec,
-            ts_open=ts_open,
-            ts_close=ts_open + spec.period_secs * NANOS_PER_SEC,
-            open=bar.o,
-            high=bar.h,
-            low=bar.l,
-            close=bar.c,
-            volume=bar.v,
-            trades=bar.n,
-        )
+        symbol,
+        spec,
+        ts_open=utc_ns(bar.t),
+        prices=(bar.o, bar.h, bar.l, bar.c),
+        volume=bar.v,
+        trades=bar.n,
     )
 
 

@@ -204,18 +204,12 @@ def _read_kline(data: msgspec.Raw, ours: str, theirs: str, ts_init: int) -> Bar 
     if not kline.x:
         return None
     return checked_bar(
-        Bar(
-            symbol=ours,
-            spec=_BAR_SPEC,
-            ts_open=kline.t * NANOS_PER_MILLI,
-            ts_close=(kline.t + _BAR_SPEC.period_secs * 1_000) * NANOS_PER_MILLI,
-            open=kline.o,
-            high=kline.h,
-            low=kline.l,
-            close=kline.c,
-            volume=kline.v,
-            trades=kline.n,
-        )
+        ours,
+        _BAR_SPEC,
+        ts_open=kline.t * NANOS_PER_MILLI,
+        prices=(kline.o, kline.h, kline.l, kline.c),
+        volume=kline.v,
+        trades=kline.n,
     )
 
 

@@ -33,7 +33,6 @@ from krator_actors.messages.bar_spec import BarSpec, BarUnit
 from krator_actors.messages.market import Bar, BookSnapshot, TradeTick
 from krator_actors.model import (
     NANOS_PER_MILLI,
-    NANOS_PER_SEC,
     Instrument,
     OrderSide,
 )
@@ -225,20 +224,13 @@ class BinanceRest:
 
 
 def _bar(kline: _Kline, symbol: str, spec: BarSpec) -> Bar:
-    ts_open = kline.open_ms * NANOS_PER_MILLI
     return checked_bar(
-        Bar(
-            symbol=symbol,
-            spec=spec,
-            ts_open=ts_open,
-            ts_close=ts_open + spec.period_secs * NANOS_PER_SEC,
-            open=kline.open,
-            high=kline.high,
-            low=kline.low,
-            close=kline.close,
-            volume=kline.volume,
-            trades=kline.trades,
-        )
+        symbol,
+        spec,
+        ts_open=kline.open_ms * NANOS_PER_MILLI,
+        prices=(kline.open, kline.high, kline.low, kline.close),
+        volume=kline.volume,
+        trades=kline.trades,
     )
 
 

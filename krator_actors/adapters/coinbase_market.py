@@ -31,7 +31,7 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.books import BookRule
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, BookDelta, BookSnapshot, QuoteTick, TradeTick
-from krator_actors.model import NANOS_PER_SEC, OrderSide
+from krator_actors.model import OrderSide
 from krator_actors.ports import (
     Channel,
     CloseAdvice,
@@ -282,20 +282,13 @@ class CoinbaseMarket:
         return read_each(candles, lambda candle: self._bars.finished_by(self._bar(candle)))
 
     def _bar(self, candle: _Candle) -> Bar:
-        ts_open = seconds_ns(int(candle.start))
         return checked_bar(
-            Bar(
-                symbol=self._symbol(candle.product_id),
-                spec=_BAR_SPEC,
-                ts_open=ts_open,
-                ts_close=ts_open + _BAR_SPEC.period_secs * NANOS_PER_SEC,
-                open=candle.open,
-                high=candle.high,
-                low=candle.low,
-                close=candle.close,
-                volume=candle.volume,
-                trades=None,
-            )
+            self._symbol(candle.product_id),
+            _BAR_SPEC,
+            ts_open=seconds_ns(int(candle.start)),
+            prices=(candle.open, candle.high, candle.low, candle.close),
+            volume=candle.volume,
+            trades=None,
         )
 
     def _read_subscriptions(self, frame: _Frame, ts_init: int) -> Iterator[MarketEvent]:  # noqa: ARG002 - as its sisters

@@ -59,6 +59,11 @@ _SETTINGS = {
     "huge_pages": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # No statement, parameter or row of anybody gets into the server's log.
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",
 }
 _DAMAGED = (
     "the cluster is damaged: move the folder postgres away; the journal writes it again from the"

@@ -31,7 +31,7 @@ from krator_actors.adapters.market_values import (
 from krator_actors.core.books import BookRule
 from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, BookDelta, BookSnapshot, QuoteTick, TradeTick
-from krator_actors.model import NANOS_PER_SEC, OrderSide
+from krator_actors.model import OrderSide
 from krator_actors.ports import (
     Channel,
     CloseAdvice,
@@ -306,20 +306,13 @@ class KrakenMarket:
     def _bar(self, candle: _Candle) -> Bar:
         if candle.interval != 1:
             raise MalformedFrameError("BAD_SHAPE", f"bars of {candle.interval} minutes")
-        ts_open = utc_ns(candle.interval_begin)
         return checked_bar(
-            Bar(
-                symbol=self._symbol(candle.symbol),
-                spec=_BAR_SPEC,
-                ts_open=ts_open,
-                ts_close=ts_open + _BAR_SPEC.period_secs * NANOS_PER_SEC,
-                open=candle.open,
-                high=candle.high,
-                low=candle.low,
-                close=candle.close,
-                volume=candle.volume,
-                trades=candle.trades,
-            )
+            self._symbol(candle.symbol),
+            _BAR_SPEC,
+            ts_open=utc_ns(candle.interval_begin),
+            prices=(candle.open, candle.high, candle.low, candle.close),
+            volume=candle.volume,
+            trades=candle.trades,
         )
 
     def _symbol(self, pair: str) -> str:

@@ -228,20 +228,13 @@ def _instrument(pair: _Pair, theirs: str, symbol: str) -> Instrument:
 
 
 def _bar(candle: _Candle, symbol: str, spec: BarSpec) -> Bar:
-    ts_open = seconds_ns(candle.start)
     return checked_bar(
-        Bar(
-            symbol=symbol,
-            spec=spec,
-            ts_open=ts_open,
-            ts_close=ts_open + spec.period_secs * NANOS_PER_SEC,
-            open=candle.open,
-            high=candle.high,
-            low=candle.low,
-            close=candle.close,
-            volume=candle.volume,
-            trades=candle.trades,
-        )
+        symbol,
+        spec,
+        ts_open=seconds_ns(candle.start),
+        prices=(candle.open, candle.high, candle.low, candle.close),
+        volume=candle.volume,
+        trades=candle.trades,
     )
 
 

@@ -122,7 +122,9 @@ class _Log:
         self._tail = LogTail(path, after=None)
         # None when the journal has nothing of it, or there is no journal.
         self._mark: Committed | None = None
-        # Nothing more is read from a log that was reported.
+        # False until a journal has said what it has: what was read before may be removed any time.
+        self._is_continued = False
+        # Nothing more is read from a log that was reported, until it is read from elsewhere.
         self._reported = False
         self._bytes_per_record = 0.0
 
@@ -133,13 +135,17 @@ class _Log:
     def continue_behind(self, committed: Mapping[str, Committed]) -> None:
         self._mark = committed.get(self.writer)
         number = self._mark.number if self._mark else 0
-        if not self._tail.number or number < self.watermark:
-            # At the begin, or the database forgot (another one, or restored): read it from there,
-            # with the record that the journal has as its last one, to compare.
+        if not self._is_continued or not self.watermark <= number <= self._tail.number:
+            # At the begin; or the database forgot (another one, or restored); or it has more than
+            # was read, by another journal, and then what is between may be removed at any time.
+            # Read from there, with the record that the journal has as its last one, to compare.
+            self._is_continued = True
             self._tail.close()
             self._tail = self._tail_behind(number)
             self.held.clear()
             self.watermark = number
+            # What comes before the damage is read again, and so is the damage.
+            self._reported = False
             return
         self.forget(number)
 

@@ -1,6 +1,7 @@
 """Trades and bars in PostgreSQL, for research: in bulk, in a partition for each day of event time.
 
-This is not the record: what the database does not take is gone.
+Where the server has TimescaleDB, new tables are its hypertables; tables that are there stay as they
+are. This is not the record: what the database does not take is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import io
 from collections.abc import Sequence
 from typing import Any, Self
 
-from krator_actors.adapters.journal_reader import connected, translated
+from loguru import logger
+
+from krator_actors.adapters.journal_reader import (
+    JournalUnavailableError,
+    connected,
+    translated,
+)
 from krator_actors.adapters.journal_schema import DAY_NS
 from krator_actors.messages.market import Bar, TradeTick
 from krator_actors.model import OrderSide
@@ -21,9 +28,12 @@ BAR_COLUMNS = (
     "open", "high", "low", "close", "volume", "trades",
 )  # fmt: skip
 
-_SCHEMA = """
+_TIMES = {"ticks": "ts_event", "bars": "ts_open"}
+# Only one connection makes them at a time; the number is arbitrary, and Krator's.
+_LOCK = 7_025_719_447
+_TABLES = """
     CREATE SCHEMA IF NOT EXISTS krator_market;
-    CREATE TABLE IF NOT EXISTS krator_market.ticks (
+    CREATE TABLE krator_market.ticks (
         symbol text NOT NULL,
         trade_id bigint NOT NULL,
         price numeric NOT NULL,
@@ -31,9 +41,9 @@ _SCHEMA = """
         aggressor text,
         ts_event bigint NOT NULL,
         ts_init bigint NOT NULL
-    ) PARTITION BY RANGE (ts_event);
-    CREATE INDEX IF NOT EXISTS ticks_by_time ON krator_market.ticks USING brin (ts_event);
-    CREATE TABLE IF NOT EXISTS krator_market.bars (
+    ) {ticks};
+    CREATE INDEX ticks_by_time ON krator_market.ticks USING brin (ts_event);
+    CREATE TABLE krator_market.bars (
         symbol text NOT NULL,
         spec text NOT NULL,
         ts_open bigint NOT NULL,
@@ -44,11 +54,16 @@ _SCHEMA = """
         close numeric NOT NULL,
         volume numeric NOT NULL,
         trades bigint
-    ) PARTITION BY RANGE (ts_open);
-    CREATE INDEX IF NOT EXISTS bars_by_symbol
+    ) {bars};
+    CREATE INDEX bars_by_symbol
         ON krator_market.bars (symbol, spec, ts_open);
 """
-
+_IS_AVAILABLE = "SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"
+_EXTENSION_SCHEMA = """
+    SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
+    WHERE extname = 'timescaledb'
+"""
+_IS_PARTITIONED = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'krator_market.ticks'::regclass"
 
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
@@ -61,6 +76,8 @@ class MarketStore:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        # False: hypertables, which make their own partitions.
+        self._is_partitioned = True
         # The days, by table and begin, that have their partitions for certain.
         self._days: set[tuple[str, int]] = set()
 
@@ -70,7 +87,10 @@ class MarketStore:
         store = cls(await connected(dsn))
         try:
             async with translated():
-                await store._connection.execute(_SCHEMA)
+                if await store._is_to_be_made() and await store._connection.fetchval(_IS_AVAILABLE):
+                    await _create_extension(dsn)
+                async with store._connection.transaction():
+                    await store._make_tables()
         except BaseException:
             store.terminate()
             raise
@@ -93,6 +113,26 @@ class MarketStore:
             await self._copy("ticks", TICK_COLUMNS, tick_rows)
             await self._copy("bars", BAR_COLUMNS, bar_rows)
 
+    async def _is_to_be_made(self) -> bool:
+        return await self._connection.fetchval("SELECT to_regclass('krator_market.bars')") is None
+
+    async def _make_tables(self) -> None:
+        await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        if await self._is_to_be_made():
+            schema = await self._connection.fetchval(_EXTENSION_SCHEMA)
+            kinds = {
+                table: f"PARTITION BY RANGE ({column})" if schema is None else ""
+                for table, column in _TIMES.items()
+            }
+            await self._connection.execute(_TABLES.format_map(kinds))
+            for table, column in _TIMES.items() if schema is not None else ():
+                # The older of two interfaces, because versions before 2.13 have no other.
+                await self._connection.execute(
+                    f"SELECT {schema}.create_hypertable('krator_market.{table}', '{column}',"
+                    f" chunk_time_interval => {DAY_NS}::bigint, create_default_indexes => false)"
+                )
+        self._is_partitioned = await self._connection.fetchval(_IS_PARTITIONED)
+
     async def _copy(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
         if not rows:
             return
@@ -107,7 +147,7 @@ class MarketStore:
         )
 
     async def _make_days(self, table: str, days: set[int]) -> None:
-        for day_ns in sorted(days):
+        for day_ns in sorted(days) if self._is_partitioned else ():
             if (table, day_ns) in self._days:
                 continue
             name = f"{table}_{dt.datetime.fromtimestamp(day_ns // 1_000_000_000, dt.UTC):%Y%m%d}"
@@ -118,6 +158,23 @@ class MarketStore:
                     f" FOR VALUES FROM ('{day_ns}') TO ('{day_ns + DAY_NS}')"
                 )
             self._days.add((table, day_ns))
+
+
+async def _create_extension(dsn: str) -> None:
+    """Try; who may not, or has it not preloaded, goes on without.
+
+    On a connection of its own, because TimescaleDB that is not preloaded ends the session.
+    """
+    connection = await connected(dsn)
+    try:
+        async with translated():
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except JournalUnavailableError as error:
+        logger.bind(event_type="no_timescaledb", reason=str(error)).info(
+            "TimescaleDB is there and cannot be used; trades and bars are kept without it"
+        )
+    finally:
+        connection.terminate()
 
 
 def _written(value: Any) -> str:

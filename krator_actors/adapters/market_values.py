@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from krator_actors.messages.bar_spec import BarSpec
 from krator_actors.messages.market import Bar, BookLevel, QuoteTick
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.ports import (
@@ -104,15 +105,36 @@ def checked_quote(quote: QuoteTick) -> QuoteTick:
     )
 
 
-def checked_bar(bar: Bar) -> Bar:
-    """Return the bar; MalformedFrameError when open or close is outside low and high."""
-    require_positive(bar.open, bar.high, bar.low, bar.close)
-    require_sizes(bar.volume)
-    if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
-        raise MalformedFrameError(
-            "BAD_NUMBER", f"{bar.symbol}: open or close is outside low and high"
-        )
-    return bar
+def checked_bar(
+    symbol: str,
+    spec: BarSpec,
+    *,
+    ts_open: int,
+    prices: tuple[Decimal, Decimal, Decimal, Decimal],
+    volume: Decimal,
+    trades: int | None,
+) -> Bar:
+    """Return the bar whose open, high, low and close are ``prices``, ended when its period is over.
+
+    Raises MalformedFrameError when open or close is outside low and high.
+    """
+    first, high, low, last = prices
+    require_positive(*prices)
+    require_sizes(volume)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise MalformedFrameError("BAD_NUMBER", f"{symbol}: open or close is outside low and high")
+    return Bar(
+        symbol=symbol,
+        spec=spec,
+        ts_open=ts_open,
+        ts_close=ts_open + spec.period_secs * NANOS_PER_SEC,
+        open=first,
+        high=high,
+        low=low,
+        close=last,
+        volume=volume,
+        trades=trades,
+    )
 
 
 def utc_ns(text: str) -> int:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import http
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from tests.actors.feed_scene import (
     stalls,
     told,
 )
-from tests.actors.private_ca import PrivateCA
+from tests.private_ca import PrivateCa
 
 Inject = Callable[[FaultyVenue], Awaitable[None]]
 
@@ -341,17 +340,16 @@ CERTIFICATES = [
 async def test_certificate_that_does_not_hold_is_refused_until_a_good_one_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Bad
 ) -> None:
-    authorities = {name: PrivateCA(tmp_path, name) for name in ("ours", "foreign")}
-    monkeypatch.setenv("SSL_CERT_FILE", str(authorities["ours"].path))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(authorities[bad.ca].issue(host=bad.host, days=bad.days))
+    authorities = {name: PrivateCa(tmp_path, name) for name in ("ours", "foreign")}
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities["ours"].file))
+    tls = authorities[bad.ca].server(bad.host, days=bad.days)
     venue = FaultyVenue()
     async with venue.serve(tls=tls), venue.trading(), feed_of(venue.url) as feed:
         await feed.eventually(lambda: "DISCONNECTED" in stalls(feed))
         assert told(feed, "risk", QuoteTick) == []
         assert venue.attempts == []
 
-        tls.load_cert_chain(authorities["ours"].issue())
+        authorities["ours"].certify(tls)
 
         await feed.eventually(lambda: reasons(feed)[-1] == "LIVE")
         assert stalls(feed) == ["DISCONNECTED", "LIVE"]

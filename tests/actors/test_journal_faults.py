@@ -11,17 +11,25 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from loguru import logger
 
 from krator_actors.adapters import journal_reader
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres
-from krator_actors.adapters.local_log import LogFullError
-from krator_actors.adapters.postgres import StaleJournalError
+from krator_actors.adapters.local_log import LogFullError, log_path
+from krator_actors.adapters.log_segments import segments_of
+from krator_actors.adapters.postgres import (
+    JournalReader,
+    JournalUnavailableError,
+    StaleJournalError,
+)
 from krator_actors.messages.orders import OrderSubmitted
 from tests.actors.journal_scene import (
     SECS,
@@ -36,7 +44,13 @@ from tests.actors.journal_scene import (
     outage,
     scene,
     served,
+    status,
 )
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -58,6 +72,105 @@ async def test_server_killed_and_started_again(short_dir: Path, server: Embedded
             await server.kill()
             await server.start(timeout_secs=30)
             await caught_up(harness, load.acknowledged)
+
+
+async def test_server_restarted_in_order(short_dir: Path, server: EmbeddedPostgres) -> None:
+    async with scene(short_dir) as (harness, load):
+        await server.stop(timeout_secs=10)
+        await outage(harness, load)
+        await server.start(timeout_secs=30)
+
+
+JOURNAL = """
+import asyncio, sys
+from pathlib import Path
+from tests.actors.journal_scene import journal
+
+
+async def main():
+    async with journal(Path(sys.argv[1]), generation=int(sys.argv[2])):
+        await asyncio.Event().wait()
+
+
+asyncio.run(main())
+"""
+
+
+async def test_journal_and_server_killed_together(
+    short_dir: Path, server: EmbeddedPostgres
+) -> None:
+    async with loaded(short_dir / "data") as load:
+        for generation in range(1, 4):
+            before = load.acknowledged
+            killed = subprocess.Popen(
+                [sys.executable, "-c", JOURNAL, str(short_dir), str(generation)], cwd=ROOT
+            )
+            try:
+                await stored(short_dir, before)
+            finally:
+                killed.kill()
+            os.kill(server.pid, signal.SIGKILL)
+            killed.wait()
+            await server.exited()
+            await server.kill()
+            await server.start(timeout_secs=30)
+        async with journal(short_dir, generation=9) as harness:
+            await caught_up(harness, load.acknowledged)
+    async with journal(short_dir, generation=10) as harness:
+        await caught_up(harness, load.acknowledged)
+    await everything_is_there_once(short_dir, load.acknowledged)
+
+
+async def stored(folder: Path, numbers: dict[str, int]) -> None:
+    """Wait until the database has more than ``numbers``, asking it itself."""
+    async with asyncio.timeout(SECS):
+        while True:
+            with contextlib.suppress(JournalUnavailableError):
+                reader = await JournalReader.connect_reader(dsn_of(folder))
+                try:
+                    marks = await reader.watermarks()
+                finally:
+                    reader.terminate()
+                if all(w in marks and marks[w].number > n for w, n in numbers.items()):
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_bit_that_flips_in_a_log_is_reported_and_nothing_behind_it_is_journaled(
+    short_dir: Path, server: EmbeddedPostgres
+) -> None:
+    reports: list[Record] = []
+    sink = logger.add(lambda message: reports.append(message.record), level="ERROR")
+    try:
+        async with loaded(short_dir / "data") as load:
+            async with journal(short_dir) as harness:
+                await caught_up(harness, dict.fromkeys(WRITERS, 20))
+            await load.append(800)
+            damaged = segments_of(log_path(short_dir / "data", "risk"))[-2]
+            flip_in_the_middle(damaged.path)
+            async with journal(short_dir, generation=2) as harness:
+                await harness.eventually(lambda: bool(reports), timeout_secs=SECS)
+                await load.append(200)
+                await caught_up(harness, {**load.acknowledged, "risk": damaged.first})
+        whole = load.acknowledged
+        async with journal(short_dir, generation=3) as harness:
+            await caught_up(harness, {**whole, "risk": damaged.first})
+            whole["risk"], newest = (await status(harness)).watermarks["risk"], whole["risk"]
+    finally:
+        logger.remove(sink)
+
+    assert damaged.first <= whole["risk"] < newest - 200
+    assert {report["extra"]["event_type"] for report in reports} == {"log_stopped"}
+    assert {report["extra"]["writer"] for report in reports} == {"risk"}
+    await everything_is_there_once(short_dir, whole)
+
+
+def flip_in_the_middle(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0x10]))
 
 
 async def test_server_that_hangs(short_dir: Path, server: EmbeddedPostgres) -> None:
@@ -169,7 +282,7 @@ async def test_two_journals_by_mistake(short_dir: Path, server: EmbeddedPostgres
             await overtaken(short_dir, load)
     async with journal(short_dir, generation=3) as harness:
         await caught_up(harness, load.acknowledged)
-    await everything_is_there_once(short_dir, load)
+    await everything_is_there_once(short_dir, load.acknowledged)
 
 
 async def overtaken(folder: Path, load: Load) -> None:

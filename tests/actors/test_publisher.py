@@ -266,6 +266,29 @@ async def test_redis_killed_under_load_is_filled_again(
             await second.kill()
 
 
+async def test_slow_redis_costs_events_that_are_counted_and_nothing_else(
+    redis_server: EmbeddedRedis, short_dir: Path, log: LocalLog, reader: Redis
+) -> None:
+    async with publisher(short_dir, stream_max_length=100) as harness:
+        append(log, 1)
+        await grown(reader, 1)
+        async with Redis.from_url(embedded_redis_url(short_dir / "run")) as slow:
+            for _ in range(10):
+                await slow.client_pause(100)  # from now on, for all
+                append(log, 300)
+                await until(harness, connected=True)
+        late = await status(harness)
+
+        await grown(reader, 3_001)
+        now = await until(harness, waiting=0)
+        assert now.published + now.left_out == log.last_number == 3_001
+        assert late.published < 3_001
+        assert now.left_out > 0
+        numbers = await stream(reader)
+        assert numbers == sorted(set(numbers))
+        assert numbers[-1] == 3_001
+
+
 async def test_what_an_outage_makes_too_much_is_left_out_and_counted(
     redis_server: EmbeddedRedis, short_dir: Path, log: LocalLog, reader: Redis
 ) -> None:

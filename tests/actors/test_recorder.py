@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import msgspec
@@ -17,6 +19,7 @@ from supervisors.testing import ActorHarness
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
+PLACES = "SELECT DISTINCT tableoid::regclass::text FROM krator_market.ticks"
 
 
 def tick(number: int, ts_event: int | None = None, symbol: str = "BTC-USDT.SIM") -> TradeTick:
@@ -125,6 +128,90 @@ async def test_trades_of_any_day_have_a_place(market_dsn: str) -> None:
     ]  # fmt: skip
     store.terminate()
     again.terminate()
+
+
+STAND_IN = """
+CREATE TABLE hypertable (relation regclass, column_name name, chunk bigint, indexes boolean);
+CREATE FUNCTION create_hypertable(
+    relation regclass, time_column_name name,
+    chunk_time_interval anyelement = NULL::bigint, create_default_indexes boolean = true
+) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT relkind FROM pg_class WHERE oid = relation) <> 'r' THEN
+        RAISE 'table is already partitioned';
+    END IF;
+    INSERT INTO timescaledb.hypertable
+        VALUES (relation, time_column_name, chunk_time_interval, create_default_indexes);
+END $$;
+"""
+
+
+def extension(folder: Path, script: str) -> None:
+    """Put an extension called timescaledb, which is none, into the folder."""
+    (folder / "extension").mkdir()
+    control = "default_version = '2.0'\nschema = timescaledb\nrelocatable = false\n"
+    (folder / "extension" / "timescaledb.control").write_text(control)
+    (folder / "extension" / "timescaledb--2.0.sql").write_text(script)
+
+
+@pytest.fixture
+async def extended_dsn(market_dsn: str, short_dir: Path) -> AsyncIterator[str]:
+    """A server that finds extensions in the test's folder, too."""
+    path = quote(f"$system:{short_dir}", safe="")
+    yield f"{market_dsn}&extension_control_path={path}"
+    await rows(market_dsn, "DROP SCHEMA IF EXISTS krator_market, timescaledb CASCADE")
+
+
+async def test_with_timescaledb_new_tables_are_hypertables(
+    extended_dsn: str, short_dir: Path
+) -> None:
+    extension(short_dir, STAND_IN)
+
+    for number in range(2):  # the second finds what the first has made
+        store = await MarketStore.connect(extended_dsn)
+        await store.write([tick(number, number * DAY)], [])
+        store.terminate()
+
+    made = await rows(extended_dsn, "SELECT relation::text, column_name, chunk, indexes FROM"
+                      " timescaledb.hypertable ORDER BY 1")  # fmt: skip
+    assert made == [
+        ("krator_market.bars", "ts_open", DAY, False),
+        ("krator_market.ticks", "ts_event", DAY, False),
+    ]
+    assert await rows(extended_dsn, "SELECT count(*) FROM ONLY krator_market.ticks") == [(2,)]
+
+
+async def test_timescaledb_that_comes_later_leaves_tables_as_they_are(
+    extended_dsn: str, short_dir: Path
+) -> None:
+    (await MarketStore.connect(extended_dsn)).terminate()
+    extension(short_dir, STAND_IN)
+
+    store = await MarketStore.connect(extended_dsn)
+    await store.write([tick(1, 5 * DAY)], [])
+    store.terminate()
+
+    assert await rows(extended_dsn, PLACES) == [("krator_market.ticks_19700106",)]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("DO $$ BEGIN RAISE 'no right'; END $$;", id="refused"),
+        pytest.param(
+            "SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5);", id="session ended"
+        ),
+    ],
+)
+async def test_timescaledb_that_cannot_be_used_is_left_out(
+    extended_dsn: str, short_dir: Path, script: str
+) -> None:
+    extension(short_dir, script)
+
+    store = await MarketStore.connect(extended_dsn)
+    await store.write([tick(1, 5 * DAY)], [])
+    store.terminate()
+
+    assert await rows(extended_dsn, PLACES) == [("krator_market.ticks_19700106",)]
 
 
 def test_recorder_is_there_when_it_is_configured_only() -> None:

@@ -19,16 +19,16 @@ import pytest
 from loguru import logger
 from redis.asyncio import Redis
 
-from krator_actors import tree
 from krator_actors.adapters import journal_reader
 from krator_actors.adapters.embedded_postgres import EmbeddedPostgres
 from krator_actors.adapters.embedded_redis import EmbeddedRedis, embedded_redis_url
 from krator_actors.config import Config
+from krator_actors.external import external_dsn, external_redis
 from krator_actors.publisher import PublisherActor, PublisherConfig
 from supervisors.testing import ActorHarness
 from tests.actors.journal_scene import SECS, Load, execute, loaded, scene, served
-from tests.adapters.private_ca import PrivateCa
 from tests.adapters.tls_front import TlsFront, tls_front
+from tests.private_ca import PrivateCa
 
 HOST = "record.krator.test"
 PASSWORD = "canary-of-the-wire-51b7"
@@ -36,7 +36,7 @@ PASSWORD = "canary-of-the-wire-51b7"
 Context = Callable[[PrivateCa, Path], ssl.SSLContext | None]
 # What a door may show that is not to be trusted; and what is to be read of it.
 WRONG: dict[str, tuple[Context, str]] = {
-    "expired": (lambda ca, _: ca.server(HOST, expires_days=-1), "expired"),
+    "expired": (lambda ca, _: ca.server(HOST, days=(-9, -1)), "expired"),
     "foreign_ca": (
         lambda _, folder: PrivateCa(folder, "foreign").server(HOST),
         "unable to get local issuer|self-signed",
@@ -103,7 +103,7 @@ async def remote_postgres(
     async with tls_front(socket_path, is_postgres=True, context=ca.server(HOST)) as front:
         url = f"postgresql://remote:{PASSWORD}@{HOST}:{front.port}/postgres"
         monkeypatch.setenv("KRATOR_POSTGRES_DSN", f"{url}?sslrootcert={ca.file}")
-        dsn = tree.external_dsn(Config())
+        dsn = external_dsn(Config())
         assert dsn is not None
         assert dsn.startswith(url)
         yield front, dsn
@@ -174,7 +174,7 @@ async def remote_redis(
         monkeypatch.setenv("KRATOR_REDIS_URL", url)
         config = PublisherConfig(
             data_dir=folder / "data",
-            url=tree.external_redis(Config()),
+            url=external_redis(Config()),
             stream_max_length=100_000,
             timeout_secs=5.0,
             cache_interval_secs=0.05,

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 import pytest
 
-from krator_actors.adapters import child_process, embedded_postgres, embedded_postgres_cluster
+from krator_actors.adapters import embedded_postgres, embedded_postgres_cluster
 from krator_actors.adapters.child_process import ChildProcess
 from krator_actors.adapters.embedded_postgres import (
     Account,
@@ -27,6 +27,7 @@ from krator_actors.adapters.embedded_postgres import (
     temporary_server,
 )
 from krator_actors.adapters.embedded_postgres_cluster import cluster_major, server_binaries
+from supervisors import output
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -386,14 +387,14 @@ async def test_temporary_server_ends_with_its_block(short_dir: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 async def test_long_server_log_is_put_aside(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(output, "_MAX_FILE_BYTES", 100_000)
     server = make()
     server.log_file.parent.mkdir()
-    server.log_file.write_text("something of an earlier start\n")
+    server.log_file.write_text("something of an earlier start\n" * 4_000)
 
     await server.start(timeout_secs=30)
 
-    assert "earlier" in server.log_file.with_suffix(".log.1").read_text()
+    assert "earlier" in server.log_file.with_name("postgres.log.1").read_text()
     assert "earlier" not in server.log_tail()
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from krator_actors.adapters import child_process, embedded_redis
+from krator_actors.adapters import embedded_redis
 from krator_actors.adapters.embedded_redis import (
     EmbeddedRedis,
     EmbeddedRedisError,
     embedded_redis_url,
 )
+from supervisors import output
 
 
 def server(folder: Path) -> EmbeddedRedis:
@@ -138,20 +139,26 @@ async def test_missing_binary_says_what_to_do(
 
 
 async def test_long_log_is_put_aside(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(output, "_MAX_FILE_BYTES", 100_000)
     redis = server(short_dir)
     redis.log_file.parent.mkdir(parents=True)
-    redis.log_file.write_text("older lines\n")
+    redis.log_file.write_text("older lines\n" * 9_000)
 
     await redis.start(timeout_secs=20)
     await redis.kill()
 
-    assert redis.log_file.with_name("redis.log.1").read_text() == "older lines\n"
+    assert redis.log_file.with_name("redis.log.1").read_text() == "older lines\n" * 9_000
     assert "older" not in redis.log_tail()
 
 
 async def test_log_that_cannot_be_read_is_said(short_dir: Path) -> None:
-    assert "cannot be read" in server(short_dir).log_tail()
+    redis = server(short_dir)
+    await redis.start(timeout_secs=20)
+    await redis.kill()
+
+    redis.log_file.unlink()
+
+    assert "cannot be read" in redis.log_tail()
 
 
 def test_url_is_of_the_socket_in_the_runtime_folder() -> None:

@@ -11,7 +11,6 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from tests.adapters.certificates import certificates
 from tests.adapters.session_scene import (
     UPGRADE,
     Caller,
@@ -21,6 +20,7 @@ from tests.adapters.session_scene import (
     raw_venue,
     venue,
 )
+from tests.private_ca import PrivateCa
 
 
 async def test_server_that_never_answers_the_handshake_is_given_up() -> None:
@@ -119,10 +119,10 @@ async def test_host_without_address_is_reported_and_tried_again() -> None:
 
 
 async def test_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    trusted, server_tls = certificates(tmp_path)
-    async with venue(echo, ssl=server_tls) as plain_url:
+    ca = PrivateCa(tmp_path)
+    async with venue(echo, ssl=ca.server()) as plain_url:
         url = plain_url.replace("ws://127.0.0.1", "wss://localhost")
-        stranger, friend = Caller(url), Caller(url, tls=trusted)
+        stranger, friend = Caller(url), Caller(url, tls=ca.client())
 
         async with keeping(stranger.session), keeping(friend.session):
             await eventually(lambda: len(stranger.reasons) >= 1)
@@ -140,9 +140,9 @@ async def test_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None
 async def test_certificate_that_does_not_hold_is_refused(
     tmp_path: Path, days: tuple[int, int], host: str, why: str
 ) -> None:
-    trusted, server_tls = certificates(tmp_path, days=days, host=host)
-    async with venue(echo, ssl=server_tls) as plain_url:
-        caller = Caller(plain_url.replace("ws://127.0.0.1", "wss://localhost"), tls=trusted)
+    ca = PrivateCa(tmp_path)
+    async with venue(echo, ssl=ca.server(host, days=days)) as plain_url:
+        caller = Caller(plain_url.replace("ws://127.0.0.1", "wss://localhost"), tls=ca.client())
 
         async with keeping(caller.session):
             await eventually(lambda: len(caller.reasons) >= 2)

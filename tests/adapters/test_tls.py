@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krator_actors import tree
 from krator_actors.adapters.tls import NotVerifiedError, check_verified_redis, verified_postgres
 from krator_actors.config import Config, ConfigError
+from krator_actors.external import external_dsn, external_redis
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_configuration_refuses_and_may_allow(monkeypatch: pytest.MonkeyPatch) ->
         {"postgres": {"require_tls": False}, "redis": {"require_tls": False}}
     )
 
-    for refused in (tree.external_dsn, tree.external_redis):
+    for refused in (external_dsn, external_redis):
         with pytest.raises(ConfigError, match="require_tls = false") as raised:
             refused(strict)
         assert "pw-1" not in str(raised.value)

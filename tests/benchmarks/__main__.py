@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from loguru import logger
 
 from supervisors.process import executed_processes
 from tests.benchmarks.measure import COUNTS, ROOT
@@ -65,6 +66,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     counts = "quick" if options.quick else options.counts
     if options.child is not None:
+        logger.remove()  # the product's own lines are none of the results
         measured = importlib.import_module(f"tests.benchmarks.{options.only[0]}").run(
             COUNTS[counts]
         )

@@ -9,7 +9,8 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
@@ -24,6 +25,8 @@ from tests.benchmarks.measure import Counts
 
 _CONNECTIONS = 1_000
 _BURST = 100
+_LIMIT_SECS = 20.0
+"""what takes longer has gone wrong"""
 
 
 def run(counts: Counts) -> dict[str, Any]:
@@ -75,22 +78,36 @@ async def _recovery_ms(count: int) -> float:
         )
         watch = next(iter(feed.actor._watches.values()))
         fresh = asyncio.Event()
+        known = 0
         put = watch._put
 
         def note(receivers: Sequence[str], message: Message) -> None:
-            if isinstance(message, MarketStatus) and message.fresh:
+            # What came over the old connection is still told for a while.
+            is_new = len(venue.connections) > known
+            if is_new and isinstance(message, MarketStatus) and message.fresh:
                 fresh.set()
             put(receivers, message)
 
         watch._put = note
         await feed.eventually(lambda: watch.told == "LIVE", timeout_secs=20)
-        for _ in range(count):
+        for cut in range(1, count + 1):
             fresh.clear()
+            known = len(venue.connections)
             cut_at = time.perf_counter()
             venue.connections[-1].transport.abort()
-            await fresh.wait()
+            async with _in_time(f"the feed has a fresh quote again after cut {cut}"):
+                await fresh.wait()
             samples.append(time.perf_counter() - cut_at)
     return statistics.median(samples) * 1_000
+
+
+@asynccontextmanager
+async def _in_time(what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_LIMIT_SECS):
+            yield
+    except TimeoutError:
+        raise AssertionError(f"not within {_LIMIT_SECS:g} s: {what}") from None
 
 
 async def _many_connections(count: int) -> tuple[float, float]:
@@ -126,15 +143,17 @@ async def _many_connections(count: int) -> tuple[float, float]:
             for _ in range(count)
         ]
         tasks = [asyncio.create_task(session.run()) for session in sessions]
-        while len(hosts) < count:
-            await asyncio.sleep(0.01)
+        async with _in_time(f"all {count} sessions are connected"):
+            while len(hosts) < count:
+                await asyncio.sleep(0.01)
         rss_mb = (process.memory_info().rss - before) / 1e6
         for host in hosts:
             heard = len(latencies)
             sent_at = time.perf_counter()
-            await host.send(frame)
-            while len(latencies) == heard:
-                await asyncio.sleep(0)
+            async with _in_time("a session has its frame"):
+                await host.send(frame)
+                while len(latencies) == heard:
+                    await asyncio.sleep(0)
         for session in sessions:
             await session.close()
         await asyncio.gather(*tasks)

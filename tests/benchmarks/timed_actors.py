@@ -123,8 +123,9 @@ class TimedPublisherActor(PublisherActor):
         await super().on_start()
 
     async def on_stop(self) -> None:
-        await super().on_stop()
+        # First, because on a busy machine letting go may take as long as it has.
         write_notes(self.config.data_dir, "publisher", self._took_ns)
+        await super().on_stop()
 
     async def _publish(self, store: RedisStore) -> bool:
         began_ns = time.perf_counter_ns()

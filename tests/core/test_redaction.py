@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from krator_actors.core.redaction import redactor
+from krator_actors.core.redaction import values
 from krator_actors.core.redaction.checks import (
     iban_within,
     is_card,
@@ -13,8 +13,8 @@ from krator_actors.core.redaction.checks import (
     is_random,
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
+from krator_actors.core.redaction.forms import LONG_TOKENS, NUMBERS, TOKENS
 from krator_actors.core.redaction.registered import registered
-from krator_actors.core.redaction.rules import NUMBERS, TOKENS
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_flag_or_word_is_left_alone_where_it_can_be_no_secret() -> None:
 
 
 def test_every_kind_is_a_placeholder_that_is_known_as_one() -> None:
-    done = redactor._DONE
+    done = values._DONE
 
-    assert all(done.fullmatch(rule.kind) for rule in (*TOKENS, *NUMBERS))
+    assert all(done.fullmatch(rule.kind) for rule in (*LONG_TOKENS, *TOKENS, *NUMBERS))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from krator_actors.exchange.signing import DEFAULT_KEY, DEFAULT_SECRET
 
 MODULES_UNDER_TEST = (rest_account, tickers)
 PAIR = "BTC/USDT"
+
+
+@pytest.fixture(autouse=True)
+def _rounding_of_others() -> Iterator[None]:
+    """Give back the rounding that ccxt changes for its whole thread."""
+    context = decimal.getcontext()
+    rounding, traps = context.rounding, dict(context.traps)
+    yield
+    context.rounding = rounding
+    context.traps.update(traps)
 
 
 @pytest.fixture

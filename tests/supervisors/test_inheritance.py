@@ -88,7 +88,6 @@ def own_files(system: House, name: str, generation: int) -> set[str]:
         str(runtime),
         str(runtime / "alive"),
         str(runtime / "processes" / file_name(name)),
-        str(crash_dir / "stderr.log"),
         str(crash_dir / f"{name}-{generation}.txt"),
         "/dev/zero (deleted)",
     }

@@ -81,23 +81,6 @@ def test_dropped_descriptors_are_closed_or_lead_nowhere() -> None:
     assert done.stdout == "/etc/hostname /dev/null\nFalse True\n"
 
 
-def test_output_goes_to_the_file(tmp_path: Path) -> None:
-    done = run(
-        f"""
-        import os, sys
-        from pathlib import Path
-        from supervisors.process import redirect_output
-        redirect_output(Path({str(tmp_path / "out")!r}))
-        print("words", flush=True)
-        os.system("echo more; echo error >&2")
-        print(repr(sys.stdin.read()), flush=True)
-        """
-    )
-
-    assert (done.stdout, done.stderr) == ("", "")
-    assert (tmp_path / "out").read_text() == "words\nmore\nerror\n''\n"
-
-
 def test_signals_are_given_back_to_the_kernel() -> None:
     done = run(
         """

@@ -13,7 +13,8 @@ import pytest
 
 from supervisors.control import Channel, Crash
 from supervisors.guardian import end_crashed
-from supervisors.process import CrashFile, redirect_output
+from supervisors.output import redirect_output
+from supervisors.process import CrashFile
 from supervisors.redaction import RedactingFormatter, redact_with, redacted
 from supervisors.reports import Reason, ReportLog
 
@@ -36,7 +37,7 @@ def test_dying_process_tells_its_secret_to_nobody(tmp_path: Path) -> None:
     path = tmp_path / "x-1.txt"
     pid = os.fork()
     if pid == 0:
-        redirect_output(tmp_path / "stderr.log")
+        redirect_output(os.open(tmp_path / "stderr.log", os.O_WRONLY | os.O_CREAT))
         try:
             raise ValueError(f"could not log on with {SECRET}")  # noqa: TRY301 - the test's own
         except ValueError as error:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
+from krator_actors.adapters.journal_reader import JournalUnavailableError
 from krator_actors.adapters.local_log import LogRecord, LogTail, log_path, read_log
 from krator_actors.adapters.postgres import JournalStore
 from krator_actors.core.flatten import WRITER as FLATTEN
@@ -225,7 +226,10 @@ def holdings(evidence: Evidence) -> dict[str, Decimal]:
 
 async def check_journal(evidence: Evidence, data_dir: Path, dsn: str) -> list[str]:
     """The journal's chain is whole, and it holds every record of every log once and in order."""
-    store = await JournalStore.connect_reader(dsn)
+    try:
+        store = await JournalStore.connect_reader(dsn)
+    except JournalUnavailableError as error:
+        return [f"journal: {error}"]  # it may be starting again, because it was killed
     try:
         fault = (await store.verify()).fault
         found = [] if fault is None else [f"journal: {fault}"]

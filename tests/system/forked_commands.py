@@ -31,8 +31,6 @@ class ForkedCommands:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            # A process that forks must have one thread, and numpy would start more.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             # Ctrl-C is for the tests; what they still ask while they clean up is answered.
             start_new_session=True,
         )
@@ -71,7 +69,14 @@ def _text(file: IO[bytes]) -> str:
 
 def _serve() -> int:
     """Fork for each request; in the forks, return the command's exit code."""
-    from krator_actors import cli, commands, doctor  # noqa: F401, PLC0415 - before the first fork
+    from krator_actors import (  # noqa: PLC0415 - before the first fork
+        admin,  # noqa: F401
+        cli,
+        commands,  # noqa: F401
+        doctor,  # noqa: F401
+        emergency_commands,  # noqa: F401
+        journal_commands,  # noqa: F401
+    )
 
     gc.freeze()  # because what a fork collects, it would have to copy first
     while request := sys.stdin.buffer.readline():

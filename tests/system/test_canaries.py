@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 import pytest
 from redis import Redis
 
@@ -98,6 +102,91 @@ def test_venue_that_refuses_leaves_no_canary_in_the_record(krator: Krator) -> No
     assert found_in("PostgreSQL", rows) == []
     assert found_in("terminal", krator.output().encode()) == []
     assert found_in_files(krator.folder) == []
+
+
+FAULTS = """
+import os, sys, threading, time
+
+SECRET = os.environ.get("KRATOR_VENUE_API_SECRET", "")
+
+
+def crash():
+    while not os.path.exists(WHEN):
+        time.sleep(0.05)
+    threading.Timer(0.3, os.abort).start()
+    raise RuntimeError(f"no logger sees this: {SECRET}")
+
+
+if "krator_actors.exchange" in sys.orig_argv:
+    print(f"the venue begins with {SECRET}", file=sys.stderr)
+    threading.Thread(target=crash, daemon=True).start()
+"""
+
+
+def test_what_passes_no_logger_leaves_no_canary(
+    krator: Krator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    when = tmp_path / "now"
+    (tmp_path / "sitecustomize.py").write_text(f"WHEN = {str(when)!r}\n{FAULTS}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    secret = CANARIES["KRATOR_VENUE_API_SECRET"]
+    run = krator.start()
+    krator.wait_ready(run)
+    pids = {node["name"]: node["pid"] for node in nodes(krator.json("status"))}
+    said = {
+        "crash/stderr.log": "a C library of risk",
+        "logs/postgres.log": "a crash of PostgreSQL",
+        "logs/redis.log": "a crash of Redis",
+    }
+
+    for pid, words in zip((pids["risk"], *servers(pids)), said.values(), strict=True):
+        Path(f"/proc/{pid}/fd/2").write_text(f"{words}\n{secret}\n")
+    asyncio.run(failing_statements(krator, secret))
+    when.touch()
+    said["exchange/stderr.log"] = "no logger sees this"
+    eventually(lambda: '"venue_ended"' in logged(krator), 60, "the venue crashes")
+    for name, words in said.items():
+        eventually(functools.partial(is_said, krator.data_dir / name, words), 20, name)
+    run.terminate()
+    run.wait(60)
+
+    assert "the venue begins with ***" in text_of(krator.data_dir / "exchange" / "stderr.log")
+    assert "division by zero" in text_of(krator.data_dir / "logs" / "postgres.log")
+    assert found_in_files(krator.data_dir) == []
+    assert found_in("terminal", krator.output().encode()) == []
+
+
+def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node["children"]:
+        yield from nodes(child)
+
+
+def is_said(path: Path, words: str) -> bool:
+    return words in text_of(path)
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def servers(pids: dict[str, int]) -> list[int]:
+    """The processes of PostgreSQL and of Redis, which are the only children of their actors."""
+    return [psutil.Process(pids[name]).children()[0].pid for name in ("storage", "redis")]
+
+
+async def failing_statements(krator: Krator, secret: str) -> None:
+    connection = await asyncpg.connect(embedded_dsn(place.runtime_dir(krator.data_dir)))
+    try:
+        for statement in (f"SELECT 1/0 -- {secret}", f"SELECT '{secret}'::int"):
+            with pytest.raises(asyncpg.DataError):
+                await connection.execute(statement)
+        with pytest.raises(asyncpg.DataError):
+            await connection.execute(f"DO $$ BEGIN RAISE '{secret}' USING ERRCODE='22000'; END $$")
+        with pytest.raises(asyncpg.DataError):
+            await connection.fetch("SELECT $1::text::int", secret)
+    finally:
+        await connection.close()
 
 
 def values(redis: Redis, key: bytes) -> object:

@@ -110,6 +110,21 @@ def test_for_ends_the_run_with_exit_code_0(krator: Krator) -> None:
     assert krator.leftovers() == []
 
 
+def test_every_process_that_forks_has_one_thread(krator: Krator) -> None:
+    run = krator.start()
+    krator.wait_ready(run)
+
+    root = krator.json("status")
+    supervisors = {node["name"]: node["pid"] for node in nodes(root) if node["children"]}
+    admin = int(process_status(root["pid"])["PPid"])
+    forking = {"krator run": run.pid, "admin": admin, **supervisors}
+
+    assert int(process_status(admin)["PPid"]) == run.pid
+    assert {name: process_status(pid)["Threads"] for name, pid in forking.items()} == dict.fromkeys(
+        ("krator run", "admin", "root", "execution", "market", "strategies", "operations"), "1"
+    )
+
+
 def test_second_run_on_the_same_folder_is_refused_and_harms_nothing(krator: Krator) -> None:
     run = krator.start()
     krator.wait_ready(run)
@@ -199,6 +214,15 @@ def test_data_folder_without_permission_is_a_clear_error(krator: Krator) -> None
 
     assert done.returncode == 2
     assert "--data-dir" in done.stderr
+
+
+def nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node, *(each for child in node["children"] for each in nodes(child))]
+
+
+def process_status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def flat(node: dict[str, Any]) -> list[str]:

@@ -60,15 +60,20 @@ _DOCUMENTED: Final = tuple(
 _OPERATIONAL: Final = re2.compile(
     rb"k[a-z2-7]{31}"  # our client order ids
     rb"|01[0-9A-HJKMNP-TV-Z]{24}"  # ULIDs
+    rb"|0x[0-9a-f]+"
     rb"|[0-9]+|[0-9a-f]+|[0-9A-F]+"  # numbers, hashes, commits
     rb"|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 )
+_CONTRACT: Final = re2.compile(rb"[A-Z]{1,6}[0-9]{6}[CP][0-9]{8}|[A-Z0-9]{3,16}[-_][0-9]{6}")
 _SPLIT: Final = re2.compile(rb"[-_/+%.=~]+")
 _CARD: Final = re2.compile(
     rb"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}"
     rb"|3(?:0[0-5]|[689][0-9])[0-9]{11}|(?:6011|6[45][0-9]{2}|35[2-8][0-9])[0-9]{12}"
     rb"|62[0-9]{14,17}|(?:50|5[6-9]|6[0-9])[0-9]{10,17}|(?:1800|2131)[0-9]{11}"
 )
+
+
+_USUAL_CARD: Final = re2.compile(rb"(?:4[0-9]|5[1-5]|2[2-7]|35|6[05])[0-9]{14}|3[47][0-9]{13}")
 
 
 def is_card(text: bytes) -> bool:
@@ -83,6 +88,14 @@ def is_card(text: bytes) -> bool:
             digit = digit * 2 - 9 * (digit > 4)  # noqa: PLR2004 - Luhn: the sum of its digits
         total += digit
     return total % 10 == 0
+
+
+def is_usual_card(text: bytes) -> bool:
+    """True for a card's number of the lengths and issuers that most are of.
+
+    For a number without gaps, because one of ten of any length satisfies Luhn.
+    """
+    return _USUAL_CARD.fullmatch(text) is not None and is_card(text)
 
 
 def iban_within(text: bytes) -> int:
@@ -121,6 +134,11 @@ def is_operational(text: bytes) -> bool:
     return _OPERATIONAL.fullmatch(text) is not None
 
 
+def is_contract(text: bytes) -> bool:
+    """True for a symbol with a date: an option as OCC names it, a future of a venue."""
+    return _CONTRACT.fullmatch(text) is not None
+
+
 def is_phrase(text: bytes) -> bool:
     """True for twelve words and more of which hardly one comes again."""
     words = _WORDS.findall(text)
@@ -153,7 +171,7 @@ def is_random(text: bytes) -> bool:
     The measure is how often the class of character (upper, lower, digit) changes from one to
     the next: 62 % of the time in base62, about a third in words set together.
     """
-    if is_operational(text):
+    if is_operational(text) or is_contract(text):
         return False
     pieces = [piece for piece in _SPLIT.split(text) if not is_operational(piece)]
     longest = max(pieces, key=len, default=b"")

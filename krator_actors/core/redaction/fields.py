@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 import re2
 
-from krator_actors.core.redaction.checks import is_operational, is_random
+from krator_actors.core.redaction.checks import is_contract, is_operational, is_random
 
 Doubt = Literal["none", "word", "digits", "code", "random"]
 """When a value is left alone: never; when it is a word or a flag; unless it is mostly digits;
@@ -27,6 +27,7 @@ _MAX_WORD_CHARS: Final = 15
 _MIN_SHORT_ID: Final = 6
 _MIN_CODE_DIGITS: Final = 3
 _MAX_NAME_BYTES: Final = 256
+_MIN_JOINED_CHARS: Final = 6
 
 _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
@@ -38,7 +39,7 @@ _HARMLESS_ENDS: Final = frozenset(
     b" used left max min per name names prefix method algorithm alg kind format encoding"
     b" window interval timeout delay error errors code index idx usage available"
     b" created updated rotation rotated remaining missing ratio total step steps level changed"
-    b" symbol asset decimals".split()
+    b" symbol asset decimals empty exceeded exhausted denied".split()
 )
 _HARMLESS_KEYS: Final = frozenset(
     b"idempotency cache partition primary foreign routing sort dedup row stream redis unique"
@@ -79,7 +80,11 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<key>", "word", b"ssh_key hmac_key aes_key venue_key broker_key exchange_key user_key"),
     (b"<key>", "word", b"admin_key root_key webhook_key trading_key subscription_key"),
     (b"<key>", "word", b"application_key integration_key write_key read_key server_key"),
-    (b"<key>", "word", b"key_id keyid key_pair keypair access_id accesskeyid mbx_apikey"),
+    (
+        b"<key>",
+        "word",
+        b"api_key_id key_id keyid key_pair keypair access_id accesskeyid mbx_apikey",
+    ),
     (b"<key>", "word", b"seed_hex apischlussel schlussel apischluessel schluessel cle_api chiave"),
     (b"<key>", "word", b"cle_secrete cle_privee chiave_api clave_api zugangsschlussel"),
     (b"<key>", "word", b"credential credentials creds cred access_token_key xprv wif"),
@@ -94,7 +99,8 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
         "word",
         b"sub_account subaccount subaccount_id sub_account_id routing_number",
     ),
-    (b"<account>", "word", b"sort_code bank_account portfolio_uuid portfolio_id profile_id"),
+    (b"<account>", "word", b"sort_code bank_account account_uuid account_reference"),
+    (b"<account>", "word", b"portfolio portfolio_uuid portfolio_id profile_id"),
     (b"<account>", "word", b"kontonummer numero_compte numero_de_compte numero_cuenta iiban"),
     (b"<account>", "word", b"numero_de_cuenta depotnummer kundennummer"),
     (b"<account>", "none", b"bic bic_code swift_code swift_bic"),
@@ -134,16 +140,23 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     ),
 )
 """kind, doubt, and the words that a name holds side by side"""
-_OF_WORDS: Final = {
+_OF_PHRASE: Final[dict[tuple[bytes, ...], Field]] = {
     tuple(_WORDS.findall(phrase)): Field(kind, doubt)
     for kind, doubt, phrases in _KINDS
     for phrase in phrases.split()
 }
+# Also in one piece, because an environment writes ACCOUNTNUMBER.
+_JOINED: Final = {b"".join(words): field for words, field in _OF_PHRASE.items()}
+_OF_WORDS: Final[dict[tuple[bytes, ...], Field]] = {
+    (word,): field for word, field in _JOINED.items() if len(word) >= _MIN_JOINED_CHARS
+} | _OF_PHRASE
 _LONGEST: Final = max(map(len, _OF_WORDS))
 _ENDINGS: Final = {
     ending: _OF_WORDS[(ending,)]
-    for ending in b"password passwd passphrase secret token apikey privatekey passwort".split()
+    for ending in b"password passwd passphrase secret token apikey privatekey passwort subaccount"
+    b" accountid accountnumber phonenumber".split()
 }
+_NAMED_KEYS: Final = ((b"api", b"key", b"name"), (b"key", b"name"))
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
     (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
@@ -157,6 +170,8 @@ def field_of(name: bytes) -> Field | None:
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole
+    if words[-3:] in _NAMED_KEYS:  # a UUID at Coinbase
+        return _ANY_KEY
     if not words or words[-1] in _HARMLESS_ENDS or b"_".join(words) in _HARMLESS_NAMES:
         return None
     for size in range(min(_LONGEST, len(words)), 0, -1):
@@ -208,7 +223,7 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:
         case "none":
             return False
         case "word":
-            return _is_word(plain)
+            return _is_word(plain) or is_contract(plain)
         case "digits":
             return _digits(plain) < _MIN_DIGITS
         case "code":
@@ -225,7 +240,7 @@ _FLAG: Final = re2.compile(
     rb"(?i:true|false|none|null|nil|undefined|yes|no|on|off|n/a|unset|empty|missing|required"
     rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3})"
 )
-_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
+_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ./][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
 
 
 def _is_word(value: bytes) -> bool:
@@ -234,7 +249,7 @@ def _is_word(value: bytes) -> bool:
 
 def _could_be_key(value: bytes) -> bool:
     """True for letters and digits in one piece, and for a hash, but not for an order id of ours."""
-    if value[:1] == b"k" and is_operational(value):
+    if (value[:1] == b"k" and is_operational(value)) or is_contract(value):
         return False
     return is_random(value) or (_digits(value) > 0 and _KEYLIKE.fullmatch(value) is not None)
 

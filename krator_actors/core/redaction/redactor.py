@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from krator_actors.core.redaction import rules
+from krator_actors.core.redaction import forms, named
+from krator_actors.core.redaction.apart import BAR, apart, unstyled
 from krator_actors.core.redaction.checks import (
     iban_within,
-    is_card,
     is_login,
     is_operational,
     is_phrase,
     is_random,
+    is_usual_card,
     message_within,
 )
-from krator_actors.core.redaction.fields import could_be_code, field_of, is_left_alone
+from krator_actors.core.redaction.fields import field_of, is_left_alone
 from krator_actors.core.redaction.registered import registered
+from krator_actors.core.redaction.values import (
+    argument,
+    assigned,
+    assignments,
+    changed,
+    element,
+    is_done,
+    person,
+    query,
+    said,
+)
 
 MAX_BYTES: Final = 1 << 20
 
@@ -29,14 +41,6 @@ _MAX_DEPTH = 12
 _MAX_NUMBER_CHARS = 5
 _MIN_PHRASE_GAPS = 11
 _FIRST_CARD = 10**11
-_DONE: Final = rules.compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
-_QUOTES: Final = rules.compiled(
-    rb"(\[|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\\*[\"'`]|&quot;|%22|\n|\\*)"
-)
-_NEXT_FIELD: Final = rules.compiled(
-    rb"&[A-Za-z_][A-Za-z0-9_.-]*=|[,;|][A-Za-z][A-Za-z_.-]{2,}[=:]|&amp;|%26[A-Za-z_]+%3D|</|\\[nrt][A-Za-z_]+[=:]|\\u0026"
-)
-_TAIL: Final = b")]},;.>\\"
 
 
 class Redactor:
@@ -105,10 +109,13 @@ class Redactor:
             return value
         if field is not None:
             raw = str(value).encode("utf-8", "replace")
-            if not is_left_alone(raw, field.doubt) and _DONE.fullmatch(raw) is None:
+            if not is_left_alone(raw, field.doubt) and not is_done(raw):
                 return field.kind.decode()
         if isinstance(value, int):
-            is_number_of_card = value > _FIRST_CARD and is_card(b"%d" % value)
+            is_number_of_card = value > _FIRST_CARD and is_usual_card(b"%d" % value)
+            is_number_of_card = is_number_of_card and not forms.ORDINARY.search(
+                name.encode("utf-8", "replace")
+            )
             return "<card>" if is_number_of_card else value
         if isinstance(value, bytes | bytearray | memoryview):
             return self.data(bytes(value)).decode("utf-8", "replace")
@@ -121,44 +128,43 @@ class Redactor:
         return data
 
     def _round(self, data: bytes) -> bytes:
+        if b"\x1b" in data or b"1b[" in data or b"1B[" in data or b"033[" in data:
+            data = unstyled(data)
         data = self.exact(data)
         if b"-----BEGIN" in data:
-            data = rules.PEM.sub(b"<pem>", data)
+            data = forms.PEM.sub(b"<pem>", data)
         if b"://" in data:
-            for pattern in rules.USER_INFO:
+            for pattern in forms.USER_INFO:
                 data = pattern.sub(_user_info, data)
-        data = rules.IBAN.sub(_iban, data)
-        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
-            data = rules.PHRASE.sub(_phrase, data)
-        data = rules.JWT.sub(self._jwt, data)
-        for pattern, replaced in _BY_FORM:
-            data = pattern.sub(replaced, data)
-        data = rules.CONTEXT.sub(_context, data)
-        if rules.MAY_BE_COMMAND.search(data) is not None:
-            for pattern in rules.COMMAND:
+        if b"|" in data or b"\n" in data or b"\\n" in data or BAR in data:
+            data = apart(data)
+        is_long = forms.LONG.search(data) is not None
+        has_digit = data.translate(None, b"0123456789") != data
+        data = self._by_form(data, is_long=is_long, has_digit=has_digit)
+        if named.MAY_BE_COMMAND.search(data) is not None:
+            for pattern in named.COMMAND:
                 data = pattern.sub(_command, data)
-        if b" is " in data or b" to " in data:
-            data = rules.SENT_CODE.sub(rb"\1<pin>\3", data)
-        if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
-            data = rules.HEADER.sub(_header, data)
-        if b"</" in data:
-            data = rules.XML.sub(_element, data)
-        if b"val" in data or b"Val" in data:
-            data = rules.PAIR.sub(_argument, data)
-        data = rules.PERSON.sub(_person, data)
-        data = rules.ASSIGNED.sub(_assigned, data)
-        if b"&" in data or b";" in data:
-            data = rules.QUERY.sub(_query, data)
-        if b"='" in data or b'="' in data or b"': " in data:
-            data = rules.ARGUMENT.sub(_argument, data)
-        if b"," in data and (b"(" in data or b"[" in data):
-            data = rules.LISTED.sub(_argument, data)
-        if b"value:" in data:
-            data = rules.VARIABLE.sub(_argument, data)
-        if b"-" in data:
-            data = rules.FLAG.sub(_assigned, data)
-        data = rules.SCHEME.sub(_scheme, data)
-        return bytes(rules.CANDIDATE.sub(self._candidate, data))
+        if named.MAY_BE_NAMED.search(data) is not None:
+            data = _by_name(data)
+        return bytes(forms.CANDIDATE.sub(self._candidate, data) if is_long else data)
+
+    def _by_form(self, data: bytes, *, is_long: bool, has_digit: bool) -> bytes:
+        if has_digit:
+            data = forms.IBAN.sub(_iban, data)
+        if data.count(b" ") >= _MIN_PHRASE_GAPS or data.count(b",") >= _MIN_PHRASE_GAPS:
+            data = named.SEED.sub(rb"\1\2\3<phrase>", data)
+            data = forms.PHRASE.sub(_phrase, data)
+        if is_long and (b"ey" in data or b"Z" in data):
+            data = forms.JWT.sub(self._jwt, data)
+        rules = _LONG_TOKENS + _TOKENS if is_long else _TOKENS
+        for pattern, replaced, needs in rules + _NUMBERS if has_digit else rules:
+            if needs is None or needs(data):
+                data = pattern.sub(replaced, data)
+        if has_digit:
+            data = named.CONTEXT.sub(_context, data)
+            if b" is " in data or b" to " in data:
+                data = named.SENT_CODE.sub(rb"\1<pin>\3", data)
+        return data
 
     def _jwt(self, match: Any) -> bytes:
         before, value = match.group(1, 2)
@@ -188,39 +194,14 @@ class Redactor:
 def _user_info(match: Any) -> bytes:
     before, value = match.group(1, 2)
     port, slash, _ = value.partition(b"/")
-    if (slash and port.isdigit()) or _is_done(value):
+    if (slash and port.isdigit()) or is_done(value):
         return bytes(match.group())
     return bytes(before + b"<password>@")
 
 
-def _assigned(match: Any) -> bytes:
-    name, between, value = match.group(1, 2, 3)
-    if field_of(name) is None:
-        # What its value is says nothing, but something may be assigned within it.
-        return bytes(name + between + rules.ASSIGNED.sub(_assigned_within, value))
-    return _assigned_within(match)
-
-
-def _assigned_within(match: Any) -> bytes:
-    name, between, value = match.group(1, 2, 3)
-    return bytes(name + between + _of_field(name, between, value))
-
-
-def _argument(match: Any) -> bytes:
-    before, name, between, value = match.group(1, 2, 3, 4)
-    return bytes(before + name + between + _of_field(name, between, value))
-
-
-def _query(match: Any) -> bytes:
-    before, name, between, value = match.group(1, 2, 3, 4)
-    if could_be_code(name, value) and not _is_done(value):
-        return bytes(before + name + between + b"<code>")
-    return _argument(match)
-
-
 def _command(match: Any) -> bytes:
     before, opening, value = match.group(1, 2, 3)
-    if _is_done(value) or (value.isdigit() and len(value) <= _MAX_NUMBER_CHARS):
+    if is_done(value) or (value.isdigit() and len(value) <= _MAX_NUMBER_CHARS):
         return bytes(match.group())  # --user 1000:1000, -p 5432
     return bytes(before + opening + b"<password>")
 
@@ -229,7 +210,7 @@ def _phrase(match: Any) -> bytes:
     """Redact what lies between words of prose, where it is long enough for a wallet's seed."""
     text: bytes = match.group()
     shown, at = b"", 0
-    for stop in rules.PROSE.finditer(text):
+    for stop in forms.PROSE.finditer(text):
         piece = text[at : stop.start()]
         shown += b"<phrase>" if is_phrase(piece) else piece
         shown += stop.group()
@@ -237,58 +218,9 @@ def _phrase(match: Any) -> bytes:
     return shown + (b"<phrase>" if is_phrase(text[at:]) else text[at:])
 
 
-def _of_field(name: bytes, between: bytes, value: bytes) -> bytes:
-    """Return the value, with its quotes, as a field of that name may show it."""
-    field = field_of(name)
-    if field is None or _is_done(value):
-        return value
-    opening, inner, closing = _inner(value)
-    doubt = field.doubt
-    if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
-        doubt = "word"  # "the password, please"
-    if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
-        return value
-    return opening + field.kind + closing
-
-
-def _person(match: Any) -> bytes:
-    name, between = match.group(1, 2)
-    field = field_of(name)
-    if field is None or field.kind not in {b"<name>", b"<address>"}:
-        return bytes(match.group())
-    return bytes(name + between + field.kind)
-
-
-def _is_done(value: bytes) -> bool:
-    """True for a placeholder of ours, with or without quotes, that nothing is glued to."""
-    done = _DONE.match(value)
-    return done is not None and (len(value) == done.end() or not value[done.end() :][:1].isalnum())
-
-
-def _element(match: Any) -> bytes:
-    name, rest, content = match.group(1, 2, 3)
-    field = field_of(name)
-    if field is None or is_left_alone(content, field.doubt):
-        return bytes(match.group())
-    return bytes(b"<" + name + rest + field.kind + b"</")
-
-
-def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
-    """Part a value from its quotes, or, without any, from what follows it."""
-    quoted = _QUOTES.fullmatch(value)
-    if quoted is not None:
-        opening, inner, closing = quoted.group(1, 2, 3)
-        return opening, inner, closing
-    following = _NEXT_FIELD.search(value)
-    end = len(value) if following is None else following.start()
-    while end and value[end - 1] in _TAIL:
-        end -= 1
-    return b"", value[:end], value[end:]
-
-
 def _header(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
-    if _is_done(value) or len(value) < _MIN_HEADER_CHARS:
+    if is_done(value) or len(value) < _MIN_HEADER_CHARS:
         return bytes(match.group())
     kind = b"<session>" if b"ookie" in name.lower() else b"<token>"
     return bytes(name + between + kind)
@@ -310,12 +242,45 @@ def _scheme(match: Any) -> bytes:
     return bytes(word + between + b"<token>" + kept)
 
 
-def _by(rule: rules.Rule) -> Callable[[Any], bytes]:
-    check, kind = rule.check, rule.kind
+def _by_name(data: bytes) -> bytes:
+    if b"uth" in data or b"UTH" in data or b"ookie" in data or b"OOKIE" in data:
+        data = named.HEADER.sub(_header, data)
+    if b"</" in data:
+        data = named.XML.sub(element, data)
+    if b"=" in data and b">" in data:
+        data = named.ELEMENT.sub(argument, data)
+    if b"SET " in data or b" set " in data:
+        data = named.SETTING.sub(argument, data)
+    if b" from " in data:
+        data = named.CHANGED.sub(changed, data)
+    if b"val" in data or b"Val" in data:
+        data = named.PAIR.sub(argument, data)
+    if named.ASSIGNED.search(data) is not None:
+        data = assignments(named.PERSON.sub(person, data))
+    data = said(data)
+    if b"&" in data or b";" in data:
+        data = named.QUERY.sub(query, data)
+    if b"='" in data or b'="' in data or b"': " in data:
+        data = named.ARGUMENT.sub(argument, data)
+    if b"," in data and (b"(" in data or b"[" in data):
+        data = named.LISTED.sub(argument, data)
+        data = named.COUPLE.sub(argument, data)
+    if b"account_number" in data:
+        data = named.HOLDER.sub(rb"\1<account>\3", data)
+    if b"value:" in data:
+        data = named.VARIABLE.sub(argument, data)
+    if b"-" in data:
+        data = named.FLAG.sub(assigned, data)
+    return bytes(named.SCHEME.sub(_scheme, data))
+
+
+def _by(rule: forms.Rule) -> Callable[[Any], bytes]:
+    check, unless, kind = rule.check, rule.unless, rule.kind
 
     def replaced(match: Any) -> bytes:
         before, value = match.group(1, 2)
-        if check is not None and not check(value):
+        is_other = unless is not None and unless.search(before) is not None
+        if is_other or (check is not None and not check(value)):
             return bytes(match.group())
         return bytes(before + kind)
 
@@ -335,6 +300,8 @@ def _context(match: Any) -> bytes:
     word, between, value = match.group(1, 2, 3)
     digits = sum(48 <= char < 58 for char in value)  # noqa: PLR2004 - ASCII 0 to 9
     lowered = word.lower()
+    if value.count(b".") == 3 and value.replace(b".", b"").isdigit():  # noqa: PLR2004 - a host
+        return bytes(match.group())
     is_short = lowered in {b"pin", b"otp", b"cvv"}
     if digits < (3 if is_short else 6):
         return bytes(match.group())
@@ -342,4 +309,10 @@ def _context(match: Any) -> bytes:
     return bytes(word + between + kind)
 
 
-_BY_FORM: Final = [(rule.pattern, _by(rule)) for rule in (*rules.TOKENS, *rules.NUMBERS)]
+def _ready(rules: Iterable[forms.Rule]) -> list[tuple[Any, Any, Any]]:
+    return [(rule.pattern, _by(rule), rule.needs) for rule in rules]
+
+
+_LONG_TOKENS: Final = _ready(forms.LONG_TOKENS)
+_TOKENS: Final = _ready(forms.TOKENS)
+_NUMBERS: Final = _ready(forms.NUMBERS)

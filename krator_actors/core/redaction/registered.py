@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import re2
 
-from krator_actors.core.redaction.rules import compiled
+from krator_actors.core.redaction.linear import compiled
 
 _MIN_SECRET_CHARS = 4
 _MIN_ENCODED_CHARS = 8

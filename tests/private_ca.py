@@ -10,29 +10,45 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+_TODAY = (-1, 1)
+
 
 class PrivateCa:
-    """Signs certificates of servers; ``file`` is what a client is to trust."""
+    """``file`` is its own certificate, for whoever is to trust it."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.file = folder / f"{name}.pem"
         self._folder = folder
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        made = self._builder(self._name, self._key, expires_days=1).add_extension(
+        own = self._builder(self._name, self._key, _TODAY).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
-        self.file.write_bytes(
-            made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        )
+        self.file.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
-    def server(self, host: str, *, expires_days: int = 1) -> ssl.SSLContext:
-        """Return the context of a server that proves to be ``host``; below 0 days it expired."""
+    def client(self) -> ssl.SSLContext:
+        """Return the context of a client that trusts this authority, and the well-known ones."""
+        return ssl.create_default_context(cafile=str(self.file))
+
+    def server(self, host: str = "localhost", *, days: tuple[int, int] = _TODAY) -> ssl.SSLContext:
+        """Return the context of a server that proves to be ``host``, good from and to these days.
+
+        Days count from today.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.certify(context, host, days=days)
+        return context
+
+    def certify(
+        self, context: ssl.SSLContext, host: str = "localhost", *, days: tuple[int, int] = _TODAY
+    ) -> None:
+        """Have the server of that context show a new certificate from its next connection on."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        hosts = x509.SubjectAlternativeName([x509.DNSName(host)])
         signed = (
-            self._builder(name, key, expires_days=expires_days)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            self._builder(name, key, days)
+            .add_extension(hosts, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         path = self._folder / f"server-{signed.serial_number}.pem"
@@ -42,14 +58,12 @@ class PrivateCa:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            + signed.public_bytes(serialization.Encoding.PEM)
+            + _pem(signed)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
-        return context
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, expires_days: int
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int]
     ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
@@ -58,6 +72,10 @@ class PrivateCa:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=9))
-            .not_valid_after(now + dt.timedelta(days=expires_days))
+            .not_valid_before(now + dt.timedelta(days=days[0]))
+            .not_valid_after(now + dt.timedelta(days=days[1]))
         )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
