@@ -19,7 +19,9 @@ def no_fork(_launch: Launch) -> BaseProcess:
 
 
 def test_child_that_cannot_be_forked_leaves_no_descriptor(tmp_path: Path) -> None:
-    settings = Settings(runtime=tmp_path, state_dir=tmp_path, crash_dir=tmp_path, marker_fd=0)
+    settings = Settings(
+        runtime=tmp_path, state_dir=tmp_path, crash_dir=tmp_path, marker_fd=0, output_fd=2
+    )
     before = open_descriptors()
 
     with pytest.raises(OSError, match="temporarily unavailable"):
