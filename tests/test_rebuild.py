@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -22,15 +21,14 @@ import pytest
 from krator_actors import cli, order_ledger, place
 from krator_actors.adapters.at_rest import KEY_VARIABLE
 from krator_actors.adapters.local_log import LocalLog, LogRemovedError, log_path
-from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.log_segments import segments_of
-from krator_actors.adapters.postgres import JournalStore
 from krator_actors.config import ConfigError
 from krator_actors.messages.strategy import SignalRaised
 from krator_actors.model import OrderSide
 from supervisors.launch import next_generation
 from tests.actors.order_scene import NAME, STRATEGY
 from tests.actors.test_order_snapshot import facts, killed, lived, opened
+from tests.journaled import journal
 from tests.test_audit_commands import held
 
 ORDERS = 120
@@ -43,20 +41,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("krator_actors.adapters.local_log.SEGMENT_BYTES", 5_000)
     monkeypatch.setattr(order_ledger, "SNAPSHOT_EVENTS", 50)
     monkeypatch.setattr(order_ledger, "KEEP_CLOSED", 10)
-
-
-async def journal(data_dir: Path, dsn: str) -> int:
-    """Write what the logs have, as the journal actor does; return the last row."""
-    store = await JournalStore.connect(dsn, generation=5, now_ns=time.time_ns())
-    follower = LogFollower(data_dir, limit=1_000)
-    follower.continue_behind(await store.watermarks())
-    seq = 0
-    while batch := follower.batch():
-        seq = await store.append(batch, ts_written=time.time_ns())
-        follower.committed(batch)
-    follower.close()
-    await store.close()
-    return seq
 
 
 async def execute(dsn: str, statement: str) -> None:

@@ -37,6 +37,15 @@ from tests.actors.strategy_scene import (
     trade_gap,
 )
 
+BRACKETED = SmaCrossConfig(
+    symbol=SYMBOL,
+    bar="1-SECOND-LAST",
+    fast=2,
+    slow=4,
+    stop_loss_fraction=Decimal("0.1"),
+    take_profit_fraction=Decimal("0.005"),
+)
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Running:
@@ -44,15 +53,7 @@ def running(tmp_path: Path) -> Running:
 
 
 async def test_entry_is_bracketed_and_nothing_else_sells_it(running: Running) -> None:
-    cross = SmaCrossConfig(
-        symbol=SYMBOL,
-        bar="1-SECOND-LAST",
-        fast=2,
-        slow=4,
-        stop_loss_fraction=Decimal("0.1"),
-        take_profit_fraction=Decimal("0.005"),
-    )
-    async with running(strategy=cross) as harness:
+    async with running(strategy=BRACKETED) as harness:
         order = await bought(harness)
         harness.answer("risk", state(str(order.quantity)))
         await harness.deliver(fill(order, order.quantity), "order:SIM")
@@ -72,15 +73,7 @@ async def test_entry_is_bracketed_and_nothing_else_sells_it(running: Running) ->
 async def test_bracketed_entry_is_known_after_a_restart_that_changed_the_configuration(
     running: Running, tmp_path: Path
 ) -> None:
-    cross = SmaCrossConfig(
-        symbol=SYMBOL,
-        bar="1-SECOND-LAST",
-        fast=2,
-        slow=4,
-        stop_loss_fraction=Decimal("0.1"),
-        take_profit_fraction=Decimal("0.005"),
-    )
-    async with running(strategy=cross) as harness:
+    async with running(strategy=BRACKETED) as harness:
         order = await bought(harness)
 
     async with running(state(str(order.quantity))) as harness:

@@ -14,13 +14,12 @@ from typing import Any
 from krator_actors import place
 from krator_actors.adapters.embedded_postgres import temporary_server
 from krator_actors.adapters.local_log import log_path
-from krator_actors.adapters.log_follower import LogFollower
 from krator_actors.adapters.log_segments import segments_of
-from krator_actors.adapters.postgres import JournalStore
 from krator_actors.order_ledger import OrderLedger
 from krator_actors.rebuild import rebuild
 from tests.benchmarks.measure import Counts, short_folder
 from tests.benchmarks.recovery import write_history
+from tests.journaled import journal
 
 _WRITER = "order:SIM"
 
@@ -37,7 +36,7 @@ async def _measured(folder: Path, events: int) -> dict[str, Any]:
     segments = segments_of(log_path(data_dir, _WRITER))
     written = [segment.path.read_bytes() for segment in segments]
     async with temporary_server(data_dir, folder / "run") as dsn:
-        rows = await _journaled(data_dir, dsn)
+        rows = await journal(data_dir, dsn, generation=1)
         for segment in segments:
             segment.path.unlink()
         began, cpu = time.monotonic(), time.process_time()
@@ -53,19 +52,6 @@ async def _measured(folder: Path, events: int) -> dict[str, Any]:
         "rebuild_fold_secs": _fold_secs(data_dir),
         "rebuild_log_bytes": sum(map(len, written)),
     }
-
-
-async def _journaled(data_dir: Path, dsn: str) -> int:
-    store = await JournalStore.connect(dsn, generation=1, now_ns=time.time_ns())
-    follower = LogFollower(data_dir, limit=5_000)
-    follower.continue_behind(await store.watermarks())
-    seq = 0
-    while batch := follower.batch():
-        seq = await store.append(batch, ts_written=time.time_ns())
-        follower.committed(batch)
-    follower.close()
-    await store.close()
-    return seq
 
 
 def _fold_secs(data_dir: Path) -> float:

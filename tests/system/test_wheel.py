@@ -93,7 +93,13 @@ def test_installed_wheel_runs_as_an_ordinary_user_on_a_read_only_tree(
 
     assert run.returncode == 0, run.stderr + run.stdout
     assert "after 3 s" in run.stdout
-    assert set(json.loads(report.stdout)) == {"orders", "fills", "positions", "totals"}
+    assert set(json.loads(report.stdout)) == {
+        "orders",
+        "fills",
+        "positions",
+        "totals",
+        "incidents",
+    }
     owners = {path.stat().st_uid for path in krator.data_dir.rglob("*")}
     assert owners == {USER}
     touch = [*user, "touch", str(installed / "written")]
