@@ -64,6 +64,15 @@ _OPERATIONAL: Final = re2.compile(
     rb"|[0-9]+|[0-9a-f]+|[0-9A-F]+"  # numbers, hashes, commits
     rb"|(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
 )
+_DIGEST: Final = re2.compile(
+    rb"(?i:(?:sha(?:1|224|256|384|512)|md5|blake[23][bs]?)[:=/-])[A-Za-z0-9+/=_-]{16,}"
+)
+_TICKET: Final = re2.compile(
+    rb"x-[A-Za-z0-9_]{6,34}"  # an order of Binance's through a broker
+    rb"|(?:po|ch|pi|py|evt|in|ii|sub|req|txn|re|tr|cus|price|prod|seti|pm|msg|chatcmpl|cmpl|run|gen"
+    rb"|thread|file|job|batch|resp|asst|step|call|toolu|ord|order|trade|fill|trc|span|inc|dep|wamid"
+    rb"|srv|build|deploy|snap|vol|sha|etag|vpc|subnet|eni|ami|sg|i)[_-][A-Za-z0-9]{8,40}"
+)
 _CONTRACT: Final = re2.compile(rb"[A-Z]{1,6}[0-9]{6}[CP][0-9]{8}|[A-Z0-9]{3,16}[-_][0-9]{6}")
 _SPLIT: Final = re2.compile(rb"[-_/+%.=~]+")
 _CARD: Final = re2.compile(
@@ -131,7 +140,17 @@ def is_public_address(text: bytes) -> bool:
 
 def is_operational(text: bytes) -> bool:
     """True for numbers, hashes, UUIDs and our own order ids: what a log is read for."""
-    return _OPERATIONAL.fullmatch(text) is not None
+    return _OPERATIONAL.fullmatch(text) is not None or is_digest(text)
+
+
+def is_digest(text: bytes) -> bool:
+    """True for a hash that says by which function it was made: ``sha256:...``."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def is_ticket(text: bytes) -> bool:
+    """True for an id that says of what it is one: a payment provider's, a language model's."""
+    return _TICKET.fullmatch(text) is not None
 
 
 def is_contract(text: bytes) -> bool:

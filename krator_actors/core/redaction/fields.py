@@ -8,11 +8,12 @@ from typing import Final, Literal, NamedTuple
 
 import re2
 
-from krator_actors.core.redaction.checks import is_contract, is_operational, is_random
+from krator_actors.core.redaction.checks import is_contract, is_digest, is_operational, is_random
 
-Doubt = Literal["none", "word", "digits", "code", "random"]
-"""When a value is left alone: never; when it is a word or a flag; unless it is mostly digits;
-unless it has three of them; unless it looks drawn by lot."""
+Doubt = Literal["none", "word", "digits", "id", "long", "code", "postal", "random"]
+"""When a value is left alone that is not plainly operational: never; when it is a word; unless it
+has four digits; unless it is written like the number of a document; unless it has six digits and
+is no UUID; unless it has three; unless it has words and a number; unless it looks drawn by lot."""
 
 
 class Field(NamedTuple):
@@ -28,6 +29,9 @@ _MIN_SHORT_ID: Final = 6
 _MIN_CODE_DIGITS: Final = 3
 _MAX_NAME_BYTES: Final = 256
 _MIN_JOINED_CHARS: Final = 6
+_MIN_PLURAL: Final = 4
+_MIN_LONG_DIGITS: Final = 6
+_MIN_ID_CHARS: Final = 6
 
 _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
@@ -39,12 +43,16 @@ _HARMLESS_ENDS: Final = frozenset(
     b" used left max min per name names prefix method algorithm alg kind format encoding"
     b" window interval timeout delay error errors code index idx usage available"
     b" created updated rotation rotated remaining missing ratio total step steps level changed"
-    b" symbol asset decimals empty exceeded exhausted denied".split()
+    b" symbol asset decimals empty exceeded exhausted denied rounds backend ref refs days hours"
+    b" minutes columns column provider manager store host port endpoint capacity refill scope"
+    b" scopes strategy filter permissions permission mode source prompt issuer audience source"
+    b" revision fingerprint cost salt_rounds iterations class module function func handler".split()
 )
 _HARMLESS_KEYS: Final = frozenset(
-    b"idempotency cache partition primary foreign routing sort dedup row stream redis unique"
+    b"idempotency cache partition primary foreign sort dedup row stream redis unique"
     b" duplicate lookup group order config ordering object map dict index composite natural"
-    b" surrogate range hash shard lock any press hot series metric label message event".split()
+    b" surrogate range hash shard lock any press hot series metric label message event gpg pgp"
+    b" restored restore public pub host known constraint violates".split()
 )
 _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
@@ -57,13 +65,20 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"db_pass pg_pass mysql_pass redis_pass smtp_pass mail_pass ftp_pass"),
     (b"<password>", "none", b"user_pass admin_pass root_pass proxy_pass login_pass dbpass"),
     (b"<password>", "none", b"senha parola haslo losenord adgangskode salasana heslo jelszo sifre"),
-    (b"<password>", "word", b"pass pw psw clave"),
+    (b"<password>", "none", b"wifi_pass sudo_pass ssh_pass auth_pass masterauth pwd_hash pw_hash"),
+    (b"<password>", "none", b"parool lozinka parole lykilord kodeord"),
+    (b"<password>", "none", b"matkhau kata_sandi katasandi mima pasuwado mot_passe parolea"),
+    (b"<password>", "word", b"pass pw psw clave passphr passwrd pswd passw pasw unlock_code"),
     (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
+    (b"<phrase>", "none", b"secret_phrase secret_recovery_phrase wallet_phrase wallet_seed"),
     (b"<phrase>", "random", b"seed"),
     (b"<pin>", "code", b"pin otp totp cvv cvc cvv2 csc tan verification_code sms_code"),
     (b"<pin>", "code", b"mfa_code tfa_code 2fa_code two_factor_code security_code login_code"),
     (b"<pin>", "code", b"confirmation_code one_time_code one_time_pin one_time_password"),
-    (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code"),
+    (b"<secret>", "word", b"totp_secret otp_secret mfa 2fa two_factor recovery_code backup_code"),
+    (b"<secret>", "word", b"scratch_code emergency_code rescue_code security_answer geheim"),
+    (b"<pin>", "code", b"card_cvc card_cvv verify_code smscode otp_code pin_code puk auth_pin"),
+    (b"<pin>", "code", b"authenticator_code g2fa google_code email_code einmalcode passkey_pin"),
     (b"<secret>", "none", b"secret secrets secretkey geheimnis segreto secreto"),
     (b"<signature>", "word", b"signature sig sign api_sign hmac digest_auth x_amz_signature"),
     (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
@@ -104,30 +119,55 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<account>", "word", b"kontonummer numero_compte numero_de_compte numero_cuenta iiban"),
     (b"<account>", "word", b"numero_de_cuenta depotnummer kundennummer"),
     (b"<account>", "none", b"bic bic_code swift_code swift_bic"),
-    (b"<account>", "digits", b"uid user_id userid member_id trade_uid"),
+    (b"<account>", "word", b"cust_id customer_number client_no clientid_no acc_id acc_no acc_num"),
+    (b"<account>", "word", b"account_nr acct_num acct_number aba rtn routing_no bsb clabe kto"),
+    (b"<account>", "word", b"ktonr rekening rekeningnummer conto numero_conto konto konto_nr"),
+    (b"<account>", "word", b"master_account master_uid sub_uid login_id login_name account_code"),
+    (b"<account>", "long", b"uid user_id userid member_id trade_uid"),
     (b"<account>", "random", b"client_id app_id application_id tenant_id project_id"),
     (b"<wallet>", "word", b"withdrawal_address deposit_address wallet wallet_address xpub"),
     (b"<wallet>", "word", b"address_tag to_address from_address btc_address eth_address"),
     (b"<iban>", "word", b"iban"),
     (b"<card>", "digits", b"card card_number cardnumber card_no pan credit_card cc_number"),
     (b"<ssn>", "digits", b"ssn social_security social_security_number sin itin nino"),
+    (b"<ssn>", "digits", b"ssn_last4 ssn_last_4 last4_ssn"),
+    (b"<ssn>", "id", b"sv_nummer sv_nr svnr svnummer ahv ahv_nr avs rvnr rv_nummer insee nir"),
+    (b"<ssn>", "id", b"sozialversicherungsnummer rentenversicherungsnummer personnummer cpr"),
+    (b"<ssn>", "id", b"pesel bsn cpf cnpj curp cnp aadhaar aadhar hkid nric nie rut cuit tfn abn"),
+    (b"<ssn>", "id", b"codice_fiscale fiscal_code fiscal_number personal_code personal_number"),
+    (b"<ssn>", "id", b"identity_number identity_no id_card id_number idcard emirates_id"),
+    (b"<ssn>", "id", b"insurance_number insurance_no medicare medicaid ni_number personal_id"),
     (b"<id>", "word", b"tax_id taxid national_id nationalid vat_number vat_id ein tin"),
+    (b"<id>", "id", b"tax_number tax_no tax_ref utr ust_id ustid ust_idnr steuer_nr vat_no vat"),
+    (b"<id>", "id", b"passport passport_no passport_number driver_license license_number"),
+    (b"<id>", "id", b"passnummer pass_nr pass_no reisepass ausweis ausweisnummer ausweisnr"),
+    (b"<id>", "id", b"personalausweis passeport pasaporte passaporto document_number"),
+    (b"<id>", "id", b"document_no doc_number doc_no licence_plate license_plate permit_number"),
     (
         b"<id>",
         "word",
         b"steueridentifikationsnummer steuer_id steuernummer steuerid numero_fiscal nif dni",
     ),
-    (b"<id>", "digits", b"passport passport_no passport_number driver_license license_number"),
-    (b"<id>", "digits", b"drivers_license driving_licence drivers_licence licence_number"),
-    (b"<id>", "digits", b"driver_licence dl_number driving_license national_insurance nhs"),
+    (b"<id>", "id", b"drivers_license driving_licence drivers_licence licence_number"),
+    (b"<id>", "id", b"driver_licence dl_number driving_license national_insurance nhs"),
     (b"<phone>", "digits", b"phone telephone tel mobile fax cell phone_number msisdn gsm"),
     (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp telefon telefono"),
+    (b"<phone>", "digits", b"telefonnummer rufnummer handy handynummer mobil mobilnummer"),
+    (b"<phone>", "digits", b"tlf telefone celular movil portable cellulare puhelin signal_number"),
+    (b"<phone>", "digits", b"caller callee sms_to phone_no tel_no emergency_contact contact_phone"),
     (b"<email>", "word", b"email e_mail mail email_address"),
+    (b"<email>", "word", b"correo courriel mailto reply_to"),
     (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
     (b"<name>", "none", b"firstname lastname fullname surname given_name family_name"),
     (b"<name>", "none", b"beneficiary beneficiary_name cardholder card_holder owner_name"),
     (b"<name>", "none", b"middle_name maiden_name mothers_maiden_name real_name legal_name"),
+    (b"<name>", "none", b"nachname vorname apellido apellidos prenom cognome kontoinhaber inhaber"),
+    (b"<name>", "none", b"name_on_card cardholder_name account_name_holder account_owner payee"),
+    (b"<name>", "none", b"signatory debtor_name creditor_name recipient_name sender_name ubo"),
+    (b"<name>", "none", b"holder_name applicant_name contact_name client_name employee_name"),
     (b"<birth>", "digits", b"dob birth_date date_of_birth birthday birthdate"),
+    (b"<birth>", "digits", b"geburtsdatum geboren geb_datum date_naissance date_de_naissance"),
+    (b"<birth>", "digits", b"fecha_nacimiento fecha_de_nacimiento data_nascita birth_day born"),
     (
         b"<address>",
         "none",
@@ -138,6 +178,9 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
         "none",
         b"address_line1 address_line2 residential_address zip_code postcode",
     ),
+    (b"<address>", "none", b"address_line street1 street2 strasse anschrift adresse domicilio"),
+    (b"<address>", "postal", b"address addr shipping billing residence wohnort indirizzo"),
+    (b"<address>", "digits", b"postal_code postalcode plz zipcode"),
 )
 """kind, doubt, and the words that a name holds side by side"""
 _OF_PHRASE: Final[dict[tuple[bytes, ...], Field]] = {
@@ -154,9 +197,11 @@ _LONGEST: Final = max(map(len, _OF_WORDS))
 _ENDINGS: Final = {
     ending: _OF_WORDS[(ending,)]
     for ending in b"password passwd passphrase secret token apikey privatekey passwort subaccount"
-    b" accountid accountnumber phonenumber".split()
+    b" accountid accountnumber phonenumber secretkey accesskey passcode mnemonic email"
+    b" kennwort sessionid telefonnummer kontonummer".split()
 }
 _NAMED_KEYS: Final = ((b"api", b"key", b"name"), (b"key", b"name"))
+_GOES_ON: Final = re2.compile(rb"value|no|nr|num|number|id|full|raw|primary|home|work|[0-9]+")
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
     (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
@@ -170,6 +215,9 @@ def field_of(name: bytes) -> Field | None:
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole
+    if words and len(words[-1]) >= _MIN_PLURAL and words[-1].endswith(b"s"):
+        one = (*words[:-1], words[-1][:-1])
+        words = one if any(one[-size:] in _OF_WORDS for size in range(1, _LONGEST + 1)) else words
     if words[-3:] in _NAMED_KEYS:  # a UUID at Coinbase
         return _ANY_KEY
     if not words or words[-1] in _HARMLESS_ENDS or b"_".join(words) in _HARMLESS_NAMES:
@@ -206,7 +254,9 @@ def _is_meant(field: Field, words: tuple[bytes, ...], end: int) -> bool:
     # secret no part is told.
     if field.kind in {b"<password>", b"<secret>", b"<key>", b"<token>", b"<signature>"}:
         return True
-    return end == len(words) or words[end:] in {(b"value",), (b"no",), (b"number",), (b"id",)}
+    return end == len(words) or (
+        end == len(words) - 1 and _GOES_ON.fullmatch(words[end]) is not None
+    )
 
 
 def could_be_code(name: bytes, value: bytes) -> bool:
@@ -214,22 +264,38 @@ def could_be_code(name: bytes, value: bytes) -> bool:
     return name in {b"code", b"state"} and not is_left_alone(value, "random")
 
 
-def is_left_alone(value: bytes, doubt: Doubt) -> bool:
+def is_left_alone(value: bytes, doubt: Doubt) -> bool:  # noqa: PLR0911 - one for each doubt
     """True when ``value`` cannot be what its field's name announces."""
     plain = value.strip(b" \t\r\n\"'\\")
-    if not plain or _FLAG.fullmatch(plain) is not None:
+    if not plain or _FLAG.fullmatch(plain) is not None or _is_elsewhere(plain):
         return True
     match doubt:
         case "none":
             return False
         case "word":
-            return _is_word(plain) or is_contract(plain)
+            return _is_word(plain) or is_contract(plain) or is_digest(plain)
         case "digits":
             return _digits(plain) < _MIN_DIGITS
+        case "long":
+            return _digits(plain) < _MIN_LONG_DIGITS or _UUID.fullmatch(plain) is not None
+        case "id":
+            is_upper = plain.isupper() and b" " not in plain
+            return len(plain) < _MIN_ID_CHARS or (_digits(plain) == 0 and not is_upper)
         case "code":
             return _digits(plain) < _MIN_CODE_DIGITS
+        case "postal":
+            return _POSTAL.search(plain) is None
         case "random":
             return len(plain) < _MIN_SHORT_ID or _is_word(plain) or not _could_be_key(plain)
+
+
+def _is_elsewhere(value: bytes) -> bool:
+    """True for what says where a secret is, and is none: a variable, a file, an address."""
+    if _ELSEWHERE.fullmatch(value) is not None:
+        return True
+    if b"://" not in value[:_MAX_SCHEME_CHARS] or _BARE_URL.fullmatch(value) is None:
+        return False
+    return not any(is_random(piece) for piece in value.split(b"/")) and b"hook" not in value
 
 
 def _digits(value: bytes) -> int:
@@ -238,9 +304,22 @@ def _digits(value: bytes) -> int:
 
 _FLAG: Final = re2.compile(
     rb"(?i:true|false|none|null|nil|undefined|yes|no|on|off|n/a|unset|empty|missing|required"
-    rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3})"
+    rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3}|redacted|\[?(?:redacted|masked|hidden"
+    rb"|filtered)\]?|masked|hidden|present|provided|not[ -]set|not[ -]found|unchanged|incorrect|wrong"
+    rb"|mismatch|failed|denied|rejected|accepted|revoked|rotated|optional|mandatory|unknown|undef"
+    rb"|bool|float|dict|list|object|number|integer|(?:\xe2\x80\xa2)+|SecretStr|Optional\[[a-z]+\]"
+    rb"|[0-9]{1,6}/[0-9]{1,6})"
 )
-_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ./][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
+_ELSEWHERE: Final = re2.compile(
+    rb"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
+    rb"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]*[a-z][a-z0-9_.-]*){2,}|(?:env|file|vault|secret|op|ssm|kms):"
+    rb"(?://)?[A-Za-z_./:-]+"
+)
+_MAX_SCHEME_CHARS: Final = 16
+_BARE_URL: Final = re2.compile(rb"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]*)*")
+_POSTAL: Final = re2.compile(rb"[A-Za-z\x80-\xff]{3,}[^=]* [0-9]|[0-9][^=]* [A-Za-z\x80-\xff]{3,}")
+_UUID: Final = re2.compile(rb"(?i:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})")
+_WORD: Final = re2.compile(rb"[A-Za-z]+(?:[-_ ./:][A-Za-z]+)*|-?[0-9]{1,5}(?:\.[0-9]+)?")
 
 
 def _is_word(value: bytes) -> bool:
@@ -249,7 +328,7 @@ def _is_word(value: bytes) -> bool:
 
 def _could_be_key(value: bytes) -> bool:
     """True for letters and digits in one piece, and for a hash, but not for an order id of ours."""
-    if (value[:1] == b"k" and is_operational(value)) or is_contract(value):
+    if (value[:1] == b"k" and is_operational(value)) or is_contract(value) or is_digest(value):
         return False
     return is_random(value) or (_digits(value) > 0 and _KEYLIKE.fullmatch(value) is not None)
 

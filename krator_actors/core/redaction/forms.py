@@ -98,10 +98,16 @@ _PREFIXED = (
     rb"(?:PK|AK|CK|SK)[A-Z0-9]{16,24}|[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}|AccountKey=[A-Za-z0-9+/=]{20,}",
     rb"[a-z]{2,12}[-_](?:pat|sk|pk|rk|tok|token|secret|key|api|live|test|prod)[-_][A-Za-z0-9]{20,}",
     rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
-    rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2id?|scrypt|pbkdf2[a-z0-9-]*|[156y])\$[A-Za-z0-9./+=,$-]{16,}",
     rb"fo1_[A-Za-z0-9_-]{20,}|fm[0-9][a-z]?_[A-Za-z0-9+/=_-]{20,}",
     rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
+    rb"sq[pua]_[a-f0-9]{20,}|[a-z]{2,8}_[a-f0-9]{40,64}|[a-z]{1,6}[0-9]?[_.]v[0-9][_.][A-Za-z0-9_-]{24,}",
 )
+_CRYPT = (
+    rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2(?:id|i|d)|scrypt|pbkdf2[a-z0-9-]*|apr1|[1567y]|gy|sha1|md5)\$[A-Za-z0-9./+=,$-]{16,}",
+    rb"(?:pbkdf2_sha(?:1|256|512)|bcrypt_sha256|argon2)\$[A-Za-z0-9./+=,$-]{16,}|\{(?:S?SHA(?:256|512)?|S?MD5|CRYPT)\}[A-Za-z0-9./+=$]{16,}",
+    rb"md5[0-9a-f]{32}\b",
+)
+"""passwords as crypt(3), Django, LDAP and PostgreSQL keep them"""
 _URLS = (
     rb"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9_/+-]+",
     rb"(?:discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks)/[0-9]+/[A-Za-z0-9_-]+",
@@ -177,8 +183,13 @@ LONG: Final = compiled(rb"[A-Za-z0-9+/_%.:$~-]{13,}")
 
 LONG_TOKENS: Final[tuple[Rule, ...]] = (
     _rule(b"<url>", *_URLS, _NODES, needs=lambda data: b"/" in data),
-    _rule(b"<key>", *_PREFIXED),
-    _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
+    _rule(b"<password>", *_CRYPT, start=rb"(^|[^A-Za-z0-9$/+])"),
+    _rule(b"<key>", *(rb"(?:" + form + rb")[A-Za-z0-9_+/=-]*" for form in _PREFIXED)),
+    _rule(
+        b"<wallet>",
+        rb"(?:" + rb"|".join(_WALLETS) + rb")[A-Za-z0-9_+/=-]*",
+        check=_has_digit_and_letter_mix,
+    ),
 )
 
 TOKENS: Final[tuple[Rule, ...]] = (
@@ -209,9 +220,11 @@ TOKENS: Final[tuple[Rule, ...]] = (
     ),
 )
 
-_COUNTED = rb"ids?|orders?|trades?|seq|sequence|nonce|time|timestamp|ts|number|lock|key|[nmu]s|offset|update|bytes|size"
+_COUNTED = rb"ids?|orders?|trades?|seq|sequence|nonce|time|timestamp|ts|lock|key|[nmu]s|offset|update|bytes|size"
 ORDINARY: Final = compiled(
-    rb"(?:(?:^|[^A-Za-z])(?i:" + _COUNTED + rb"|of|at|(?:order|trade|exec|fill|req|update)ids?)"
+    rb"(?:(?:^|[^A-Za-z])(?i:"
+    + _COUNTED
+    + rb"|of|at|(?:order|trade|exec|fill|req|update)(?:ids?|number))"
     rb"|[a-z](?:I[Dd]s?|Seq|Time|Timestamp|Number|Nonce|[NMU]s))[^A-Za-z]*$"
 )
 """a name in front of a number that says it is a count, a time or an id"""
@@ -234,6 +247,11 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         rb"[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}\b",
         rb"[A-CEGHJ-PR-TW-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b",
         rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b",
+        # Switzerland, Italy, Mexico, Germany's pension, Singapore, France, India
+        rb"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b|[A-Z]{6}[0-9]{2}[A-EHLMPR-T][0-9]{2}[A-Z][0-9]{3}[A-Z]\b",
+        rb"[A-Z]{4}[0-9]{6}[HM][A-Z]{5}[A-Z0-9][0-9]\b|[0-9]{2} ?[0-9]{6} ?[A-Z] ?[0-9]{3}\b",
+        rb"[STFG][0-9]{7}[A-Z]\b|[12] [0-9]{2} (?:0[1-9]|1[0-2]) [0-9]{2} [0-9]{3} [0-9]{3}(?: [0-9]{2})?\b",
+        rb"[2-9][0-9]{3} [0-9]{4} [0-9]{4}\b",
     ),
     _rule(
         b"<phone>",
@@ -295,4 +313,20 @@ IBAN: Final = compiled(
     any_case=True,
 )
 
-CANDIDATE: Final = compiled(rb"[A-Za-z0-9+/_%-]{14,}={0,2}")
+_RUN = rb"[A-Za-z0-9+/_%-]{14,}={0,2}"
+_IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
+CANDIDATE: Final = compiled(
+    rb"((?i:(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
+    rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
+    rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance)"
+    + _IDS
+    + rb")(?:\\*[\"'])?(?:\)?\s*[:=]{1,2}\s*|[ (,:]\s?\\*[\"']?)(?:W/)?\\*[\"'(]?))?("
+    + _RUN
+    + rb")"
+)
+"""a name that says something ordinary, if there is one, and a long run"""
+
+GLUED: Final = compiled(
+    rb"(<(?:key|token|wallet|secret|password)>)[A-Za-z0-9+=%][A-Za-z0-9+/_=%-]*"
+)
+"""a placeholder, and what is left of the run that it stands for"""

@@ -16,6 +16,12 @@ _VALUE_WORD = (
     rb"phone|tel|mobile|fax|cell|msisdn|gsm|whatsapp|contact|mail|name|holder|beneficiary|dob|birth|"
     rb"street|zip|postcode|contrase|mot_?de_?pass|code|sso|wort|senha|parola|haslo|losenord|adgangsk|"
     rb"salasana|heslo|jelszo|sifre|mdp|clave|geheim|segreto|secreto|jeton|chiave|schl|cle_|seed|swift|"
+    rb"pw|ahv|avs|sv_|nr|pesel|bsn|cpf|cnpj|curp|cnp|aadha|hkid|nie|rut|cuit|tfn|abn|person|identi|"
+    rb"insurance|medica|utr|ust|ausweis|document|doc_|permit|plate|kto|rekening|clabe|bsb|aba|rtn|"
+    rb"acc_|login|parol|lozinka|kode|kata|mima|puk|answer|handy|mobil|tlf|celular|movil|portable|"
+    rb"puhelin|signal|caller|callee|sms|correo|courriel|reply|apellido|prenom|cognome|inhaber|owner|"
+    rb"payee|signatory|ubo|geb|naissance|nacim|nascita|born|addr|anschrift|domicilio|shipping|"
+    rb"billing|residen|indirizzo|adresse|plz|lykil|unlock|pasuwado|reisepass|passap|pasaporte|"
     rb"konto|compte|cuenta|nummer|steuer|fiscal|nif|dni|tin|profile|iiban|tan|two|one_time|state"
 )
 MAY_BE_NAMED: Final = compiled(_VALUE_WORD + rb"|basic|digest|negotiate", any_case=True)
@@ -36,7 +42,7 @@ _EQUALS = (
     rb"(?:\s*(?:\|\|[:=]?|<-|->|=>|<=|:{1,3}=|\?=|\.=|={1,3}|:|%3[Dd]|%3[Aa]|\\u003[dD])\s*)"
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
 )
-_SAID = rb"\s+(?:is|was|are|of|to|set to|equals|value|no\.?|number|num)[ :=#]+(?:is\s+|was\s+)?"
+_SAID = rb"\s+(?:is|was|are|of|to|(?:set|changed|reset|updated|rotated) to|equals|value|no\.?|number|num|lautet|ist|est|es|jest|is now|now|should be|must be|will be)[ :=#]+(?:is\s+|was\s+|now\s+)?"
 _WRAP = rb"(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
 _QUOTED = (
     rb"\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)"
@@ -174,7 +180,7 @@ CHANGED: Final = compiled(
 """name, what stands between, the old value, what stands between, the new one"""
 
 HOLDER: Final = compiled(
-    rb"(\"id\\*\"\s*:\s*\\*\")([0-9a-f-]{36})(\\*\"\s*,[^\n]{0,300}?\"account_number)"
+    rb"([\"']id\\*[\"']\s*:\s*\\*[\"'])([0-9a-f-]{36})(\\*[\"']\s*,[^\n]{0,300}?[\"']account_number)"
 )
 """the id of an account in a venue's report of it: what is before, the id, what follows"""
 
@@ -185,6 +191,11 @@ _PROGRAMS = (
     rb"redis-cli\b[^\n;|]{0,120}?\s-a"
     rb"|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
     rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P"
+    rb"|(?:sqlcmd|bcp|ipmitool|mosquitto_(?:pub|sub))\b[^\n;|]{0,120}?\s-P"
+    rb"|(?:cqlsh|useradd|usermod|tsm)\b[^\n;|]{0,120}?\s-p|(?:plink|pscp|psftp)\b[^\n;|]{0,120}?\s-pw"
+    rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+)"
+    rb"|rabbitmqctl (?:add_user|change_password) \S+|(?:ht|mosquitto_)passwd (?:-[a-zA-Z]+ )*-[a-zA-Z]*b[a-zA-Z]*(?: -[a-zA-Z]+)* \S+ \S+"
+    rb"|net user \S+|--from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
     rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p"
 )
 COMMAND: Final = (
@@ -203,13 +214,19 @@ COMMAND: Final = (
             # .pgpass: host, port, database and user are before the password
             rb"((?:^|[\s\"'=])(?:[A-Za-z0-9_.-]+|\*):(?:[56][0-9]{3}|\*):(?:[A-Za-z_][\w-]*|\*):[A-Za-z_][\w-]*:)",
             rb"(\busername=[^\n]{0,200}?\bresponse=)",
+            # what Redis's MONITOR and its protocol show; rules of its access list
+            rb"([\"'](?i:AUTH)\\*[\"']\s+(?:\\*[\"'][^\"'\s]*[\"']\s+)?)",
+            rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
+            rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
+            # chpasswd's line
+            rb"(\b(?:echo|printf) (?:-[en] )?\\*[\"']?[a-z_][\w-]*:)",
         )
     ),
 )
 """what stands before, an opening quote, a password in a shell's command"""
 
 MAY_BE_COMMAND: Final = compiled(
-    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|zugang|contrase|cl[^ ]{1,6} |name=|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
+    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|from-literal|net user|/p:|add_user|obscure|zugang|contrase|cl[^ ]{1,6} |name=|echo|printf|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
     any_case=True,
 )
 """without any of these no COMMAND is there; looked for first, because most lines have none"""

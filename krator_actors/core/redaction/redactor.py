@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from krator_actors.core.redaction import forms, named
 from krator_actors.core.redaction.apart import BAR, apart, unstyled
 from krator_actors.core.redaction.checks import (
     iban_within,
+    is_digest,
     is_login,
     is_operational,
     is_phrase,
     is_random,
+    is_ticket,
     is_usual_card,
     message_within,
 )
 from krator_actors.core.redaction.fields import field_of, is_left_alone
+from krator_actors.core.redaction.linear import compiled
+from krator_actors.core.redaction.prose import in_prose
 from krator_actors.core.redaction.registered import registered
+from krator_actors.core.redaction.sentences import goes_on
 from krator_actors.core.redaction.values import (
     argument,
     assigned,
@@ -41,6 +46,8 @@ _MAX_DEPTH = 12
 _MAX_NUMBER_CHARS = 5
 _MIN_PHRASE_GAPS = 11
 _FIRST_CARD = 10**11
+_ASSIGNED: Final = compiled(rb"[a-z][a-z_]+=[^=]")
+_COLLECTIONS: Final = frozenset(b"order trade fill execution job run pod container image".split())
 
 
 class Redactor:
@@ -146,7 +153,11 @@ class Redactor:
                 data = pattern.sub(_command, data)
         if named.MAY_BE_NAMED.search(data) is not None:
             data = _by_name(data)
-        return bytes(forms.CANDIDATE.sub(self._candidate, data) if is_long else data)
+        data = in_prose(data)
+        if is_long:
+            data = forms.CANDIDATE.sub(self._candidate, data)
+            data = forms.GLUED.sub(rb"\1", data)
+        return data
 
     def _by_form(self, data: bytes, *, is_long: bool, has_digit: bool) -> bytes:
         if has_digit:
@@ -171,10 +182,25 @@ class Redactor:
         return bytes(match.group() if self._is_harmless(value.rstrip(b".")) else before + b"<jwt>")
 
     def _candidate(self, match: Any) -> bytes:
-        value: bytes = match.group()
-        is_key = len(value) >= _MIN_RANDOM and is_random(value)
-        is_key = (is_key and not self._is_harmless(value)) or is_login(value)
-        return b"<key>" if is_key else value
+        before, value = match.group(1, 2)
+        if before and not is_login(value):
+            return bytes(match.group())
+        if value[:1] == b"/" and value.count(b"/") > 1:
+            return (before or b"") + b"/".join(self._segments(value))
+        is_secret = self._is_key(value) or is_login(value)
+        return bytes((before or b"") + b"<key>" if is_secret else match.group())
+
+    def _segments(self, path: bytes) -> Iterator[bytes]:
+        """Yield the segments of a path, without a key; an order's id stays."""
+        before = b""
+        for segment in path.split(b"/"):
+            is_named = before.rstrip(b"s") in _COLLECTIONS
+            yield b"<key>" if not is_named and self._is_key(segment) else segment
+            before = segment
+
+    def _is_key(self, value: bytes) -> bool:
+        is_key = len(value) >= _MIN_RANDOM and is_random(value) and not is_ticket(value)
+        return is_key and not self._is_harmless(value)
 
     def _is_harmless(self, value: bytes) -> bool:
         """True for the base64 of a message that holds nothing secret itself."""
@@ -201,7 +227,9 @@ def _user_info(match: Any) -> bytes:
 
 def _command(match: Any) -> bytes:
     before, opening, value = match.group(1, 2, 3)
-    if is_done(value) or (value.isdigit() and len(value) <= _MAX_NUMBER_CHARS):
+    if is_done(value) or value[:2] == b"//" or goes_on(value):
+        return bytes(match.group())
+    if value.isdigit() and len(value) <= _MAX_NUMBER_CHARS:
         return bytes(match.group())  # --user 1000:1000, -p 5432
     return bytes(before + opening + b"<password>")
 
@@ -232,6 +260,8 @@ def _scheme(match: Any) -> bytes:
     end = len(value.rstrip(b".,:;!"))
     kept = value[end:]
     value = value[:end]
+    if _ASSIGNED.match(value) is not None or is_digest(value) or value.replace(b"/", b"").isdigit():
+        return whole  # token_type=bearer expires_in=3599
     is_secret = any(48 <= char < 58 for char in value) and not value.replace(b".", b"").isdigit()  # noqa: PLR2004 - ASCII 0 to 9
     if not is_secret and not (word.lower() in {b"bearer", b"basic"} and is_random(value)):
         return whole

@@ -9,6 +9,7 @@ from krator_actors.core.redaction import named
 from krator_actors.core.redaction.checks import is_random
 from krator_actors.core.redaction.fields import Field, could_be_code, field_of, is_left_alone
 from krator_actors.core.redaction.linear import compiled
+from krator_actors.core.redaction.sentences import goes_on
 
 _DONE: Final = compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
 _QUOTES: Final = compiled(
@@ -31,6 +32,8 @@ _WRITTEN: Final = compiled(rb"[A-Za-z0-9][_-][A-Za-z]|[a-z][A-Z]")
 """a name as programs write it, which is no word of a sentence"""
 _NUMBERED: Final = frozenset((b"<account>", b"<phone>", b"<iban>", b"<pin>", b"<card>"))
 _CLASS: Final = compiled(rb"(?:[A-Za-z_]+\.)*(?:[A-Z][a-z]+){2,}")
+_PLACE: Final = compiled(rb"[A-Za-z_<>.]+:[0-9]{1,5}\b")
+_SAYING: Final = frozenset((b"is", b"was", b"are"))
 _TAIL: Final = b")]},;.>\\"
 
 
@@ -78,7 +81,7 @@ def _is_no_name(name: bytes, _between: bytes, value: bytes, _after: bytes) -> bo
 
 def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> bool:
     """True where the value is itself a name: ``TokenError: api_key='...'``."""
-    field = _field(name, between)
+    field = _field(name, between, value)
     if field is None:
         return True
     another = _ANOTHER.match(value)
@@ -88,6 +91,8 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
     if not rest:  # the value is behind a quote or a blank
         is_open = after in _OPENING or (value.endswith(b":") and after.isspace())
         return is_open and field_of(inner) is not None
+    if between == b"= ":  # nothing is assigned: ``api_key= api_key_file=/run/key``
+        return True
     is_said = field.doubt != "none" and between.strip() == b":"
     is_class = _CLASS.fullmatch(name) is not None
     return is_said and (
@@ -95,18 +100,22 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
     )
 
 
-def _field(name: bytes, between: bytes) -> Field | None:
-    """Return the field, but None for a logger's name: ``WARNING:krator.session:connected``."""
+def _field(name: bytes, between: bytes, value: bytes) -> Field | None:
+    """Return the field, but None for a logger's name, and for a test's.
+
+    As ``WARNING:krator.session:connected``, ``krator.mail:_deliver:52`` and ``test_auth.py::test_a``.
+    """
     field = field_of(name)
-    if field is not None and field.doubt == "random" and between == b":" and b"." in name:
-        return None
-    return field
+    if field is None or between != b":":
+        return field
+    is_place = value[:1] == b":" or (b"." in name and _PLACE.match(value) is not None)
+    return None if is_place or (field.doubt == "random" and b"." in name) else field
 
 
 def assigned(match: Any) -> bytes:
     """Redact a match of a name, what stands between, and a value."""
     name, between, value = match.group(1, 2, 3)
-    if _field(name, between) is None:
+    if _field(name, between, value) is None:
         # What its value is says nothing, but something may be assigned within it.
         return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
     return _assigned_within(match)
@@ -184,6 +193,8 @@ def of_field(name: bytes, between: bytes, value: bytes) -> bytes:
     doubt = field.doubt
     if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
         doubt = "word"  # "the password, please"
+    if doubt == "none" and between.strip() in _SAYING and not opening and goes_on(inner):
+        return value  # "the password is required"
     if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
         return value
     return opening + field.kind + closing
