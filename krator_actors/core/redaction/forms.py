@@ -100,7 +100,7 @@ _PREFIXED = (
     rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
     rb"fo1_[A-Za-z0-9_-]{20,}|fm[0-9][a-z]?_[A-Za-z0-9+/=_-]{20,}",
     rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
-    rb"sq[pua]_[a-f0-9]{20,}|[a-z]{2,8}_[a-f0-9]{40,64}|[a-z]{1,6}[0-9]?[_.]v[0-9][_.][A-Za-z0-9_-]{24,}",
+    rb"sq[pua]_[a-f0-9]{20,}",
 )
 _CRYPT = (
     rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2(?:id|i|d)|scrypt|pbkdf2[a-z0-9-]*|apr1|[1567y]|gy|sha1|md5)\$[A-Za-z0-9./+=,$-]{16,}",
@@ -184,12 +184,8 @@ LONG: Final = compiled(rb"[A-Za-z0-9+/_%.:$~-]{13,}")
 LONG_TOKENS: Final[tuple[Rule, ...]] = (
     _rule(b"<url>", *_URLS, _NODES, needs=lambda data: b"/" in data),
     _rule(b"<password>", *_CRYPT, start=rb"(^|[^A-Za-z0-9$/+])"),
-    _rule(b"<key>", *(rb"(?:" + form + rb")[A-Za-z0-9_+/=-]*" for form in _PREFIXED)),
-    _rule(
-        b"<wallet>",
-        rb"(?:" + rb"|".join(_WALLETS) + rb")[A-Za-z0-9_+/=-]*",
-        check=_has_digit_and_letter_mix,
-    ),
+    _rule(b"<key>", *_PREFIXED),
+    _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
 )
 
 TOKENS: Final[tuple[Rule, ...]] = (
