@@ -32,6 +32,7 @@ _MIN_JOINED_CHARS: Final = 6
 _MIN_PLURAL: Final = 4
 _MIN_LONG_DIGITS: Final = 6
 _MIN_ID_CHARS: Final = 6
+_MIN_WALLET_CHARS: Final = 25
 
 _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
@@ -154,7 +155,7 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<phone>", "digits", b"cellphone mobile_number contact_number whatsapp telefon telefono"),
     (b"<phone>", "digits", b"telefonnummer rufnummer handy handynummer mobil mobilnummer"),
     (b"<phone>", "digits", b"tlf telefone celular movil portable cellulare puhelin signal_number"),
-    (b"<phone>", "digits", b"caller callee sms_to phone_no tel_no emergency_contact contact_phone"),
+    (b"<phone>", "digits", b"sms_to phone_no tel_no emergency_contact contact_phone"),
     (b"<email>", "word", b"email e_mail mail email_address"),
     (b"<email>", "word", b"correo courriel mailto reply_to"),
     (b"<name>", "none", b"first_name last_name full_name customer_name holder account_holder"),
@@ -284,7 +285,8 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:  # noqa: PLR0911 - one fo
         case "code":
             return _digits(plain) < _MIN_CODE_DIGITS
         case "postal":
-            return _POSTAL.search(plain) is None
+            is_wallet = len(plain) >= _MIN_WALLET_CHARS and _KEYLIKE.fullmatch(plain) is not None
+            return _POSTAL.search(plain) is None and not is_wallet
         case "random":
             return len(plain) < _MIN_SHORT_ID or _is_word(plain) or not _could_be_key(plain)
 
@@ -313,7 +315,8 @@ _FLAG: Final = re2.compile(
 _ELSEWHERE: Final = re2.compile(
     rb"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
     rb"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]*[a-z][a-z0-9_.-]*){2,}|(?:env|file|vault|secret|op|ssm|kms):"
-    rb"(?://)?[A-Za-z_./:-]+"
+    rb"(?://)?[A-Za-z_./:-]+|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?"
+    rb"|(?:self|cls|settings|config|os|request|args|env|hmac|base64|json)\.[A-Za-z_.]+[(\[]?.*"
 )
 _MAX_SCHEME_CHARS: Final = 16
 _BARE_URL: Final = re2.compile(rb"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]*)*")
@@ -326,9 +329,14 @@ def _is_word(value: bytes) -> bool:
     return len(value) <= _MAX_WORD_CHARS and _WORD.fullmatch(value) is not None
 
 
+_CACHED: Final = re2.compile(rb"[A-Za-z]+-[A-Za-z0-9.-]*[A-Za-z]-[0-9a-f]{16,64}")
+
+
 def _could_be_key(value: bytes) -> bool:
     """True for letters and digits in one piece, and for a hash, but not for an order id of ours."""
     if (value[:1] == b"k" and is_operational(value)) or is_contract(value) or is_digest(value):
+        return False
+    if _CACHED.fullmatch(value) is not None:
         return False
     return is_random(value) or (_digits(value) > 0 and _KEYLIKE.fullmatch(value) is not None)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from krator_actors.core.redaction.checks import (
     is_card,
+    is_operational,
     is_public_address,
     is_random,
     is_usual_card,
@@ -15,6 +16,7 @@ from krator_actors.core.redaction.checks import (
 from krator_actors.core.redaction.linear import compiled
 
 _PHONE_DIGITS = range(9, 16)
+_MAC_CHARS = 17
 
 
 class Rule(NamedTuple):
@@ -145,6 +147,17 @@ def _is_phone(text: bytes) -> bool:
     return len(number) - len(number.translate(None, b"0123456789")) in _PHONE_DIGITS
 
 
+def _is_public_ipv6(text: bytes) -> bool:
+    return is_public_address(text.rstrip(b":"))
+
+
+def _is_address_of_few(text: bytes) -> bool:
+    """True for the end of an address that only those know to whom it was given."""
+    if is_operational(text):
+        return not text.isdigit() and b"-" not in text
+    return _has_digit(text) and not text.islower() and (text.upper() != text or b"/" in text)
+
+
 def _is_mail(text: bytes) -> bool:
     return not text.endswith((b".service", b".socket", b".timer", b".slice", b".scope", b".mount"))
 
@@ -184,6 +197,13 @@ LONG: Final = compiled(rb"[A-Za-z0-9+/_%.:$~-]{13,}")
 LONG_TOKENS: Final[tuple[Rule, ...]] = (
     _rule(b"<url>", *_URLS, _NODES, needs=lambda data: b"/" in data),
     _rule(b"<password>", *_CRYPT, start=rb"(^|[^A-Za-z0-9$/+])"),
+    _rule(
+        b"<token>",
+        rb"[A-Za-z0-9_~=/-]{16,}",
+        start=rb"((?i:/(?:hooks?|webhooks?|services|incoming|bot|reset(?:-password)?|password-reset|verify|confirm|activate|invite|magic|unsubscribe|share)/))",
+        check=_is_address_of_few,
+        needs=lambda data: b"/" in data,
+    ),
     _rule(b"<key>", *_PREFIXED),
     _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
 )
@@ -212,7 +232,8 @@ TOKENS: Final[tuple[Rule, ...]] = (
         + rb")+(?:\.| dot |\[dot\]|\(dot\)))+(?:xn--[a-z0-9-]+|(?:[A-Za-z\x80-\xff]|\\+u[0-9a-f]{4}|%[C-Fc-f89ABab][0-9A-Fa-f]){2,})",
         check=_is_mail,
         needs=_has_at,
-        start=b"()",
+        start=rb"((?:://)?)",
+        unless=compiled(rb"://"),
     ),
 )
 
@@ -285,15 +306,16 @@ NUMBERS: Final[tuple[Rule, ...]] = (
     ),
     _rule(
         b"<ip>",
-        rb"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|(?:[0-9A-Fa-f]{1,4}:){1,7}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?",
+        rb"(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b|(?:[0-9A-Fa-f]{1,4}:){1,7}:(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?)[0-9A-Za-z_:]*",
         rb"(?:[0-9A-Fa-f]{1,4}%3[Aa]){2,7}(?:%3[Aa])?(?:[0-9A-Fa-f]{1,4}(?:%3[Aa][0-9A-Fa-f]{1,4}){0,6})?",
-        check=is_public_address,
+        check=_is_public_ipv6,
         start=rb"(^|[^0-9A-Za-z.:%v_-]|[A-Za-z_]:|\\[nrt])",
         needs=_has_colons,
     ),
     _rule(
         b"<mac>",
-        rb"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b|(?:[0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}\b",
+        rb"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5,}\b|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5,}\b",
+        check=lambda text: len(text) == _MAC_CHARS,
         needs=_has_pairs,
     ),
 )
@@ -312,7 +334,7 @@ IBAN: Final = compiled(
 _RUN = rb"[A-Za-z0-9+/_%-]{14,}={0,2}"
 _IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
 CANDIDATE: Final = compiled(
-    rb"((?i:(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
+    rb"((?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
     rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
     rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance)"
     + _IDS
@@ -323,6 +345,7 @@ CANDIDATE: Final = compiled(
 """a name that says something ordinary, if there is one, and a long run"""
 
 GLUED: Final = compiled(
-    rb"(<(?:key|token|wallet|secret|password)>)[A-Za-z0-9+=%][A-Za-z0-9+/_=%-]*"
+    rb"(<(?:key|token|wallet|secret|password)>)(?:[A-Za-z0-9+=%]|[_-][A-Za-z0-9]{4})[A-Za-z0-9+/_=%-]*"
+    rb"|(<wallet>)/[A-Za-z0-9+/=]+"
 )
 """a placeholder, and what is left of the run that it stands for"""

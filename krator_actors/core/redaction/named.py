@@ -43,7 +43,7 @@ _EQUALS = (
     rb"(?:[|>][-+]?[ ]*(?:\n|\\n)\s*)?(?:\{\s*\\*[\"']?(?:value|val|raw|plain|text|data)\\*[\"']?\s*[:=]\s*)?"
 )
 _SAID = rb"\s+(?:is|was|are|of|to|(?:set|changed|reset|updated|rotated) to|equals|value|no\.?|number|num|lautet|ist|est|es|jest|is now|now|should be|must be|will be)[ :=#]+(?:is\s+|was\s+|now\s+)?"
-_WRAP = rb"(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
+_WRAP = rb"(?:![A-Za-z_]{1,24} )?(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}"
 _QUOTED = (
     rb"\"(?:[^\"\\\n]|\\[^\n])*(?:\"|\n|\\?$)"
     rb"|'(?:[^'\\\n]|\\[^\n])*(?:'|\n|\\?$)"
@@ -206,7 +206,8 @@ COMMAND: Final = (
         for form in (
             # -u name:password, in a line or in a list of arguments
             rb"((?:^|[\s\"'(\[,])(?:-u|-U|--user|--proxy-user|--auth|--userpwd)(?:\\*[\"']?,?[\s=]\s*)\\*[\"']?[^\s:\"'\\]{0,64}:)",
-            rb"(\b(?:" + _PROGRAMS + rb")\s?)",
+            rb"(\b(?:" + _PROGRAMS.replace(rb"\s-", rb"[\s\"']-") + rb")(?:\\*[\"'],)?\s?)",
+            rb"(\bAUTH(?:\\r\\n|\r\n)(?:\$[0-9]+(?:\\r\\n|\r\n)[^\\\r\n]+(?:\\r\\n|\r\n))?\$[0-9]+(?:\\r\\n|\r\n))",
             rb"(\bpass:|(?:^|[>\"'])\s?AUTH (?:[A-Za-z0-9_.-]+ )?|\b(?:requirepass|masterauth)\s+|\blogin\s+\S+\s+password\s+)",
             rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+\\*[\"'])",
             rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",

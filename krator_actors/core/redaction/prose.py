@@ -18,6 +18,7 @@ from krator_actors.core.redaction.values import is_done
 _MIN_WORD_CHARS = 4
 _MIN_MIXED_CHARS = 5
 _MIN_HYPHENS = 2
+_MIN_HEX_CHARS = 16
 
 _NAME = (
     rb"(?:[a-z0-9]+[-_])?(?:pass(?:word|wort|wd|phrase|code)|pass|pwd|pw|psw|kennwort|zugangscode|contrase\S{1,6}a|clave|senha|"
@@ -67,12 +68,18 @@ BEFORE: Final = compiled(
 """value, what stands between and the name"""
 
 PAIR: Final = compiled(
-    rb"\b((?:cred(?:ential)?s?|logins?|log in|sign in|zugang(?:sdaten)?|user(?:name)?[/:]pass(?:word)?|acceso|identifiants)\b[^\n/:=]{0,24}[:=]?\s+)([A-Za-z0-9_.@+-]{2,64})(\s*[/|:,]\s*|\s+-\s+)([\"'`]?)("
+    rb"\b((?:cred(?:ential)?s?|logins?|log in|sign in|zugang(?:sdaten)?|user(?:name)?[/:]pass(?:word)?|acceso|identifiants)\b[^\n/:=]{0,24}[:=]?\s+)([A-Za-z0-9_.@+-]{2,64}|<email>|<name>)(\s+[/|-]\s+|[/|:]|,\s+)([\"'`]?)("
     + _VALUE
     + rb")",
     any_case=True,
 )
 """word for a name and its password, what stands between, the name, what parts them, quote, password"""
+
+CODES: Final = compiled(
+    rb"((?:backup|recovery|scratch|emergency|rescue|reserve)[ _-]?codes?[\"']?(?: are| is)?\s*[:=]?\s*[\[(\"']*)((?:[a-z]{0,8}[0-9][a-z0-9]{2,11}(?:-[a-z0-9]{3,8}){0,3}[, |/\"']{0,4}|[a-z]{4,6}-[a-z0-9]{4,6}[, |/\"']{0,4}){1,16})",
+    any_case=True,
+)
+"""name, codes that are used once, one after another"""
 
 ACL: Final = compiled(rb"([\s\"'][><#!])([^\s\"'<>]{4,})")
 """passwords and their hashes in a rule of Redis's access list"""
@@ -108,6 +115,7 @@ def in_prose(data: bytes) -> bytes:
         data = MANIFEST.sub(_encoded, data)
     if MAY_BE.search(data) is None:
         return data
+    data = CODES.sub(rb"\1<secret>", data)
     data = OF.sub(_of, data)
     data = AFTER.sub(_after, data)
     data = BEFORE.sub(_before, data)
@@ -118,7 +126,8 @@ def _is_secret(value: bytes, *, is_announced: bool, is_password: bool) -> bool:
     """True for what stands beside the name of a secret and is no part of the sentence."""
     if is_done(value) or b"<" in value or goes_on(value):
         return False
-    if is_left_alone(value, "none") or is_operational(value) or is_ticket(value):
+    is_hex = is_announced and is_password and len(value) >= _MIN_HEX_CHARS and not value.isdigit()
+    if is_left_alone(value, "none") or is_ticket(value) or (is_operational(value) and not is_hex):
         return False
     if _MEASURE.fullmatch(value) is not None or _OWN_NAME.fullmatch(value.rstrip(b"=")) is not None:
         return False

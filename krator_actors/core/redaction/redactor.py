@@ -156,7 +156,7 @@ class Redactor:
         data = in_prose(data)
         if is_long:
             data = forms.CANDIDATE.sub(self._candidate, data)
-            data = forms.GLUED.sub(rb"\1", data)
+            data = forms.GLUED.sub(rb"\1\2", data)
         return data
 
     def _by_form(self, data: bytes, *, is_long: bool, has_digit: bool) -> bytes:
@@ -332,6 +332,8 @@ def _context(match: Any) -> bytes:
     lowered = word.lower()
     if value.count(b".") == 3 and value.replace(b".", b"").isdigit():  # noqa: PLR2004 - a host
         return bytes(match.group())
+    if lowered == b"uid" and is_operational(value) and b"-" in value:
+        return bytes(match.group())  # of an object of Kubernetes
     is_short = lowered in {b"pin", b"otp", b"cvv"}
     if digits < (3 if is_short else 6):
         return bytes(match.group())

@@ -33,6 +33,8 @@ _WRITTEN: Final = compiled(rb"[A-Za-z0-9][_-][A-Za-z]|[a-z][A-Z]")
 _NUMBERED: Final = frozenset((b"<account>", b"<phone>", b"<iban>", b"<pin>", b"<card>"))
 _CLASS: Final = compiled(rb"(?:[A-Za-z_]+\.)*(?:[A-Z][a-z]+){2,}")
 _PLACE: Final = compiled(rb"[A-Za-z_<>.]+:[0-9]{1,5}\b")
+_OBJECTS: Final = frozenset((b"secret", b"secrets"))
+_PART: Final = compiled(rb"[0-9]{1,5}(?:[^0-9A-Za-z]|$)|[a-z_]+(?:[^0-9A-Za-z]|$)")
 _SAYING: Final = frozenset((b"is", b"was", b"are"))
 _TAIL: Final = b")]},;.>\\"
 
@@ -115,6 +117,9 @@ def _field(name: bytes, between: bytes, value: bytes) -> Field | None:
 def assigned(match: Any) -> bytes:
     """Redact a match of a name, what stands between, and a value."""
     name, between, value = match.group(1, 2, 3)
+    before = match.string[max(0, match.start() - 1) : match.start()]
+    if between == b":" and before == b":" and _PART.match(value) is not None:
+        return bytes(match.group())  # krator.keys:load_secret:52, krator:secrets:version
     if _field(name, between, value) is None:
         # What its value is says nothing, but something may be assigned within it.
         return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
@@ -147,6 +152,8 @@ def _said(match: Any) -> bytes:
     if field is None or is_done(value):
         return whole
     opening, inner, closing = _inner(value)
+    if name.lower() in _OBJECTS and inner.translate(None, b"0123456789") == inner:
+        return whole  # secrets "krator-venue" not found
     if not opening and _WRITTEN.search(name) is None:
         return whole
     is_key = field.doubt == "word" and field.kind not in _NUMBERED
