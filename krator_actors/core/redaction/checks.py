@@ -1,5 +1,6 @@
 """Checks of what a pattern has found: check digits, randomness, shapes of our own ids."""
 
+
 from __future__ import annotations
 
 import base64
@@ -69,7 +70,7 @@ _DIGEST: Final = re2.compile(
 )
 _TICKET: Final = re2.compile(
     rb"x-[A-Za-z0-9_]{6,34}"  # an order of Binance's through a broker
-    rb"|(?:android|ios|web|and|mac|win|electron|t|cli|bot|api)_[A-Za-z0-9]{12,36}"  # and its clients'
+    rb"|(?:android|ios|web|and|mac|win|electron)_[A-Za-z0-9]{12,36}"  # and its clients'
     rb"|(?:po|ch|pi|py|evt|in|ii|sub|req|txn|re|tr|cus|price|prod|seti|pm|msg|chatcmpl|cmpl|run|gen"
     rb"|thread|file|job|batch|resp|asst|step|call|toolu|ord|order|trade|fill|trc|span|inc|dep|wamid"
     rb"|srv|build|deploy|snap|vol|sha|etag|vpc|subnet|eni|ami|sg|i)[_-][A-Za-z0-9]{8,40}"

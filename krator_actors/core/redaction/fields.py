@@ -1,5 +1,6 @@
 """What a field's name says of its value: nothing, or which kind of secret it is."""
 
+# ruff: noqa: E501 - a pattern is one line, because it is read against a format and not as prose
 from __future__ import annotations
 
 import unicodedata
@@ -9,9 +10,11 @@ from typing import Final, Literal, NamedTuple
 import re2
 
 from krator_actors.core.redaction.checks import is_contract, is_digest, is_operational, is_random
+from krator_actors.core.redaction.sentences import goes_on
 
-Doubt = Literal["none", "word", "digits", "id", "long", "code", "postal", "random"]
-"""When a value is left alone that is not plainly operational: never; when it is a word; unless it
+Doubt = Literal["none", "said", "word", "digits", "id", "long", "code", "postal", "random"]
+"""When a value is left alone that is not plainly operational: never; when a sentence goes on
+with it; when it is a word; unless it
 has four digits; unless it is written like the number of a document; unless it has six digits and
 is no UUID; unless it has three; unless it has words and a number; unless it looks drawn by lot."""
 
@@ -31,11 +34,14 @@ _MAX_NAME_BYTES: Final = 256
 _MIN_JOINED_CHARS: Final = 6
 _MIN_PLURAL: Final = 4
 _MIN_LONG_DIGITS: Final = 6
+_MAX_SHORT_DIGITS: Final = 5
 _MIN_ID_CHARS: Final = 6
 _MIN_WALLET_CHARS: Final = 25
 
 _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
+
+_HEX: Final = re2.compile(rb"[0-9a-f]{7,}")
 
 _HARMLESS_ENDS: Final = frozenset(
     b"count counts env len length size type types limit limits ttl expires expiry expired"
@@ -69,7 +75,8 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"wifi_pass sudo_pass ssh_pass auth_pass masterauth pwd_hash pw_hash"),
     (b"<password>", "none", b"parool lozinka parole lykilord kodeord"),
     (b"<password>", "none", b"matkhau kata_sandi katasandi mima pasuwado mot_passe parolea"),
-    (b"<password>", "word", b"pass pw psw clave passphr passwrd pswd passw pasw unlock_code"),
+    (b"<password>", "said", b"pass pw psw"),
+    (b"<password>", "word", b"clave passphr passwrd pswd passw pasw unlock_code"),
     (b"<phrase>", "none", b"mnemonic seed_phrase recovery_phrase backup_phrase seed_words"),
     (b"<phrase>", "none", b"secret_phrase secret_recovery_phrase wallet_phrase wallet_seed"),
     (b"<phrase>", "random", b"seed"),
@@ -205,13 +212,23 @@ _NAMED_KEYS: Final = ((b"api", b"key", b"name"), (b"key", b"name"))
 _GOES_ON: Final = re2.compile(rb"value|no|nr|num|number|id|full|raw|primary|home|work|[0-9]+")
 _ANY_KEY: Final = Field(b"<key>", "random")
 _HARMLESS_NAMES: Final = frozenset(
-    (b"client_order_id", b"pass_rate", b"sign_count", b"account_type", b"account_report")
+    (
+        b"client_order_id",
+        b"message_sid",
+        b"call_sid",
+        b"pass_rate",
+        b"sign_count",
+        b"account_type",
+        b"account_report",
+    )
 )
 
 
 @lru_cache(maxsize=4_096)
 def field_of(name: bytes) -> Field | None:
     """Return what stands in a field of this name, in any case and style; None for anything."""
+    if _HEX.fullmatch(name) is not None:  # a revision's id, of which no part is a word
+        return None
     words = tuple(word.lower() for word in _WORDS.findall(_plain(name[:_MAX_NAME_BYTES])))
     whole = _OF_WORDS.get(words)
     if whole is not None:
@@ -265,7 +282,7 @@ def could_be_code(name: bytes, value: bytes) -> bool:
     return name in {b"code", b"state"} and not is_left_alone(value, "random")
 
 
-def is_left_alone(value: bytes, doubt: Doubt) -> bool:  # noqa: PLR0911 - one for each doubt
+def is_left_alone(value: bytes, doubt: Doubt) -> bool:
     """True when ``value`` cannot be what its field's name announces."""
     plain = value.strip(b" \t\r\n\"'\\")
     if not plain or _FLAG.fullmatch(plain) is not None or _is_elsewhere(plain):
@@ -273,6 +290,11 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:  # noqa: PLR0911 - one fo
     match doubt:
         case "none":
             return False
+        case "said":
+            is_name = b"_" in plain and _is_word(plain)
+            return (
+                is_name or goes_on(plain) or (plain.isdigit() and len(plain) <= _MAX_SHORT_DIGITS)
+            )
         case "word":
             return _is_word(plain) or is_contract(plain) or is_digest(plain)
         case "digits":
@@ -313,7 +335,7 @@ _FLAG: Final = re2.compile(
     rb"|[0-9]{1,6}/[0-9]{1,6})"
 )
 _ELSEWHERE: Final = re2.compile(
-    rb"\$\{[^{}]*\}|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
+    rb"\$\{[^{}]*\}?|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
     rb"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]*[a-z][a-z0-9_.-]*){2,}|(?:env|file|vault|secret|op|ssm|kms):"
     rb"(?://)?[A-Za-z_./:-]+|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?"
     rb"|(?:self|cls|settings|config|os|request|args|env|hmac|base64|json)\.[A-Za-z_.]+[(\[]?.*"

@@ -126,6 +126,8 @@ _WALLETS = (
 
 
 def _has_digit_and_letter_mix(text: bytes) -> bool:
+    if text[:1] in {b"1", b"3"} and not text.islower() and not text.isupper():
+        return True
     return text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"} or is_random(text)
 
 
@@ -205,7 +207,13 @@ LONG_TOKENS: Final[tuple[Rule, ...]] = (
         needs=lambda data: b"/" in data,
     ),
     _rule(b"<key>", *_PREFIXED),
-    _rule(b"<wallet>", *_WALLETS, check=_has_digit_and_letter_mix),
+    _rule(
+        b"<wallet>",
+        *_WALLETS,
+        check=_has_digit_and_letter_mix,
+        start=rb"((?i:sha[0-9]{1,3}[:-])|-|\b|\\[nrtf]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|_)",
+        unless=compiled(rb"-|sha", any_case=True),
+    ),
 )
 
 TOKENS: Final[tuple[Rule, ...]] = (
@@ -334,7 +342,7 @@ IBAN: Final = compiled(
 _RUN = rb"[A-Za-z0-9+/_%-]{14,}={0,2}"
 _IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
 CANDIDATE: Final = compiled(
-    rb"((?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
+    rb"([\"'][cC]\\*[\"']\s*:\s*\\*[\"']|(?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
     rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
     rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance)"
     + _IDS

@@ -195,7 +195,7 @@ _PROGRAMS = (
     rb"|(?:cqlsh|useradd|usermod|tsm)\b[^\n;|]{0,120}?\s-p|(?:plink|pscp|psftp)\b[^\n;|]{0,120}?\s-pw"
     rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+)"
     rb"|rabbitmqctl (?:add_user|change_password) \S+|(?:ht|mosquitto_)passwd (?:-[a-zA-Z]+ )*-[a-zA-Z]*b[a-zA-Z]*(?: -[a-zA-Z]+)* \S+ \S+"
-    rb"|net user \S+|--from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
+    rb"|net user \S+|from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
     rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p"
 )
 COMMAND: Final = (
@@ -207,7 +207,7 @@ COMMAND: Final = (
             # -u name:password, in a line or in a list of arguments
             rb"((?:^|[\s\"'(\[,])(?:-u|-U|--user|--proxy-user|--auth|--userpwd)(?:\\*[\"']?,?[\s=]\s*)\\*[\"']?[^\s:\"'\\]{0,64}:)",
             rb"(\b(?:" + _PROGRAMS.replace(rb"\s-", rb"[\s\"']-") + rb")(?:\\*[\"'],)?\s?)",
-            rb"(\bAUTH(?:\\r\\n|\r\n)(?:\$[0-9]+(?:\\r\\n|\r\n)[^\\\r\n]+(?:\\r\\n|\r\n))?\$[0-9]+(?:\\r\\n|\r\n))",
+            rb"((?:\b|\\n)AUTH(?:\\r\\n|\r\n)(?:\$[0-9]+(?:\\r\\n|\r\n)[^\\\r\n]+(?:\\r\\n|\r\n))?\$[0-9]+(?:\\r\\n|\r\n))",
             rb"(\bpass:|(?:^|[>\"'])\s?AUTH (?:[A-Za-z0-9_.-]+ )?|\b(?:requirepass|masterauth)\s+|\blogin\s+\S+\s+password\s+)",
             rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+\\*[\"'])",
             rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",
@@ -216,7 +216,7 @@ COMMAND: Final = (
             rb"((?:^|[\s\"'=])(?:[A-Za-z0-9_.-]+|\*):(?:[56][0-9]{3}|\*):(?:[A-Za-z_][\w-]*|\*):[A-Za-z_][\w-]*:)",
             rb"(\busername=[^\n]{0,200}?\bresponse=)",
             # what Redis's MONITOR and its protocol show; rules of its access list
-            rb"([\"'](?i:AUTH)\\*[\"']\s+(?:\\*[\"'][^\"'\s]*[\"']\s+)?)",
+            rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+)?)",
             rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
             rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
             # chpasswd's line

@@ -27,7 +27,7 @@ _NAME = (
     rb"cred(?:ential)?s?|credentials|(?:recovery|backup|verification|security|login|access|one-time|2fa|mfa|auth|activation|invite|sms)[ _-](?:code|token)s?)"
 )
 _VALUE = rb"[^\s\"'`<>(){}\[\],;|\\]+"
-_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|le|la|el))? [A-Za-z0-9_.@/'-]{1,64}){1,2}"
+_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|den|dem|des|le|la|el))? [A-Za-z0-9_.@/'-]{1,64}){1,2}"
 _BE = rb"(?: (?:is|was|lautet|ist|est|es|\xc3\xa8|jest|er|now|still|again|currently|changed|set|reset|updated|to|should|must|will|be|been|has))+ (?:now )?[:=]?\s*"
 _GIVEN = rb"(?:with|using|use|used|via|by|try|tried|mit|avec|con|com|and|new|old|temp|temporary|initial|default|my|your|his|her|their|user|admin|root|db|database|redis|vpn|wifi|master|neues|nouveau|nueva|enter|entered|typed|send|sent|provided|supplied)"
 
@@ -81,6 +81,12 @@ CODES: Final = compiled(
 )
 """name, codes that are used once, one after another"""
 
+PIPED: Final = compiled(
+    rb"(\b(?:echo|printf)\s+(?:-[ne]+\s+|\\*[\"']%s(?:\\+n)?\\*[\"']\s+)?\\*[\"']?)([^\s\"'|\\]+)(\\*[\"']?\s*\|\s*[^\n|]{0,60}?(?:secret|passw|stdin|vault|gopass|pass insert|login|credential))",
+    any_case=True,
+)
+"""a shell's echo, a word, and the command that takes it for a secret"""
+
 ACL: Final = compiled(rb"([\s\"'][><#!])([^\s\"'<>]{4,})")
 """passwords and their hashes in a rule of Redis's access list"""
 
@@ -96,6 +102,9 @@ MAY_BE: Final = compiled(
 _OWN_NAME: Final = compiled(rb"[A-Za-z_][A-Za-z0-9_.-]*[=:(].*")
 _PLAIN: Final = compiled(rb"[A-Za-z\x80-\xff]+")
 _WORDS: Final = compiled(rb"[A-Za-z]+(?:[-_/.:][A-Za-z]+)+")
+_ARTICLE: Final = compiled(
+    rb" (?:is|was|ist|est) (?:the|my|your|our|his|her|new|das|le) ", any_case=True
+)
 _MEASURE: Final = compiled(
     rb"[#v-]?[0-9][0-9.,:/%-]*[a-z]{0,3}|[0-9]+(?:st|nd|rd|th|-char|-bit).*|sha-?[0-9].*|scram.*|hmac.*|aes.*|v[0-9.]+",
     any_case=True,
@@ -115,6 +124,8 @@ def in_prose(data: bytes) -> bytes:
         data = MANIFEST.sub(_encoded, data)
     if MAY_BE.search(data) is None:
         return data
+    if b"|" in data:
+        data = PIPED.sub(_piped, data)
     data = CODES.sub(rb"\1<secret>", data)
     data = OF.sub(_of, data)
     data = AFTER.sub(_after, data)
@@ -181,6 +192,7 @@ def _before(match: Any) -> bytes:
     is_word = (
         not has_digit
         and inner == value
+        and _ARTICLE.search(between) is None
         and (_PLAIN.fullmatch(inner) or inner.count(b"-") < _MIN_HYPHENS)
     )
     if is_word or not _is_secret(inner, is_announced=inner != value, is_password=True):
@@ -192,11 +204,20 @@ def _before(match: Any) -> bytes:
 def _pair(match: Any) -> bytes:
     before, user, between, quote, value = match.group(1, 2, 3, 4, 5)
     inner, tail = _parted(value)
-    is_told = before[:4].lower() == b"cred" and between.strip() in {b"/", b"|", b":"}
+    is_told = (before[:4].lower() == b"cred" or user == b"<email>") and between.strip() in {
+        b"/",
+        b"|",
+        b":",
+    }
     is_plain = _PLAIN.fullmatch(inner) is not None or _WORDS.fullmatch(inner) is not None
     if (is_plain and not is_told) or not _is_secret(inner, is_announced=True, is_password=True):
         return bytes(match.group())
     return bytes(before + user + between + quote + b"<password>" + tail)
+
+
+def _piped(match: Any) -> bytes:
+    before, value, after = match.group(1, 2, 3)
+    return bytes(match.group() if is_left_alone(value, "none") else before + b"<secret>" + after)
 
 
 def _rule_of_access(match: Any) -> bytes:

@@ -32,6 +32,7 @@ time timed timeout to too twice type types unavailable unchanged und unknown uns
 updated usage use used user username users using valid validated validation validator value
 values variable vault verification verified version via volume was were when where which while
 who will wird with within without works would write wrong wurde xoauth2 y yet you your
+what here how why that's it's he she we somebody
 """.split()
 )
 

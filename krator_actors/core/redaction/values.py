@@ -105,7 +105,7 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
 def _field(name: bytes, between: bytes, value: bytes) -> Field | None:
     """Return the field, but None for a logger's name, and for a test's.
 
-    As ``WARNING:krator.session:connected``, ``krator.mail:_deliver:52`` and ``test_auth.py::test_a``.
+    As ``WARNING:krator.session:connected``, ``krator.mail:send:52``, ``test_auth.py::test_a``.
     """
     field = field_of(name)
     if field is None or between != b":":
