@@ -84,7 +84,7 @@ def trading(data_dir: Path, runtime: Path) -> Trading:
     """Ask risk for every state that is not ACTIVE; also says what waits on disk."""
     filed = halt_file.read(data_dir)
     try:
-        report = asyncio.run(_portfolio(runtime))
+        report = asyncio.run(ask_portfolio(runtime))
     except (ActorError, OSError):
         return Trading(answered=False, filed=filed)
     return Trading(
@@ -103,7 +103,7 @@ def portfolio(runtime: Path, options: argparse.Namespace) -> int:
     """
     if not runtime.is_dir():
         raise NotRunningError(f"no {runtime}")
-    report = asyncio.run(_portfolio(runtime))
+    report = asyncio.run(ask_portfolio(runtime))
     if options.json:
         print_json(report)
     else:
@@ -189,7 +189,8 @@ async def _ask(runtime: Path, act: _Act) -> _Answer:
         return answer
 
 
-async def _portfolio(runtime: Path) -> PortfolioReport:
+async def ask_portfolio(runtime: Path) -> PortfolioReport:
+    """Ask risk of the system that runs there. Raises ActorError, OSError."""
     async with Client(runtime, name="cli") as client:
         report: PortfolioReport = await client.ask(
             "risk", PortfolioRequest(), PortfolioReport, timeout_secs=_STATUS_TIMEOUT_SECS
