@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from krator_actors.report_text import shortened, utc_time
 from krator_actors.terminal import EXIT_OK, EXIT_USAGE, fail, print_json, print_table, say
 from supervisors.client import Client
 from supervisors.messages import ActorError
+from supervisors.status import NodeStatus
 from supervisors.system import NotRunningError
 
 _ASK_TIMEOUT_SECS = 5.0
@@ -49,6 +51,8 @@ class Trading(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[ControlOverridden, ...] = ()
     filed: FiledHalt | None = None
     """a halt that waits for risk on disk"""
+    held: dict[str, Decimal] = {}
+    """symbol to the quantity that is held, of those of which anything is"""
 
 
 def main(name: str, options: argparse.Namespace, config: Config, runtime: Path) -> int:
@@ -80,10 +84,16 @@ def trading(data_dir: Path, runtime: Path) -> Trading:
     """Ask risk for every state that is not ACTIVE; also says what waits on disk."""
     filed = halt_file.read(data_dir)
     try:
-        report = asyncio.run(_portfolio(runtime))
+        report = asyncio.run(ask_portfolio(runtime))
     except (ActorError, OSError):
         return Trading(answered=False, filed=filed)
-    return Trading(answered=True, states=report.states, overrides=report.overrides, filed=filed)
+    return Trading(
+        answered=True,
+        states=report.states,
+        overrides=report.overrides,
+        filed=filed,
+        held={each.symbol: each.quantity for each in report.positions if each.quantity},
+    )
 
 
 def portfolio(runtime: Path, options: argparse.Namespace) -> int:
@@ -93,12 +103,23 @@ def portfolio(runtime: Path, options: argparse.Namespace) -> int:
     """
     if not runtime.is_dir():
         raise NotRunningError(f"no {runtime}")
-    report = asyncio.run(_portfolio(runtime))
+    report = asyncio.run(ask_portfolio(runtime))
     if options.json:
         print_json(report)
     else:
         print_portfolio(report)
     return EXIT_OK
+
+
+def print_left_alone(root: NodeStatus, trading: Trading) -> None:
+    """Print the positions that no strategy looks after, because theirs is quarantined."""
+    for worker in root.workers():
+        symbol = worker.name.removeprefix("strategy:").partition("/")[0]
+        if worker.state == "quarantined" and symbol in trading.held:
+            say(
+                f"\n{symbol}: {trading.held[symbol]:f} is held, and nobody decides on it while "
+                f"{worker.name} is quarantined; only a bracket still sells it."
+            )
 
 
 def print_trading(trading: Trading) -> None:
@@ -168,7 +189,8 @@ async def _ask(runtime: Path, act: _Act) -> _Answer:
         return answer
 
 
-async def _portfolio(runtime: Path) -> PortfolioReport:
+async def ask_portfolio(runtime: Path) -> PortfolioReport:
+    """Ask risk of the system that runs there. Raises ActorError, OSError."""
     async with Client(runtime, name="cli") as client:
         report: PortfolioReport = await client.ask(
             "risk", PortfolioRequest(), PortfolioReport, timeout_secs=_STATUS_TIMEOUT_SECS

@@ -120,6 +120,7 @@ def _status(data_dir: Path, runtime: Path, options: argparse.Namespace) -> int:
         print_json(msgspec.to_builtins(node) | more)
         return EXIT_OK
     tree_text.print_tree(node)
+    act_commands.print_left_alone(node, trading)
     tree_text.print_services(services)
     if gateway is not None:
         say(f"gateway: {gateway} (/metrics /health /ready /status)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,19 @@ from krator_actors.config import Config, ConfigError
 from krator_actors.core.daily_page import day_page
 from krator_actors.core.daily_report import DayFold, DayReport
 from krator_actors.core.daily_tables import day_text
-from krator_actors.core.venue_look import DayDifference, VenueLook, alike, open_at_venue
+from krator_actors.core.positions import quote_of
+from krator_actors.core.venue_look import (
+    DayDifference,
+    RiskLook,
+    VenueLook,
+    alike,
+    open_at_venue,
+    risk_look,
+)
+from krator_actors.messages.risk import PortfolioReport
 from krator_actors.venue_desk import VenueDesk, VenueSilentError
 from krator_actors.venue_errors import VenueError
+from supervisors.messages import ActorError
 from supervisors.redaction import redacted
 
 _LOOKS = 4
@@ -27,44 +38,54 @@ _ASK_SECS = 15.0
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
+AskRisk = Callable[[], Awaitable[PortfolioReport]]
+"""Asks a running risk actor; raises ActorError, OSError."""
+
+
 async def close_day(
-    config: Config, data_dir: Path, dsn: str, day: dt.date, *, venue_url: str
+    config: Config,
+    data_dir: Path,
+    dsn: str,
+    day: dt.date,
+    *,
+    venue_url: str,
+    ask_risk: AskRisk | None,
 ) -> tuple[DayReport, Path]:
     """Write ``reports/<day>.txt``, ``.html`` and ``.json``; return the report and the last path.
 
     Older ones are replaced; the ``.json`` last, so that it stands for all three. The venue is asked
-    at ``venue_url`` (empty: a real one's own address); nothing is changed there. Raises
-    JournalUnavailableError, OSError.
+    at ``venue_url`` (empty: a real one's own address), nothing is changed there; ``ask_risk`` is
+    None when the system does not run. Raises JournalUnavailableError, OSError.
     """
     fold = DayFold(day)
     reader = await JournalReader.connect_reader(dsn)
     try:
-        look, at_venue = await _compared(config, venue_url, fold, reader)
+        look, risk, shown = await _compared(config, venue_url, ask_risk, fold, reader)
     finally:
         # Not close, because a server that hangs would not answer the goodbye.
         reader.terminate()
-    report = fold.report(look, at_venue)
+    report = fold.report(look, risk, shown)
     return report, await asyncio.to_thread(_write, data_dir / "reports", report)
 
 
 async def _compared(
-    config: Config, url: str, fold: DayFold, reader: JournalReader
-) -> tuple[VenueLook, list[DayDifference]]:
-    """Ask the venue and read the journal until two looks in a row agree on what differs."""
+    config: Config, url: str, ask_risk: AskRisk | None, fold: DayFold, reader: JournalReader
+) -> tuple[VenueLook, RiskLook, list[DayDifference]]:
+    """Ask venue and risk, and read the journal, until two looks in a row agree on what differs."""
     seq = looks = 0
     found: list[DayDifference] = []
     while True:
         looks += 1
-        look = await look_at_venue(config, url)
-        # What the venue knew is in the journal by then, when all is well.
-        await asyncio.sleep(0.0 if look.silent else _SETTLE_SECS)
+        look, risk = await look_at_venue(config, url), await _look_at_risk(config, ask_risk)
+        # What they knew is in the journal by then, when all is well.
+        await asyncio.sleep(0.0 if look.silent and risk.silent else _SETTLE_SECS)
         async for entry in reader.events(seq):
             fold.take(entry.event, entry.ts_logged, writer=entry.writer, number=entry.number)
             seq = entry.seq
-        before, found = found, fold.look_differences(look, config.venue.name)
+        before, found = found, fold.look_differences(look, risk, config.venue.name)
         shown = alike(found, before)
         if shown == found or looks == _LOOKS:
-            return look, shown
+            return look, risk, shown
 
 
 async def look_at_venue(config: Config, url: str) -> VenueLook:
@@ -83,6 +104,15 @@ async def look_at_venue(config: Config, url: str) -> VenueLook:
     return VenueLook(
         ts=clock.utc_ns(), balances=balances, open_orders=tuple(map(open_at_venue, orders))
     )
+
+
+async def _look_at_risk(config: Config, ask_risk: AskRisk | None) -> RiskLook:
+    if ask_risk is None:
+        return RiskLook(silent="krator does not run")
+    try:
+        return risk_look(await ask_risk(), quote_of(config.symbols))
+    except (ActorError, OSError) as error:
+        return RiskLook(silent=redacted(str(error)))
 
 
 def _write(folder: Path, report: DayReport) -> Path:

@@ -235,10 +235,9 @@ class FeedActor(Actor):
         if self._lines.live:
             return
         self.raise_alarm(VENUE_LOST, reason)
-        now_ns = clock.monotonic_ns()
         for watch in self._watches.values():
             watch.freshness.on_disconnected()
-            watch.review(now_ns)
+            watch.review(clock.monotonic_ns())
 
     def _on_event(self, line: MarketLine, event: MarketEvent) -> None:
         match event:
@@ -273,7 +272,7 @@ class FeedActor(Actor):
             watch.quote_id = quote.update_id
         now_ns = clock.monotonic_ns()
         watch.freshness.on_quote(now_ns)
-        self._teller.put(watch.everybody, quote)
+        watch.tell_quote(quote, now_ns)
         if watch.told != LIVE:
             watch.review(now_ns)
 
@@ -375,6 +374,7 @@ class FeedActor(Actor):
             symbols={symbol: watch.told for symbol, watch in self._watches.items()},
             unreadable=dict(self._unreadable.counts),
             repeated=sum(watch.flow.repeated for watch in self._watches.values()),
+            merged=sum(watch.merged for watch in self._watches.values()),
             books={stream.symbol: state for stream, state in self._changes.states.items()},
             clock_offset_secs=None if sample is None else sample.offset_secs,
             clock_error_secs=None if sample is None else sample.error_secs,
@@ -395,6 +395,6 @@ class FeedActor(Actor):
             ids=self._ids,
             put=self._teller.put,
             component=self.name,
-            # The strategies have outlived an earlier feed, and trades were missed in between.
-            continues=self.generation > 1,
+            continues=self.generation > 1,  # the strategies have outlived an earlier feed
+            merges=not self.config.lockstep,
         )

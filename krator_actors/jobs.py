@@ -22,12 +22,14 @@ from krator_actors.core.daily_report import day_before, day_of
 from krator_actors.core.schedule import DueJob, JobBook, JobPlan, JobState, Schedule
 from krator_actors.daily_close import close_day
 from krator_actors.messages.operations import JobsStatus, JobsStatusRequest
+from krator_actors.messages.risk import PortfolioReport, PortfolioRequest
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.retention import RetentionLimits, delete_old
 from supervisors.actor import Actor
 from supervisors.messages import Message
 
 _CHECK_SECS = 0.5
+_ASK_RISK_SECS = 5.0
 
 Work = Callable[[DueJob], Awaitable[dict[str, Any]]]
 """Does a job for its due time and returns what is to be logged of it."""
@@ -60,6 +62,7 @@ class JobsActor(Actor):
     """Ready at once."""
 
     inbox: ClassVar[Any] = JobsStatusRequest
+    answers: ClassVar[Any] = PortfolioReport
     config: JobsConfig
 
     async def on_start(self) -> None:
@@ -145,16 +148,23 @@ class JobsActor(Actor):
             self._dsn,
             day,
             venue_url=self.config.venue_url,
+            ask_risk=self._ask_risk,
         )
-        if report.venue.silent:
-            self._logger.bind(
-                event_type="day_not_compared", day=str(day), reason=report.venue.silent
-            ).warning("the venue could not be asked; the day's report says so")
+        for whom, look in (("venue", report.venue), ("risk", report.risk)):
+            if look.silent:
+                self._logger.bind(
+                    event_type="day_not_compared", day=str(day), whom=whom, reason=look.silent
+                ).warning("venue or risk could not be asked; the day's report says so")
         if report.differences:
             self._logger.bind(
                 event_type="day_differs", day=str(day), differences=len(report.differences)
             ).error("journal, venue and positions do not agree; see the day's report")
         return {"report": str(path), "differences": len(report.differences)}
+
+    async def _ask_risk(self) -> PortfolioReport:
+        answer = await self.ask("risk", PortfolioRequest(), timeout_secs=_ASK_RISK_SECS)
+        assert isinstance(answer, PortfolioReport)
+        return answer
 
     async def _retain(self, _job: DueJob) -> dict[str, Any]:
         stopped = threading.Event()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from krator_actors import audit_commands, place
+from krator_actors.act_commands import ask_portfolio
 from krator_actors.adapters.journal_reader import JournalEvent, JournalReader
 from krator_actors.clock import utc_ns
 from krator_actors.config import Config
@@ -54,7 +56,14 @@ async def _closed(config: Config, data_dir: Path, day: dt.date) -> tuple[Any, Pa
     is_running = place.DataDirLock(data_dir).is_held()
     url = place.venue_url(config, data_dir)
     async with audit_commands.journal_dsn(config, data_dir, is_running=is_running) as dsn:
-        return await close_day(config, data_dir, dsn, day, venue_url=url)
+        return await close_day(
+            config,
+            data_dir,
+            dsn,
+            day,
+            venue_url=url,
+            ask_risk=partial(ask_portfolio, place.runtime_dir(data_dir)) if is_running else None,
+        )
 
 
 async def _events(options: argparse.Namespace, config: Config, data_dir: Path) -> int:

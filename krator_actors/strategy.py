@@ -21,8 +21,6 @@ from krator_actors.core.strategies import (
     Standing,
     Strategy,
     bracket_around,
-    entry_quantity,
-    exit_quantity,
     signal_of,
 )
 from krator_actors.messages.market import (
@@ -36,7 +34,13 @@ from krator_actors.messages.market import (
     TradeTick,
 )
 from krator_actors.messages.operations import LogGrew
-from krator_actors.messages.orders import Bracket, OrderDenied, OrderEventTold, SubmitOrder
+from krator_actors.messages.orders import (
+    Bracket,
+    OrderDenied,
+    OrderEventTold,
+    OrderFilled,
+    SubmitOrder,
+)
 from krator_actors.messages.risk import DuplicateRefused
 from krator_actors.messages.strategy import (
     Settled,
@@ -165,7 +169,7 @@ class StrategyActor(Actor):
             case OrderDenied():
                 self._on_denied(message)
             case DuplicateRefused():
-                self._ask_for_position()
+                self._ask_for_position(pause_secs=_RETRY_INITIAL_SECS)
             case BarHistory():
                 await self._on_history(message)
             case RiskAnswer():
@@ -252,7 +256,7 @@ class StrategyActor(Actor):
         return intent.side is SELL and is_bracketed
 
     async def _raise_signal(self, intent: Intent) -> None:
-        quantity = self._quantity(intent)
+        quantity = self._holding.quantity(intent, self.config.strategy.order_notional)
         order = self._order(intent, quantity)
         if not quantity:
             self._logger.bind(
@@ -279,14 +283,6 @@ class StrategyActor(Actor):
             quantity=quantity,
             price=intent.price,
         ).info("signal")
-
-    def _quantity(self, intent: Intent) -> Decimal:
-        instrument, position = self._holding.instrument, self._holding.position
-        assert instrument is not None
-        assert position is not None
-        if intent.side is BUY:
-            return entry_quantity(self.config.strategy.order_notional, intent.price, instrument)
-        return exit_quantity(position, intent.price, instrument)
 
     def _order(self, intent: Intent, quantity: Decimal) -> SubmitOrder:
         return SubmitOrder(
@@ -316,7 +312,9 @@ class StrategyActor(Actor):
 
     async def _on_order_event(self, told: OrderEventTold) -> None:
         if self._holding.on_order_event(told.event):
-            self._ask_for_position()
+            # What was refused would be refused at the next tick too: not a thousand times a second.
+            is_filled = isinstance(told.event, OrderFilled)
+            self._ask_for_position(pause_secs=0.0 if is_filled else _RETRY_INITIAL_SECS)
         else:
             self._expect_news()
         await self._act(self._strategy.on_order_event(told.event, self._standing()))
@@ -326,7 +324,7 @@ class StrategyActor(Actor):
             event_type="order_denied", order_id=denied.client_order_id, reason=denied.reason
         ).warning("order denied")
         if self._holding.on_order_event(denied):
-            self._ask_for_position()
+            self._ask_for_position(pause_secs=_RETRY_INITIAL_SECS)
 
     def _expect_news(self) -> None:
         pending = self._holding.pending
@@ -346,10 +344,10 @@ class StrategyActor(Actor):
 
     # -- questions ------------------------------------------------------------------------------
 
-    def _ask_for_position(self) -> None:
+    def _ask_for_position(self, *, pause_secs: float = 0.0) -> None:
         self._holding.doubt()
         self._question += 1
-        self._risk_delay_secs = _RETRY_INITIAL_SECS
+        self._risk_pause_secs = pause_secs
         self._risk_wanted.set()
 
     def describe_state(self) -> dict[str, bool]:
@@ -366,14 +364,16 @@ class StrategyActor(Actor):
         while True:
             await self._risk_wanted.wait()
             self._risk_wanted.clear()
+            pause_secs = self._risk_pause_secs
+            # Only what this answer does not settle is asked again, later and later.
+            self._risk_pause_secs = min(max(pause_secs * 2, _RETRY_INITIAL_SECS), _RETRY_MAX_SECS)
+            await asyncio.sleep(pause_secs)
             number = self._question
             state = await self._answer_of("risk", request)
             if isinstance(state, StrategyState):
                 self.tell_self(RiskAnswer(number=number, state=state))
             else:
                 self._risk_wanted.set()
-            await asyncio.sleep(self._risk_delay_secs)
-            self._risk_delay_secs = min(self._risk_delay_secs * 2, _RETRY_MAX_SECS)
 
     async def _keep_asking_feed(self) -> None:
         spec = self.config.strategy.bar_spec

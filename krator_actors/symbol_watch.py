@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -24,13 +25,15 @@ from krator_actors.core.market_watch import (
 )
 from krator_actors.core.trade_flow import Told, TradeFlow
 from krator_actors.messages.incidents import StallDetected
-from krator_actors.messages.market import MarketDataGap, MarketStatus, TradeTick
+from krator_actors.messages.market import MarketDataGap, MarketStatus, QuoteTick, TradeTick
 from krator_actors.model import NANOS_PER_SEC
 from krator_actors.ports import TradeIds, TradeRevised
 from supervisors.messages import Message
 
 RISK = "risk"
 RCA = "rca"
+RISK_QUOTE_NS = 1_000_000
+"""Risk is told the newest quote of a symbol at most so often."""
 _REVISED = 100
 """Revisions that are known when another connection tells them again."""
 
@@ -44,7 +47,8 @@ class SymbolWatch:
         strategies: the actors that trade it.
         put: tells without waiting.
         component: the feed's name.
-        continues: see ``TradeFlow``.
+        continues: see ``TradeFlow``; trades were missed between the feeds.
+        merges: risk may be spared quotes. Not where each frame must have the same effect each time.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class SymbolWatch:
         put: Put,
         component: str,
         continues: bool,
+        merges: bool,
     ) -> None:
         self.symbol = symbol
         self.strategies = strategies
@@ -75,6 +80,12 @@ class SymbolWatch:
         self.book_id = 0
         # The last trades that the venue has taken back or corrected.
         self._revised: deque[tuple[int, str]] = deque(maxlen=_REVISED)
+        # Quotes that a newer one has replaced before risk was told.
+        self.merged = 0
+        self._merges = merges
+        # When risk was told a quote last, and the newest that it is still to be told.
+        self._risk_told_ns = 0
+        self._waiting: QuoteTick | None = None
         # Its reason in the last MarketStatus.
         self.told = CONNECTING
 
@@ -125,6 +136,34 @@ class SymbolWatch:
                 self._put(self.strategies, one)
             else:
                 self.tell_gap(one)
+
+    def tell_quote(self, quote: QuoteTick, now_ns: int) -> None:
+        """Tell the strategies every quote, and risk the newest at most each millisecond.
+
+        Because risk only needs to know how the market stands, and no order must wait behind quotes
+        that are old already.
+        """
+        if not self._merges:
+            self._put(self.everybody, quote)
+            return
+        self._put(self.strategies, quote)
+        if self._waiting is not None:
+            self._waiting = quote
+            self.merged += 1
+        elif now_ns - self._risk_told_ns >= RISK_QUOTE_NS:
+            self._tell_risk(quote, now_ns)
+        else:
+            self._waiting = quote
+            asyncio.get_running_loop().call_later(RISK_QUOTE_NS / NANOS_PER_SEC, self._tell_waiting)
+
+    def _tell_waiting(self) -> None:
+        quote, self._waiting = self._waiting, None
+        assert quote is not None
+        self._tell_risk(quote, clock.monotonic_ns())
+
+    def _tell_risk(self, quote: QuoteTick, now_ns: int) -> None:
+        self._risk_told_ns = now_ns
+        self._put((RISK,), quote)
 
     def tell_gap(self, gap: MarketDataGap) -> None:
         """Declare what is missing, and open an incident for what stays missing."""

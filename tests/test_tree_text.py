@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from krator_actors import tree_text
+from krator_actors import act_commands, tree_text
 from krator_actors.messages.operations import JobReport, JobsStatus, JournalStatus, PublisherStatus
 from krator_actors.services import Services
 from supervisors.looking import Entry
@@ -121,6 +122,22 @@ def test_quarantined_child_says_what_to_do(capsys: pytest.CaptureFixture[str]) -
     assert "2 of 5 in 60 s" in text
     assert "1:02:05" in text
     assert "krator restart strategy:X" in text
+
+
+def test_position_that_nobody_looks_after_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    states = {
+        "BTC-USDT.SIM": "quarantined",
+        "ETH-USDT.SIM": "running",
+        "SOL-USDT.SIM": "quarantined",
+    }
+    tree = root(*(worker(name=f"strategy:{s}/cross", state=state) for s, state in states.items()))
+    held = {"BTC-USDT.SIM": Decimal("0.0080"), "ETH-USDT.SIM": Decimal(1)}
+
+    act_commands.print_left_alone(tree, act_commands.Trading(answered=True, held=held))
+
+    (line,) = capsys.readouterr().out.split("\n")[1:-1]
+    assert line.startswith("BTC-USDT.SIM: 0.0080 is held, and nobody decides on it")
+    assert "strategy:BTC-USDT.SIM/cross is quarantined" in line
 
 
 def test_child_in_backoff_says_when_it_starts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,12 +84,14 @@ class HttpServer:
             response = plain(HTTPStatus.METHOD_NOT_ALLOWED)
         else:
             response = self._handler(target.partition("?")[0])
+        is_wrong_method = response.status is HTTPStatus.METHOD_NOT_ALLOWED
+        allow = "Allow: GET, HEAD\r\n" if is_wrong_method else ""
         head = (
             f"HTTP/1.1 {response.status.value} {response.status.phrase}\r\n"
             f"Content-Type: {response.content_type}\r\n"
             f"Content-Length: {len(response.body)}\r\n"
             "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-            "Connection: close\r\n\r\n"
+            f"{allow}Connection: close\r\n\r\n"
         )
         return head.encode("ascii") + (b"" if method == "HEAD" else response.body)
 

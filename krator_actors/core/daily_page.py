@@ -41,7 +41,8 @@ th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid var(--
 def day_page(report: DayReport) -> str:
     """Return the whole page."""
     title = f"Krator, {report.day:%Y-%m-%d} (UTC)"
-    kind = "verdict bad" if report.differences or report.venue.silent else "verdict"
+    is_bad = report.differences or report.venue.silent or report.risk.silent
+    kind = "verdict bad" if is_bad else "verdict"
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',

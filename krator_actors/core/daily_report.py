@@ -25,7 +25,13 @@ from krator_actors.core.report import (
     Totals,
 )
 from krator_actors.core.schedule import DAY_SECS
-from krator_actors.core.venue_look import DayDifference, VenueLook, look_differences
+from krator_actors.core.venue_look import (
+    DayDifference,
+    RiskLook,
+    VenueLook,
+    look_differences,
+    risk_differences,
+)
 from krator_actors.messages.operations import SystemStarted
 from krator_actors.messages.risk import EquityPeaked, OrderApproved
 from krator_actors.model import NANOS_PER_SEC
@@ -52,9 +58,11 @@ class DayReport(msgspec.Struct, frozen=True, kw_only=True):
     totals_at_end: Totals
     """of everything up to the end of the day"""
     differences: list[DayDifference]
-    """between journal, venue and positions; empty: everything adds up"""
+    """between journal, venue and risk's positions; empty: everything adds up"""
     venue: VenueLook
     """what the venue said when the day was closed; what it has otherwise is in ``differences``"""
+    risk: RiskLook
+    """the same of risk"""
     orders: list[ReportedOrder]
     """that had an event on the day, as they were at its end"""
     fills: list[ReportedFill]
@@ -119,13 +127,14 @@ class DayFold:
             held = self._until_end.held(event.order.symbol)
         self._account.take(event, ts_logged, held)
 
-    def look_differences(self, look: VenueLook, venue: str) -> list[DayDifference]:
-        """Return what the venue has otherwise than all events that were taken until now."""
+    def look_differences(self, look: VenueLook, risk: RiskLook, venue: str) -> list[DayDifference]:
+        """Return what venue and risk have otherwise than all events that were taken until now."""
         counted = self._latest_differences.counted(venue)
-        return look_differences(look, venue, counted, self._latest.report({}).orders)
+        orders = self._latest.report({}).orders
+        return look_differences(look, venue, counted, orders) + risk_differences(risk, counted)
 
-    def report(self, look: VenueLook, at_venue: list[DayDifference]) -> DayReport:
-        """Return the day; ``at_venue`` are the differences that the look has shown."""
+    def report(self, look: VenueLook, risk: RiskLook, shown: list[DayDifference]) -> DayReport:
+        """Return the day; ``shown`` are the differences that the two looks have shown."""
         before, until_end = self._before.report({}), self._until_end.report({})
         known = {(fill.symbol, fill.trade_id) for fill in before.fills}
         account = self._account
@@ -133,8 +142,9 @@ class DayFold:
             day=self._day,
             totals=_difference(until_end.totals, before.totals),
             totals_at_end=until_end.totals,
-            differences=[*self._differences.differences(until_end.orders), *at_venue],
+            differences=[*self._differences.differences(until_end.orders), *shown],
             venue=look,
+            risk=risk,
             orders=[o for o in until_end.orders if o.client_order_id in self._touched],
             fills=[f for f in until_end.fills if (f.symbol, f.trade_id) not in known],
             positions=until_end.positions,

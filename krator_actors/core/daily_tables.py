@@ -84,11 +84,15 @@ def day_text(report: DayReport) -> str:
 def verdict(report: DayReport) -> str:
     """Return the day in one sentence."""
     count = len(report.differences)
-    silent = report.venue.silent
-    whose = "journal and positions" if silent else "journal, venue and positions"
-    agreed = f"{whose} agree" if not count else f"{count} DIFFERENCES"
-    if silent:
-        agreed += f"; THE VENUE WAS NOT COMPARED: {cell(silent)}"
+    looks = (("venue", report.venue.silent), ("risk", report.risk.silent))
+    compared = [name for name, silent in looks if not silent]
+    verb = "agree" if len(compared) > 1 else "agrees"
+    agreed = f"{' and '.join(compared)} {verb} with the journal" if compared else "nobody was asked"
+    if count:
+        agreed = f"{count} DIFFERENCES"
+    for name, silent in looks:
+        if silent:
+            agreed += f"; {name.upper()} WAS NOT COMPARED: {cell(silent)}"
     worth = report.totals.realized_pnl - report.totals.fees
     up = "" if report.availability is None else f"; available {report.availability:.4%}"
     return f"{agreed}; realized after fees {cell(worth)}{up}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from krator_actors.core.strategies import Standing, exit_quantity
+from krator_actors.core.strategies import Intent, Standing, entry_quantity, exit_quantity
 from krator_actors.messages.market import Instruments
 from krator_actors.messages.orders import (
     OrderCanceled,
@@ -17,7 +17,7 @@ from krator_actors.messages.orders import (
     SubmitOrder,
 )
 from krator_actors.messages.strategy import StrategyState
-from krator_actors.model import Instrument
+from krator_actors.model import BUY, Instrument
 
 
 @dataclass
@@ -69,6 +69,17 @@ class Holding:
         if exit_quantity(self.position, price, self.instrument):
             return Standing.LONG
         return Standing.FLAT
+
+    def quantity(self, intent: Intent, notional: Decimal) -> Decimal:
+        """Return how much ``intent`` trades, in whole lots; 0 for none. Only where it is known.
+
+        ``notional`` (quote currency) is what is bought; what is sold is the whole position.
+        """
+        assert self.instrument is not None
+        assert self.position is not None
+        if intent.side is BUY:
+            return entry_quantity(notional, intent.price, self.instrument)
+        return exit_quantity(self.position, intent.price, self.instrument)
 
     def begin(self, order: SubmitOrder) -> None:
         """Note that ``order`` is on its way to risk."""

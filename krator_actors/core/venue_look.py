@@ -1,4 +1,4 @@
-"""What the venue says of the account at the close of a day, beside what the journal says. Pure."""
+"""What venue and risk say of the account at the close of a day, beside the journal. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from krator_actors.core.report import ReportedOrder
 from krator_actors.core.venue_reports import OrderReport, external_id
+from krator_actors.messages.risk import PortfolioReport
 from krator_actors.model import OrderStatus
 
 _ZERO = Decimal(0)
@@ -18,7 +19,8 @@ class DayDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that does not add up; a person should look."""
 
     what: str
-    """``balance``, ``order``, ``journal``, or ``venue`` for what the order actor found there"""
+    """``balance``, ``position`` (risk's), ``order``, ``journal``, or ``venue`` for what the order
+    actor found there"""
     subject: str
     """an asset, a client order id, or a writer"""
     ours: str
@@ -45,6 +47,41 @@ class VenueLook(msgspec.Struct, frozen=True, kw_only=True):
     balances: dict[str, Decimal] = {}
     """asset to total (free and locked)"""
     open_orders: tuple[OpenAtVenue, ...] = ()
+
+
+class RiskLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What risk said when it was asked."""
+
+    silent: str = ""
+    """why it said nothing; empty: it answered"""
+    held: dict[str, Decimal] = {}
+    """asset to how much of it risk counts with: the positions, and the cash"""
+
+
+def risk_look(report: PortfolioReport, quote: str) -> RiskLook:
+    """Return what is compared of risk's portfolio; ``quote`` is the currency of its cash."""
+    if not report.recovered:
+        return RiskLook(silent="risk does not know its positions yet")
+    held = {position.symbol.partition("-")[0]: position.quantity for position in report.positions}
+    return RiskLook(held={**held, quote: report.cash})
+
+
+def risk_differences(look: RiskLook, counted: dict[str, Decimal] | None) -> list[DayDifference]:
+    """Return every asset of which risk holds otherwise; ``counted`` as in ``look_differences``."""
+    found = []
+    for asset, held in sorted(look.held.items()):
+        ours = held if counted is None else counted.get(asset, _ZERO)
+        if held != ours:
+            found.append(
+                DayDifference(
+                    what="position",
+                    subject=asset,
+                    ours=f"{ours:f}",
+                    theirs=f"{held:f}",
+                    detail=f"{held - ours:+f} in risk now",
+                )
+            )
+    return found
 
 
 def open_at_venue(report: OrderReport) -> OpenAtVenue:

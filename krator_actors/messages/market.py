@@ -302,6 +302,8 @@ class FeedStatus(Message, frozen=True, kw_only=True):
     """symbol to ``ON``, ``OFF`` or ``WAITING`` of its order book, or why a change was not made"""
     repeated: int
     """trades that came again and were left out"""
+    merged: int
+    """quotes that risk was not told, because a newer one came within a millisecond"""
     clock_offset_secs: float | None
     """by how much the venue's clock is ahead of this machine's; None: not known"""
     clock_error_secs: float | None

@@ -29,11 +29,13 @@ from krator_actors.messages.orders import (
     OrderSubmitted,
     SubmitOrder,
 )
-from krator_actors.model import OrderSide, OrderStatus, OrderType
+from krator_actors.messages.risk import PortfolioReport, PositionReport
+from krator_actors.model import OrderSide, OrderStatus, OrderType, TradingState
 from krator_actors.venue_desk import VenueDesk
-from supervisors.messages import Message
+from supervisors.messages import Message, PeerUnreachableError
 
 BTC = "BTC-USDT.SIM"
+_ZERO = Decimal(0)
 CONFIG = Config.model_validate({"strategies": [{"symbol": BTC, "kind": "sma_cross"}]})
 
 
@@ -78,10 +80,52 @@ async def journal(dsn: str, *events: Message) -> None:
     await store.close()
 
 
-async def closed(folder: Path, dsn: str, url: str) -> DayReport:
+def portfolio(
+    account: AccountReport, *, recovered: bool = True, **more: Decimal
+) -> PortfolioReport:
+    """What a risk actor answers that has the account, and ``more`` of some assets."""
+    balances = {a: account.balances.get(a, _ZERO) + more.get(a, _ZERO) for a in ("BTC", "USDT")}
+    position = PositionReport(
+        symbol=BTC,
+        quantity=balances["BTC"],
+        average_price=Decimal(0),
+        mark_price=None,
+        realized_pnl=Decimal(0),
+        unrealized_pnl=Decimal(0),
+        fees=Decimal(0),
+        reserved_buy=Decimal(0),
+        reserved_sell=Decimal(0),
+    )
+    return PortfolioReport(
+        state=TradingState.ACTIVE,
+        recovered=recovered,
+        venue_reachable=True,
+        cash=balances["USDT"],
+        equity=Decimal(0),
+        day_start_equity=Decimal(0),
+        positions=(position,),
+        open_orders=(),
+        orders_approved=0,
+        orders_denied=0,
+        fills=0,
+        ts_event=1,
+    )
+
+
+async def closed(
+    folder: Path, dsn: str, url: str, risk: PortfolioReport | Exception | None = None
+) -> DayReport:
     folder.mkdir(exist_ok=True)
     today: dt.date = day_of(clock.utc_ns())
-    report, path = await close_day(CONFIG, folder, dsn, today, venue_url=url)
+
+    async def ask_risk() -> PortfolioReport:
+        if isinstance(risk, PortfolioReport):
+            return risk
+        raise risk or PeerUnreachableError("risk is away")
+
+    report, path = await close_day(
+        CONFIG, folder, dsn, today, venue_url=url, ask_risk=None if risk is None else ask_risk
+    )
     assert path.exists()
     return report
 
@@ -112,14 +156,51 @@ def of(report: DayReport, what: str) -> list[DayDifference]:
 async def test_account_that_is_as_the_journal_says_has_no_difference(
     exchange: Exchange, postgres_dsn: str, tmp_path: Path
 ) -> None:
-    await journal(postgres_dsn, await opening(exchange.url))
+    account = await opening(exchange.url)
+    await journal(postgres_dsn, account)
 
-    report = await closed(tmp_path / "data", postgres_dsn, exchange.url)
+    report = await closed(tmp_path / "data", postgres_dsn, exchange.url, portfolio(account))
 
     assert report.differences == []
-    assert report.venue.silent == ""
+    assert report.venue.silent == report.risk.silent == ""
     assert report.venue.balances
-    assert "journal, venue and positions agree" in day_text(report)
+    assert report.risk.held["USDT"] == account.balances["USDT"]
+    assert "venue and risk agree with the journal" in day_text(report)
+
+
+async def test_position_and_cash_that_risk_counts_otherwise_are_listed(
+    exchange: Exchange, postgres_dsn: str, tmp_path: Path
+) -> None:
+    account = await opening(exchange.url)
+    await journal(postgres_dsn, account)
+    wrong = portfolio(account, BTC=Decimal("0.5"), USDT=Decimal(-7))
+
+    report = await closed(tmp_path / "data", postgres_dsn, exchange.url, wrong)
+
+    found = {each.subject: each for each in of(report, "position")}
+    assert found["BTC"].detail == "+0.5 in risk now"
+    assert Decimal(found["USDT"].theirs) == account.balances["USDT"] - 7
+    assert found["USDT"].ours == f"{account.balances['USDT']:f}"
+    assert report.differences == list(found.values())
+
+
+@pytest.mark.parametrize("kind", ["stopped", "away", "recovering"])
+async def test_risk_that_cannot_be_asked_is_said(
+    exchange: Exchange, postgres_dsn: str, tmp_path: Path, kind: str
+) -> None:
+    account = await opening(exchange.url)
+    await journal(postgres_dsn, account)
+    risk = {
+        "stopped": None,
+        "away": PeerUnreachableError("risk is away"),
+        "recovering": portfolio(account, recovered=False, BTC=Decimal(1)),
+    }[kind]
+
+    report = await closed(tmp_path / "data", postgres_dsn, exchange.url, risk)
+
+    assert report.differences == []
+    assert report.risk.silent
+    assert "venue agrees with the journal; RISK WAS NOT COMPARED" in day_text(report)
 
 
 async def test_what_somebody_else_did_at_the_venue_is_listed_in_full(
@@ -186,7 +267,7 @@ async def test_venue_that_cannot_be_asked_is_said_and_nothing_old_is_compared(
 
     assert report.differences == []
     assert "not connected" in report.venue.silent
-    assert "journal and positions agree; THE VENUE WAS NOT COMPARED" in day_text(report)
+    assert "VENUE WAS NOT COMPARED" in day_text(report)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +287,7 @@ async def test_venue_without_an_account_of_ours_is_not_asked(
         postgres_dsn,
         day_of(clock.utc_ns()),
         venue_url="",
+        ask_risk=None,
     )
 
     assert said in report.venue.silent

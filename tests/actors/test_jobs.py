@@ -131,10 +131,10 @@ async def test_day_is_closed_when_it_has_ended(
 async def test_report_that_is_there_already_is_replaced(data_dir: Path, postgres_dsn: str) -> None:
     await journal(data_dir, postgres_dsn, "2026-11-20T10:00:00")
     day = dt.date(2026, 11, 20)
-    _, path = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="")
+    _, path = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="", ask_risk=None)
     path.write_text("older")
 
-    _, again = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="")
+    _, again = await close_day(Config(), data_dir, postgres_dsn, day, venue_url="", ask_risk=None)
 
     assert again == path
     assert msgspec.json.decode(path.read_bytes())["totals"]["denied"] == 1

@@ -165,6 +165,8 @@ async def test_the_stop_of_its_entry_outlives_missing_trades(
         harness.answer("risk", state("5.2"))
         await harness.deliver(fill(orders(harness)[0], orders(harness)[0].quantity), "order:SIM")
         await position_known(harness)
+        # Its first question for history is over; while it is not, a trade asks for nothing new.
+        await harness.eventually(lambda: not harness.actor._history_wanted.is_set())
 
         await harness.deliver(trade_gap(), FEED)
 

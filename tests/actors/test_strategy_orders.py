@@ -78,6 +78,40 @@ async def test_it_asks_again_while_risk_still_has_its_finished_order_open(
         assert harness.actor._holding.position == Decimal("55.49")
 
 
+async def test_it_knows_its_position_again_at_once_after_every_fill(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strategy_module, "_RETRY_INITIAL_SECS", 1_000.0)
+    monkeypatch.setattr(strategy_module, "_RETRY_MAX_SECS", 1_000.0)
+    async with running() as harness:
+        order = await bought(harness)
+
+        for number in range(1, 4):
+            harness.answer("risk", state(f"55.{number}"))
+            await harness.deliver(fill(order, order.quantity, str(number)), "order:SIM")
+            await position_known(harness)
+
+            assert harness.actor._holding.position == Decimal(f"55.{number}")
+
+
+async def test_a_strategy_that_is_refused_waits_before_it_may_try_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strategy_module, "_RETRY_INITIAL_SECS", 1_000.0)
+    monkeypatch.setattr(strategy_module, "_RETRY_MAX_SECS", 1_000.0)
+    async with running() as harness:
+        order = await bought(harness)
+        before = questions(harness, "risk")
+        about = {"client_order_id": order.client_order_id, "symbol": SYMBOL, "ts_event": 1}
+
+        rejected = OrderRejected(**about, reason="NEVER_ARRIVED")  # type: ignore[arg-type]
+        await harness.deliver(told(rejected), "order:SIM")
+        await live(harness, [9, 9, 9], begin=CROSS_BAR + 2)
+
+        assert questions(harness, "risk") == before
+        assert len(orders(harness)) == 1
+
+
 @pytest.mark.parametrize("end", ["denied", "rejected", "duplicate"])
 async def test_an_order_that_is_not_taken_leaves_it_free_to_decide_again(
     running: Running, end: str

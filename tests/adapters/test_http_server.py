@@ -69,6 +69,11 @@ async def test_request_that_is_not_for_us_is_refused(
     assert (await asked(server, line, host)).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+async def test_wrong_method_is_told_which_are_right(server: HttpServer) -> None:
+    assert b"\r\nAllow: GET, HEAD\r\n" in await asked(server, "POST / HTTP/1.1")
+    assert b"Allow" not in await asked(server, "GET / HTTP/1.1")
+
+
 async def test_request_without_an_end_is_dropped(server: HttpServer) -> None:
     reader, writer = await asyncio.open_connection(http_server.HOST, server.port)
     writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)

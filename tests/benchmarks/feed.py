@@ -20,7 +20,7 @@ from krator_actors.adapters.session import ReconnectPolicy, Session
 from krator_actors.messages.market import MarketStatus, QuoteTick
 from supervisors.messages import Message
 from tests.actors.faulty_venue import FaultyVenue
-from tests.actors.feed_scene import feed_of, told
+from tests.actors.feed_scene import SMA, feed_of, told
 from tests.benchmarks.measure import Counts
 
 _CONNECTIONS = 1_000
@@ -64,7 +64,7 @@ async def _frames_per_second(count: int) -> float:
 
 
 def _quotes(feed: Any) -> int:
-    return len(told(feed, "risk", QuoteTick))
+    return len(told(feed, SMA, QuoteTick))
 
 
 async def _recovery_ms(count: int) -> float:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from krator_actors.core.daily_report import DayFold, DayReport, day_before, day_of
 from krator_actors.core.daily_tables import day_text
-from krator_actors.core.venue_look import VenueLook
+from krator_actors.core.venue_look import RiskLook, VenueLook
 from krator_actors.messages.orders import AccountReport, OrderDenied, OrderFilled
 from krator_actors.model import NANOS_PER_SEC, OrderSide
 from supervisors.messages import Message
 
 BTC = "BTC-USDT.SIM"
 NOBODY = VenueLook(ts=1, silent="nobody was asked")
+NO_RISK = RiskLook(silent="nobody was asked")
 DAY = dt.date(2026, 11, 22)
 BEGIN_NS = int(dt.datetime(2026, 11, 22, tzinfo=dt.UTC).timestamp()) * NANOS_PER_SEC
 HOUR_NS = 3_600 * NANOS_PER_SEC
@@ -64,7 +65,7 @@ def report() -> DayReport:
     take(filled(3, OrderSide.SELL, 130), BEGIN_NS)
     take(denied(4), BEGIN_NS + HOUR_NS)
     take(filled(5, OrderSide.SELL, 990), BEGIN_NS + 24 * HOUR_NS)
-    return fold.report(NOBODY, [])
+    return fold.report(NOBODY, NO_RISK, [])
 
 
 def test_totals_of_the_day_are_what_changed_on_it() -> None:
@@ -101,7 +102,7 @@ def test_text_is_readable() -> None:
 
 
 def test_day_on_which_nothing_happened_has_a_report() -> None:
-    made = DayFold(DAY).report(NOBODY, [])
+    made = DayFold(DAY).report(NOBODY, NO_RISK, [])
 
     assert (made.orders, made.fills, made.positions, made.totals.orders) == ([], [], [], 0)
     assert "orders: 0" in day_text(made)
@@ -127,7 +128,7 @@ def test_totals_are_the_plain_sums_of_the_days_events(
         fold.take(fill, BEGIN_NS + hours * HOUR_NS, writer="order:SIM", number=number)
         if 0 <= hours < 24:
             of_day.append(fill)
-    made = fold.report(NOBODY, [])
+    made = fold.report(NOBODY, NO_RISK, [])
 
     assert made.totals.fills == len(made.fills) == len(of_day)
     assert made.totals.fees == sum(fill.fee for fill in of_day)

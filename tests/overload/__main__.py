@@ -134,7 +134,9 @@ def _broken(result: dict[str, Any]) -> list[str]:
         "quotes were not merged for the slow strategy": (
             result["merged"] > 0 and slow.quotes < quick.quotes / 2
         ),
-        "risk heard fewer quotes than the quick strategy": risk.quotes >= 0.9 * quick.quotes,
+        "risk was behind the quick strategy": (
+            risk.newest_quote >= quick.newest_quote - 2 * LAG_LIMIT
+        ),
         "more waits than may": result["slow_inbox"] <= 512 and result["feed_stash"] <= 4_000,
         "memory grew": max(result["growth_bytes"].values()) <= GROWTH_LIMIT_BYTES,
     }

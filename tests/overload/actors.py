@@ -27,6 +27,8 @@ class Heard(msgspec.Struct, kw_only=True):
     """What a listener has handled so far."""
 
     quotes: int = 0
+    newest_quote: int = 0
+    """its update id, which counts all ticks of the venue"""
     trades: int = 0
     left_out: int = 0
     """trades that were declared missing"""
@@ -64,6 +66,7 @@ class Listener(Actor):
         heard = self._heard
         if isinstance(message, QuoteTick):
             heard.quotes += 1
+            heard.newest_quote = message.update_id
         elif isinstance(message, TradeTick):
             heard.unsaid += message.trade_id - (heard.next_id or message.trade_id)
             heard.trades += 1

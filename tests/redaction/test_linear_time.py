@@ -65,6 +65,18 @@ STORMS = {
     "attributes": 'key="token" <',
     "paths": '"/a/token',
     "seeds": "seed words abandon ability ",
+    "announced": "with password ",
+    "of": "password for a of b ",
+    "before": "ab1cd is the password of ",
+    "pairs": "login is a / ",
+    "codes": "backup codes: 1a2b-3c4d ",
+    "access": "SETUSER >abcd ",
+    "pipes": "echo 'a' | ",
+    "manifests": "kind: Secret\n a: YWJjZA==",
+    "hooks": "/hooks/",
+    "ordinary names": "order_id=order_",
+    "glued": "<key>a-",
+    "pairs of hex": "0A:",
 }
 
 

@@ -69,6 +69,12 @@ class Pair:
         )
 
 
+def thread_states(pid: int) -> set[str]:
+    """As the kernel has them, ``T``: stopped."""
+    stats = [(task / "stat").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
+
 @pytest.fixture
 def pair(house: HouseBuilder, short_dir: Path) -> Pair:
     return Pair(house, short_dir)
@@ -94,7 +100,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_handled_twice_under_kills(
 
 
 def test_message_in_work_when_its_receiver_dies_comes_back_as_unknown(pair: Pair) -> None:
-    os.kill(pair.system.pid("scribe"), signal.SIGSTOP)
+    pid = pair.system.pid("scribe")
+    os.kill(pid, signal.SIGSTOP)
+    # Until one thread has taken the signal, the others go on: the brain could still handle these.
+    pair.system.eventually(lambda: thread_states(pid) == {"T"})
     pair.say(Tell(first=0, count=3))
 
     pair.system.eventually_runs("scribe", 2)
