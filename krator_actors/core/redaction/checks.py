@@ -1,6 +1,5 @@
 """Checks of what a pattern has found: check digits, randomness, shapes of our own ids."""
 
-
 from __future__ import annotations
 
 import base64

@@ -189,13 +189,14 @@ def _before(match: Any) -> bytes:
     value, between = match.group(1, 2)
     inner = value.strip(b"\"'")
     has_digit = inner.translate(None, b"0123456789") != inner
+    is_told = _ARTICLE.search(between) is not None
     is_word = (
         not has_digit
         and inner == value
-        and _ARTICLE.search(between) is None
+        and not is_told
         and (_PLAIN.fullmatch(inner) or inner.count(b"-") < _MIN_HYPHENS)
     )
-    if is_word or not _is_secret(inner, is_announced=inner != value, is_password=True):
+    if is_word or not _is_secret(inner, is_announced=is_told or inner != value, is_password=True):
         return bytes(match.group())
     quote = value[:1] if inner != value else b""
     return bytes(quote + b"<secret>" + quote + between)

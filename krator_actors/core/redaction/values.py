@@ -35,7 +35,6 @@ _CLASS: Final = compiled(rb"(?:[A-Za-z_]+\.)*(?:[A-Z][a-z]+){2,}")
 _PLACE: Final = compiled(rb"[A-Za-z_<>.]+:[0-9]{1,5}\b")
 _OBJECTS: Final = frozenset((b"secret", b"secrets"))
 _PART: Final = compiled(rb"[0-9]{1,5}(?:[^0-9A-Za-z]|$)|[a-z_]+(?:[^0-9A-Za-z]|$)")
-_SAYING: Final = frozenset((b"is", b"was", b"are"))
 _TAIL: Final = b")]},;.>\\"
 
 
@@ -200,7 +199,7 @@ def of_field(name: bytes, between: bytes, value: bytes) -> bytes:
     doubt = field.doubt
     if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
         doubt = "word"  # "the password, please"
-    if doubt == "none" and between.strip() in _SAYING and not opening and goes_on(inner):
+    if doubt == "none" and between.replace(b" ", b"").isalpha() and not opening and goes_on(inner):
         return value  # "the password is required"
     if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
         return value
