@@ -273,7 +273,7 @@ async def test_redis_killed_under_load_is_filled_again(
 async def test_slow_redis_costs_events_that_are_counted_and_nothing_else(
     redis_server: EmbeddedRedis, short_dir: Path, log: LocalLog, reader: Redis
 ) -> None:
-    # Slow, not out: on a busy machine a shorter time would be over now and then, and its breaker open.
+    # Slow, not out: on a busy machine a shorter time would be over, and its breaker open.
     async with publisher(short_dir, stream_max_length=100, timeout_secs=5.0) as harness:
         append(log, 1)
         await grown(reader, 1)
