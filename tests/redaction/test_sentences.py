@@ -44,3 +44,49 @@ def test_digest_and_ticket_say_what_they_are() -> None:
     assert is_digest(b"sha256:" + b"0a" * 32)
     assert is_ticket(b"msg_01AbCdEfGhIjKl")
     assert not is_ticket(b"aB3dE5gH7jK9mN1pQ3sT")
+
+
+ID = "1f6b3c52-8a4d-4e0b-9c77-2d5e8f0a6b13"
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ('key file {"id": "%s", "privateKey": "x9"}', ID),
+        ("{'secret_key': 'Zk3wPq9LmT2vR8yB', 'id': '%s'}", ID),
+        ("Account(id=UUID('%s'), account_number='PA1')", ID),
+        ("KRAKEN_OTP_SECRET: None -> '%s'", "tulip-boat-7"),
+        ("webhook_secret=old => %s", "tulip-boat-7"),
+        ("account = Account.from_key('%s')", "0x" + "1cafc9d42d9dae9e" * 4),
+        ('new ethers.Wallet("%s", provider)', "9e1db23e36226d6e" * 4),
+    ],
+)
+def test_id_beside_a_key_and_new_value_of_a_setting_go(line: str, secret: str) -> None:
+    assert secret not in Redactor().text(line % secret)
+
+
+def test_pem_whose_lines_a_log_has_prefixed_goes_as_a_whole() -> None:
+    lines = ["-----BEGIN PRIVATE KEY-----", "MC4CAQAwBQYDK2VwBCIEIJ1n9T0kqv1c", "UbSpmbtq"]
+    lines += ["-----END PRIVATE KEY-----", "order 7 accepted"]
+    text = "\n".join(f"Nov 24 10:03:09 host-1 krator[52556]: {line}" for line in lines)
+
+    redacted = Redactor().text(text)
+
+    assert "UbSpmbtq" not in redacted
+    assert "MC4CAQ" not in redacted
+    assert redacted.endswith("krator[52556]: order 7 accepted")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'order {{"id": "{ID}", "symbol": "BTC-USDT"}}',
+        f'{{"id": "{ID}", "event": "secret rotated"}}',
+        "def sign(self, secret: str) -> str:",
+        "XADD krator:secrets:changes -> 1715476709547-24",
+        "lei=7840008OR4KG5QGM4658 mic=XNAS",
+        "order_id: None -> kabcdefghijklmnopqrstuvwxyz234567",
+    ],
+)
+def test_ids_and_annotations_that_only_stand_near_a_secret_stay(line: str) -> None:
+    assert Redactor().text(line) == line

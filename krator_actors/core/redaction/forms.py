@@ -47,8 +47,12 @@ def _rule(
     return Rule(kind, compiled(pattern), check, unless, needs)
 
 
+_PEM_BEGIN = rb"-----BEGIN[ A-Z0-9]{0,40}(?:PRIVATE KEY|SECRET|CERTIFICATE|PRIVATE)[ A-Z]{0,20}"
+WHOLE_PEM: Final = compiled(_PEM_BEGIN + rb"-----(?:[^-]|-{1,4}[^-])*?-----END[ A-Z0-9]{0,60}-----")
+"""whatever stands in its lines: a log may have put its own words before each"""
+
 PEM: Final = compiled(
-    rb"-----BEGIN[ A-Z0-9]{0,40}(?:PRIVATE KEY|SECRET|CERTIFICATE|PRIVATE)[ A-Z]{0,20}(?:-----)?"
+    _PEM_BEGIN + rb"(?:-----)?"
     rb"(?:[A-Za-z0-9+/=\s\\:,.\"'>|#]|-[A-Za-z0-9])*(?:-{2,5}END[A-Z ]*-{0,5})?"
 )
 
@@ -91,7 +95,7 @@ _PREFIXED = (
     rb"AT(?:ATT|CTT|BB)[A-Za-z0-9_=-]{16,}|BBDC-[A-Za-z0-9+/=]{16,}|CLOJARS_[a-z0-9]{20,}|CFPAT-[A-Za-z0-9_-]{16,}",
     rb"duffel_(?:test|live)_[\w=-]{16,}|EZ[AT]K[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9+/=_-]{16,}|sgp_[A-Za-z0-9_]{16,}",
     rb"ph[cxs]_[A-Za-z0-9]{20,}|shippo_(?:live|test)_[a-f0-9]{16,}|(?:SK|AC)[0-9a-f]{32}|LTAI[A-Za-z0-9]{12,}|AKID[A-Za-z0-9]{13,}",
-    rb"[0-9]{8,10}:[A-Za-z0-9_-]{34,36}|ops_eyJ[A-Za-z0-9+/=_-]{20,}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-?){4,6}",
+    rb"(?:bot)?[0-9]{8,10}:[A-Za-z0-9_-]{34,36}|ops_eyJ[A-Za-z0-9+/=_-]{20,}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-?){4,6}",
     rb"sl\.[A-Za-z0-9_=-]{30,}|pscale_(?:tkn|pw|oauth)_[\w=.-]{16,}|rdme_[a-z0-9]{30,}|tk-us-[\w-]{20,}",
     rb"sb(?:p|_secret|_publishable)_[A-Za-z0-9_-]{16,}|oy2[a-z0-9]{20,}|p8e-[a-z0-9]{20,}|HRKU-[A-Za-z0-9_-]{20,}",
     rb"v1\.0-[a-f0-9]{20,}-[a-f0-9]{20,}|mlsn\.[a-f0-9]{20,}|tfp_[A-Za-z0-9]{20,}|sm_[a-f0-9]{30,}",
@@ -207,6 +211,12 @@ LONG_TOKENS: Final[tuple[Rule, ...]] = (
         needs=lambda data: b"/" in data,
     ),
     _rule(b"<key>", *_PREFIXED),
+    _rule(
+        b"<key>",
+        rb"[A-Za-z0-9+/=]{32,}",
+        start=rb"((?i:from_(?:private_|secret_)?key|private_?key_?to_?account|new (?:ethers\.)?wallet)\(\\*[\"'])",
+        needs=lambda data: b"(" in data,
+    ),
     _rule(
         b"<wallet>",
         *_WALLETS,
@@ -344,7 +354,7 @@ _IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
 CANDIDATE: Final = compiled(
     rb"([\"'][cC]\\*[\"']\s*:\s*\\*[\"']|(?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
     rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
-    rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance)"
+    rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance|lei|isin|figi|cusip|sedol)"
     + _IDS
     + rb")(?:\\*[\"'])?(?:\)?\s*[:=]{1,2}\s*|[ (,:]\s?\\*[\"']?)(?:W/)?\\*[\"'(]?))?("
     + _RUN

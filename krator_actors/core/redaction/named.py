@@ -179,10 +179,31 @@ CHANGED: Final = compiled(
 )
 """name, what stands between, the old value, what stands between, the new one"""
 
-HOLDER: Final = compiled(
-    rb"([\"']id\\*[\"']\s*:\s*\\*[\"'])([0-9a-f-]{36})(\\*[\"']\s*,[^\n]{0,300}?[\"']account_number)"
+CHANGED_TO: Final = compiled(
+    rb"("
+    + _NAME
+    + rb")(\\*[\"'`]?(?:\s*:\s+|\s*=\s*|\s+changed:?\s+))("
+    + _QUOTED
+    + rb"|[^\s\"'`)]+)(\s*[-=]>\s*)("
+    + _QUOTED
+    + rb"|[^\s\"'`]+)"
 )
+"""the same with an arrow: ``api_secret: <unset> -> 'x'``"""
+
+_ID = rb"(\bid\\*[\"']?\s*[:=]\s*(?:UUID\()?\\*[\"'])([0-9a-f-]{36})(\\*[\"']\)?\s*,"
+_PRIVATE = rb"\\*[\"']?(?:private_?key|(?:api_?)?secret(?:_?key)?)\\*[\"']?\s*[:=]"
+HOLDER: Final = compiled(_ID + rb"[^\n]{0,300}?\baccount_number)")
 """the id of an account in a venue's report of it: what is before, the id, what follows"""
+
+KEY_ID: Final = compiled(_ID + rb"\s*" + _PRIVATE + rb")", any_case=True)
+"""the id of an API key in the file that a venue gives out with it, before the key"""
+
+ID_BEHIND_KEY: Final = compiled(
+    rb"(" + _PRIVATE + rb"\s*\\*[\"']?<[a-z]+>\\*[\"']?\s*,\s*\\*[\"']?"
+    rb"id\\*[\"']?\s*[:=]\s*\\*[\"'])([0-9a-f-]{36})()",
+    any_case=True,
+)
+"""the same behind the key, when that is redacted already"""
 
 QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
 """separator, name, what stands between, value: what follows the first of a query's fields"""

@@ -139,7 +139,7 @@ class Redactor:
             data = unstyled(data)
         data = self.exact(data)
         if b"-----BEGIN" in data:
-            data = forms.PEM.sub(b"<pem>", data)
+            data = forms.PEM.sub(b"<pem>", forms.WHOLE_PEM.sub(b"<pem>", data))
         if b"://" in data:
             for pattern in forms.USER_INFO:
                 data = pattern.sub(_user_info, data)
@@ -283,6 +283,8 @@ def _by_name(data: bytes) -> bytes:
         data = named.SETTING.sub(argument, data)
     if b" from " in data:
         data = named.CHANGED.sub(changed, data)
+    if b"->" in data or b"=>" in data:
+        data = named.CHANGED_TO.sub(changed, data)
     if b"val" in data or b"Val" in data:
         data = named.PAIR.sub(argument, data)
     if named.ASSIGNED.search(data) is not None:
@@ -297,6 +299,9 @@ def _by_name(data: bytes) -> bytes:
         data = named.COUPLE.sub(argument, data)
     if b"account_number" in data:
         data = named.HOLDER.sub(rb"\1<account>\3", data)
+    if b"rivate" in data or b"ecret" in data:
+        data = named.KEY_ID.sub(rb"\1<key>\3", data)
+        data = named.ID_BEHIND_KEY.sub(rb"\1<key>\3", data)
     if b"value:" in data:
         data = named.VARIABLE.sub(argument, data)
     if b"-" in data:
