@@ -34,6 +34,11 @@ STOP_GRACE_SECS: Final = 0.25
 CLOSE_SECS: Final = 0.25
 """How long the last acknowledgements and frames may take to leave."""
 
+CANCEL_AGAIN_SECS: Final = 0.5
+"""A task that goes on for so long is canceled again at a stop, because Python 3.11's ``wait_for``
+forgets the cancellation when what it waits for is done in the same turn (github.com/python/cpython
+issue 86296), and redis-py, for one, waits by it."""
+
 _TURN_SECS: Final = 0.001
 _TURN_MESSAGES: Final = 64
 
@@ -381,6 +386,10 @@ class Brain:
 
 
 async def _cancel(tasks: set[asyncio.Task[None]], timeout_secs: float | None) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=timeout_secs)
+    """Cancel them and wait; None: until all have ended."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=timeout_secs or CANCEL_AGAIN_SECS)
+        if timeout_secs is not None:
+            return

@@ -194,6 +194,27 @@ async def test_stop_cancels_tasks_before_on_stop(tmp_path: Path) -> None:
     assert diary == ["task ended", "stop"]
 
 
+async def test_stop_cancels_a_task_again_whose_library_has_forgotten_it(tmp_path: Path) -> None:
+    class Forgetful(Trial):
+        async def on_start(self) -> None:
+            self.start_task(self._loop(), name="loop")
+
+        async def _loop(self) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            self.config.append("forgotten")
+            await asyncio.Event().wait()
+
+    diary: list[str] = []
+    async with (
+        asyncio.timeout(20),
+        running(Forgetful, name="trial", runtime=tmp_path, config=diary),
+    ):
+        await asyncio.sleep(0)
+
+    assert diary == ["forgotten", "stop"]
+
+
 async def test_task_that_fails_while_it_is_canceled_is_a_crash(tmp_path: Path) -> None:
     class Bad(Trial):
         async def on_start(self) -> None:
