@@ -47,10 +47,10 @@ class Disk:
         )
 
     def fill(self) -> None:
-        with self._filler.open("wb") as file, contextlib.suppress(OSError):
+        # Unbuffered: what a buffer could not write, it would try again, and raise, when it closes.
+        with self._filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(65_536))
-                file.flush()
 
     def free(self) -> None:
         self._filler.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from krator_actors.config import load
 from tests.chaos.__main__ import CONFIG, RULES, STRATEGY
+from tests.chaos.machine import Disk
 from tests.chaos.plan import SYMBOLS, TARGETS, labels, plan
 from tests.system.harness import ROOT, eventually
 
@@ -132,3 +134,21 @@ def test_limits_of_the_checker_are_those_of_the_configuration(tmp_path: Path) ->
         RULES.max_orders_per_sec,
         RULES.max_open_orders,
     )
+
+
+def test_disk_is_filled_to_the_last_page_and_freed(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "log")
+    if not disk.is_mounted:
+        pytest.skip("only root can mount the file system that is filled")
+    try:
+        # Each time another remainder: what is written at once are 16 pages.
+        for number in range(16):
+            (tmp_path / "log" / str(number)).write_bytes(bytes(4_096))
+
+            disk.fill()
+
+            assert shutil.disk_usage(tmp_path / "log").free == 0
+            disk.free()
+            assert shutil.disk_usage(tmp_path / "log").free > 0
+    finally:
+        disk.close()
