@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,9 +87,12 @@ class Home:
     def crash(self, name: str, times: int = 1) -> None:
         """Kill it, and wait until it runs again, so many times."""
         for _ in range(times):
-            generation = self.system.node(name).generation
-            self.system.kill(name)
-            self.system.eventually_runs(name, generation + 1)
+            # The picture of a supervisor just started may still lack its children's generations.
+            self.system.eventually_runs(name, 1)
+            node = self.system.node(name)
+            assert node.pid is not None
+            os.kill(node.pid, signal.SIGKILL)
+            self.system.eventually_runs(name, node.generation + 1)
 
     def eventually_which(self, expected: list[tuple[str, Presence]] | None) -> None:
         self.system.eventually(lambda: self.which() == expected)

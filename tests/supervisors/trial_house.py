@@ -55,6 +55,8 @@ class House:
         return node
 
     def pid(self, name: str) -> int:
+        """Wait until the tree, which may be half a second old, shows one."""
+        self.eventually(lambda: self.node(name).pid is not None)
         pid = self.node(name).pid
         assert pid is not None, name
         return pid
