@@ -109,7 +109,9 @@ class OrderSender:
         try:
             self._hand_over(order, old, timestamp_ms)
         except VenueUnavailableError as error:
-            denied = rules.denied(order, "VENUE_UNREACHABLE", str(error), utc_ns())
+            limited = error.retry_after_secs is not None
+            reason = "VENUE_RATE_LIMIT" if limited else "VENUE_UNREACHABLE"
+            denied = rules.denied(order, reason, str(error), utc_ns())
             told.append(self._ledger.record(denied))
             if old is not None:
                 told.append(self._unchanged(old, error))

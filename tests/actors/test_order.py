@@ -253,6 +253,26 @@ async def test_order_while_disconnected_is_denied(tmp_path: Path) -> None:
         assert first.request_valid_until_ms == order_rules.NEVER_SENT
 
 
+async def test_order_beyond_the_venues_limits_is_denied_and_a_cancel_is_not(
+    venue: FakeVenue, tmp_path: Path
+) -> None:
+    async with started(venue, tmp_path) as scene:
+        await scene.reachable()
+        # Binance's own window, until it tells another: 100 orders in ten seconds.
+        for number in range(250):
+            await scene.place(f"k{number}")
+            if isinstance(scene.events()[-1], OrderDenied):
+                break
+        await scene.until(OrderAccepted, "k0")
+        await scene.cancel("k0")
+
+        await scene.until(OrderCanceled, "k0")
+        denied = [event for event in scene.events() if isinstance(event, OrderDenied)]
+        assert {event.reason for event in denied} == {"VENUE_RATE_LIMIT"}
+        assert not {event.client_order_id for event in denied} & set(venue.placed())
+        assert all(scene.statuses())
+
+
 async def test_key_that_may_withdraw_is_never_used(
     venue: FakeVenue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
