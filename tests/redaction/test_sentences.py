@@ -90,3 +90,53 @@ def test_pem_whose_lines_a_log_has_prefixed_goes_as_a_whole() -> None:
 )
 def test_ids_and_annotations_that_only_stand_near_a_secret_stay(line: str) -> None:
     assert Redactor().text(line) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("Password for grafana admin reset to %s", "tulip-boat-7"),
+        ("Password reset for grafana admin: %s", "tulip-boat-7"),
+        ("TOTP seed for kraken login is %s (base32)", "JBSWY3DPEHPKQXZT"),
+        ("totp = pyotp.TOTP('%s').now()", "JBSWY3DPEHPKQXZT"),
+        ("kraken 2FA password %s configured", "XALQLKXFLSHGKGTE"),
+        ("Client('AC" + "0af3" * 8 + "', '%s')", "9277b02f" * 4),
+        ("ssh-keygen -t ed25519 -f key -N '%s'", "tulip-boat-7"),
+        ("backup codes: ab845-iur04, xp0vc-e5gt7, %s", "ijtv1-ri28q"),
+        ('SecretRotationService: "password": "%s"', "p2sfodtgq2zl"),
+        ("TokenBucketLimiter: SECRET_KEY = '%s'", "=fd_*_8c^bq#w7)&m_9"),
+        ('{"action":"auth","params":"%s"}', "heNstNLQ0_IVxOfqDHsY"),
+        ("|553=svc|554=%s|98=0|", "_^fauVnzx7GU6L^fbP73"),
+        ("private=b'%s=='", "/vHOdnLyXJQsKvNfJQynEv7eTEZ3ecqIUU3RcG4S0HiP/NWTVUPkiXv6R/2a"),
+        ("phrase: %s", "area sing feed have arrange able acid lamp moon tent wolf zebra"),
+    ],
+)
+def test_secret_goes_whose_place_only_its_sentence_or_call_tells(line: str, secret: str) -> None:
+    assert secret not in Redactor().text(line % secret)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "krator_actors.ops.secrets:rotate:41 - done",
+        "krator_actors/ops/secrets.py:41: in rotate",
+        "/run/secrets/venue_key:1",
+        "postgresql://krator@ws-auth.example.com:5432/db?sslmode=require",
+        f"2026-11-23 | DEBUG | TokenBucketLimiter | trace_id={'0a' * 16} | done",
+        "PasswordPolicyChecker: order.filled rule=min_length",
+        "ApiKeyRegistry: ApiKeyRegistry.load took 3 ms",
+        "ERROR:krator.ledger.auth:APIError(code=E_RISK_0042): outside of the window",
+        "dict keys: primary_key=3016515637 foreign_key=1398812",
+        "withdrawal refid FTQcuak-V6Za8qrWnhzTx67yYHz8Tg",
+        "Sec-WebSocket-Accept: d3WCjU8rhZ2B9E+X18k0SKwnrgE=",
+        "the password for krator was changed by admin",
+    ],
+)
+def test_places_classes_and_references_stay(line: str) -> None:
+    assert Redactor().text(line) == line
+
+
+def test_field_behind_an_encoded_key_stays() -> None:
+    line = "apiKey%3DfNFHvL3RcmkdNhZchJHtWYmkIjo3nfGw5S1KBrNisKZpe2Mqd7%26timestamp%3D1793491990444"
+
+    assert Redactor().text(line) == "apiKey%3D<key>%26timestamp%3D1793491990444"

@@ -95,7 +95,7 @@ def _heading(line: bytes, following: bytes) -> _Heading | None:
         title = _TITLE.fullmatch(cell)
         if title is None and cell.strip():
             return None
-        field = None if title is None else field_of(title.group(1))
+        field = None if title is None else field_of(title.group(1).rstrip())
         if field is not None:
             fields[at] = field
     return _Heading(separator, len(cells), fields) if fields and len(cells) >= _MIN_CELLS else None
@@ -137,7 +137,7 @@ def _keyed(line: bytes) -> bytes:
     filled = sum(bool(cell.strip()) for cell in cells)
     for at, cell in enumerate(cells[:-1]):
         title = _TITLE.fullmatch(cell) or _LAST_WORD.search(cell)
-        field = None if title is None else field_of(title.group(1))
+        field = None if title is None else field_of(title.group(1).rstrip())
         if field is None:
             continue
         value = cells[at + 1].strip()

@@ -42,6 +42,13 @@ _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
 _HEX: Final = re2.compile(rb"[0-9a-f]{7,}")
+_CLASS: Final = re2.compile(rb"(?:[a-z_0-9]+\.)*[A-Z][a-z]+(?:[A-Z]+[a-z]*)+")
+_AGENT: Final = re2.compile(
+    rb"[a-z]{3,}(?:tor|der|ger|ler|mer|ner|ker|cher|sher|fier|ver|iter|zer|rer|sor|ster)"
+    rb"|actor|service|registry|policy|error|exception|warning|client|factory|cache|pool|queue|repository"
+    rb"|middleware|settings|bucket|guard|task|job|mixin|test|tests|api|model|schema|view|event"
+)
+"""what a class that works on secrets is: ``TokenBucketLimiter``, ``SecretRotationService``"""
 
 _HARMLESS_ENDS: Final = frozenset(
     b"count counts env len length size type types limit limits ttl expires expiry expired"
@@ -59,7 +66,7 @@ _HARMLESS_KEYS: Final = frozenset(
     b"idempotency cache partition primary foreign sort dedup row stream redis unique"
     b" duplicate lookup group order config ordering object map dict index composite natural"
     b" surrogate range hash shard lock any press hot series metric label message event gpg pgp"
-    b" restored restore public pub host known constraint violates".split()
+    b" restored restore public pub host known constraint violates websocket".split()
 )
 _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<password>", "none", b"password passwd passphrase pass_phrase pwd passcode pass_wd"),
@@ -230,6 +237,8 @@ def field_of(name: bytes) -> Field | None:
     if _HEX.fullmatch(name) is not None:  # a revision's id, of which no part is a word
         return None
     words = tuple(word.lower() for word in _WORDS.findall(_plain(name[:_MAX_NAME_BYTES])))
+    if _CLASS.fullmatch(name) is not None and _AGENT.fullmatch(words[-1]) is not None:
+        return None
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole

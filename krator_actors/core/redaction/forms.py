@@ -68,7 +68,7 @@ PHRASE: Final = compiled(rb"\b[a-z]{3,8}(?:(?: |, ?|\\*[\"'], ?\\*[\"'])[a-z]{3,
 """twelve words and more as a wallet's seed has them: short, in lower case, one after another"""
 
 PROSE: Final = compiled(
-    rb"\b(?:the|and|for|was|not|from|has|have|are|its|with|been|were|had|but|out|off|our|their|which|while|than)\b"
+    rb"\b(?:the|and|for|was|not|from|has|are|its|with|been|were|had|but|out|our|their|which|while|than)\b"
 )
 """words that no wallet's list has and no sentence does without"""
 
@@ -218,10 +218,16 @@ LONG_TOKENS: Final[tuple[Rule, ...]] = (
         needs=lambda data: b"(" in data,
     ),
     _rule(
+        b"<secret>",
+        rb"[A-Z2-7]{16,}",
+        start=rb"((?i:\b[th]otp\(\\*[\"'])|otpauth://[^\s\"']{1,200}secret=)",
+        needs=lambda data: b"otp" in data.lower(),
+    ),
+    _rule(
         b"<wallet>",
         *_WALLETS,
         check=_has_digit_and_letter_mix,
-        start=rb"((?i:sha[0-9]{1,3}[:-])|-|\b|\\[nrtf]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|_)",
+        start=rb"((?i:sha[0-9]{1,3}[:-])|-|^|[^%0-9A-Za-z_]|\\[nrtf]|%[0-9A-Fa-f]{2}|\\u00[0-9a-f]{2}|_)",
         unless=compiled(rb"-|sha", any_case=True),
     ),
 )
@@ -354,7 +360,7 @@ _IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
 CANDIDATE: Final = compiled(
     rb"([\"'][cC]\\*[\"']\s*:\s*\\*[\"']|(?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
     rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
-    rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance|lei|isin|figi|cusip|sedol)"
+    rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance|lei|isin|figi|cusip|sedol|ref|reference|ksuid|xid|cuid|nanoid|websocket-accept)"
     + _IDS
     + rb")(?:\\*[\"'])?(?:\)?\s*[:=]{1,2}\s*|[ (,:]\s?\\*[\"']?)(?:W/)?\\*[\"'(]?))?("
     + _RUN
@@ -363,7 +369,7 @@ CANDIDATE: Final = compiled(
 """a name that says something ordinary, if there is one, and a long run"""
 
 GLUED: Final = compiled(
-    rb"(<(?:key|token|wallet|secret|password)>)(?:[A-Za-z0-9+=%]|[_-][A-Za-z0-9]{4})[A-Za-z0-9+/_=%-]*"
+    rb"(<(?:key|token|wallet|secret|password)>)(?:[A-Za-z0-9+=]|%2[BbFf]|%3[Dd]|[_-][A-Za-z0-9]{4})(?:[A-Za-z0-9+/_=-]|%2[BbFf]|%3[Dd])*"
     rb"|(<wallet>)/[A-Za-z0-9+/=]+"
 )
 """a placeholder, and what is left of the run that it stands for"""

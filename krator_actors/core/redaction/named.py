@@ -217,11 +217,11 @@ _PROGRAMS = (
     rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+)"
     rb"|rabbitmqctl (?:add_user|change_password) \S+|(?:ht|mosquitto_)passwd (?:-[a-zA-Z]+ )*-[a-zA-Z]*b[a-zA-Z]*(?: -[a-zA-Z]+)* \S+ \S+"
     rb"|net user \S+|from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
-    rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p"
+    rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p|ssh-keygen\b[^\n;|]{0,120}?\s-[NP]"
 )
 COMMAND: Final = (
     # FIX's tags of passwords, which end where the next tag begins
-    compiled(rb"((?:^|[|;\x01\s]|\^A)(?:554|925)=)()([^|\x01\s^]+)"),
+    compiled(rb"((?:^|[|;\x01\s]|\^A)(?:554|925)=)()((?:[^|\x01\s^]|\^[^A|\x01\s])+)"),
     *(
         compiled(form + rb"(\\*[\"']?)([^\s\"'\\=:][^\s\"'\\]*)")
         for form in (
@@ -240,6 +240,9 @@ COMMAND: Final = (
             rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+)?)",
             rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
             rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
+            # a venue's log-on by WebSocket; an account's id and its token
+            rb"([\"'](?:action|op|method|event|type)\\*[\"']\s*:\s*\\*[\"'](?:auth|login|authenticate)\\*[\"']\s*,\s*\\*[\"'](?:params|args|data|key)\\*[\"']\s*:\s*\[?\s*\\*[\"'])",
+            rb"(\bClient\(\\*[\"']<[a-z]+>\\*[\"'],\s*\\*[\"'])",
             # chpasswd's line
             rb"(\b(?:echo|printf) (?:-[en] )?\\*[\"']?[a-z_][\w-]*:)",
         )
@@ -248,7 +251,7 @@ COMMAND: Final = (
 """what stands before, an opening quote, a password in a shell's command"""
 
 MAY_BE_COMMAND: Final = compiled(
-    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|from-literal|net user|/p:|add_user|obscure|zugang|contrase|cl[^ ]{1,6} |name=|echo|printf|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
+    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|from-literal|net user|/p:|add_user|obscure|zugang|contrase|cl[^ ]{1,6} |name=|echo|printf|client\(|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
     any_case=True,
 )
 """without any of these no COMMAND is there; looked for first, because most lines have none"""

@@ -19,22 +19,24 @@ _MIN_WORD_CHARS = 4
 _MIN_MIXED_CHARS = 5
 _MIN_HYPHENS = 2
 _MIN_HEX_CHARS = 16
+_MIN_UPPER_CHARS = 16
 
 _NAME = (
     rb"(?:[a-z0-9]+[-_])?(?:pass(?:word|wort|wd|phrase|code)|pass|pwd|pw|psw|kennwort|zugangscode|contrase\S{1,6}a|clave|senha|"
     rb"mot de passe|mdp|parola|wachtwoord|has\S{1,4}o|l\S{1,4}senord|heslo|secret|token|otp|pin|"
     rb"(?:api|access|secret|private|signing|license|client|shared|auth|webhook|encryption|consumer|app|bot|listen|session)[ _-]?(?:key|secret|token|passphrase|id)|"
-    rb"cred(?:ential)?s?|credentials|(?:recovery|backup|verification|security|login|access|one-time|2fa|mfa|auth|activation|invite|sms)[ _-](?:code|token)s?)"
+    rb"cred(?:ential)?s?|credentials|(?:recovery|backup|verification|security|login|access|one-time|2fa|mfa|auth|activation|invite|sms)[ _-](?:code|token)s?|"
+    rb"(?:[th]otp|otp|2fa|mfa|authenticator)[ _-](?:seed|secret|key))"
 )
 _VALUE = rb"[^\s\"'`<>(){}\[\],;|\\]+"
-_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|den|dem|des|le|la|el))? [A-Za-z0-9_.@/'-]{1,64}){1,2}"
+_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|den|dem|des|le|la|el))? [A-Za-z0-9_.@/'-]{1,64}(?: (?:user|admin|account|role|login|database|db|server|dashboard|superuser|console|cluster|replica|api|key|bot))?){1,2}"
 _BE = rb"(?: (?:is|was|lautet|ist|est|es|\xc3\xa8|jest|er|now|still|again|currently|changed|set|reset|updated|to|should|must|will|be|been|has))+ (?:now )?[:=]?\s*"
 _GIVEN = rb"(?:with|using|use|used|via|by|try|tried|mit|avec|con|com|and|new|old|temp|temporary|initial|default|my|your|his|her|their|user|admin|root|db|database|redis|vpn|wifi|master|neues|nouveau|nueva|enter|entered|typed|send|sent|provided|supplied)"
 
 OF: Final = compiled(
     rb"\b("
     + _NAME
-    + rb")("
+    + rb")((?: (?:reset|change|update|rotation))?"
     + _OF
     + rb"(?:\s*(?:[:=]|=>|->)\s*|"
     + _BE
@@ -76,7 +78,7 @@ PAIR: Final = compiled(
 """word for a name and its password, what stands between, the name, what parts them, quote, password"""
 
 CODES: Final = compiled(
-    rb"((?:backup|recovery|scratch|emergency|rescue|reserve)[ _-]?codes?[\"']?(?: are| is)?\s*[:=]?\s*[\[(\"']*)((?:[a-z]{0,8}[0-9][a-z0-9]{2,11}(?:-[a-z0-9]{3,8}){0,3}[, |/\"']{0,4}|[a-z]{4,6}-[a-z0-9]{4,6}[, |/\"']{0,4}){1,16})",
+    rb"((?:backup|recovery|scratch|emergency|rescue|reserve)[ _-]?codes?[\"']?(?: are| is)?\s*[:=]?\s*[\[(\"']*)((?:[a-z0-9]{4,6}-[a-z0-9]{4,6}[, |/\"']{0,4}|[a-z]{0,8}[0-9][a-z0-9]{2,11}(?:-[a-z0-9]{3,8}){0,3}[, |/\"']{0,4}){1,16})",
     any_case=True,
 )
 """name, codes that are used once, one after another"""
@@ -148,7 +150,7 @@ def _is_secret(value: bytes, *, is_announced: bool, is_password: bool) -> bool:
             len(value) >= _MIN_WORD_CHARS
             and is_password
             and (is_announced or not is_word)
-            and not value.isupper()
+            and (not value.isupper() or len(value) >= _MIN_UPPER_CHARS)
         )
     if _WORDS.fullmatch(value) is not None:
         return is_password and (is_announced or value.count(b"-") >= _MIN_HYPHENS)

@@ -47,6 +47,8 @@ _MAX_NUMBER_CHARS = 5
 _MIN_PHRASE_GAPS = 11
 _FIRST_CARD = 10**11
 _ASSIGNED: Final = compiled(rb"[a-z][a-z_]+=[^=]")
+_WORD: Final = compiled(rb"[a-z][a-z_.-]{2,}")
+_LINE: Final = compiled(rb"[A-Za-z_<>]+:[0-9]{1,5}")
 _COLLECTIONS: Final = frozenset(b"order trade fill execution job run pod container image".split())
 
 
@@ -185,10 +187,14 @@ class Redactor:
         before, value = match.group(1, 2)
         if before and not is_login(value):
             return bytes(match.group())
-        if value[:1] == b"/" and value.count(b"/") > 1:
+        if value[:1] == b"/" and value.count(b"/") > 1 and not self._is_base64(value):
             return (before or b"") + b"/".join(self._segments(value))
         is_secret = self._is_key(value) or is_login(value)
         return bytes((before or b"") + b"<key>" if is_secret else match.group())
+
+    def _is_base64(self, value: bytes) -> bool:
+        """True for a key whose first character is a slash, and not for a path."""
+        return self._is_key(value) and not any(map(_WORD.fullmatch, value.split(b"/")))
 
     def _segments(self, path: bytes) -> Iterator[bytes]:
         """Yield the segments of a path, without a key; an order's id stays."""
@@ -260,6 +266,8 @@ def _scheme(match: Any) -> bytes:
     end = len(value.rstrip(b".,:;!"))
     kept = value[end:]
     value = value[:end]
+    if between == b":" and _LINE.fullmatch(value) is not None:
+        return whole  # krator.secrets:rotate:41
     if _ASSIGNED.match(value) is not None or is_digest(value) or value.replace(b"/", b"").isdigit():
         return whole  # token_type=bearer expires_in=3599
     is_secret = any(48 <= char < 58 for char in value) and not value.replace(b".", b"").isdigit()  # noqa: PLR2004 - ASCII 0 to 9

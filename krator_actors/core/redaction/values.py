@@ -28,6 +28,7 @@ _ORDINARY: Final = compiled(
     rb"(?:^|[a-z_])(?:id|symbol|seq|time|timestamp|status|order|price|qty|side|venue)$",
     any_case=True,
 )
+_SNAKE: Final = compiled(rb"[a-z]{2,}(?:_[a-z]{2,})+")
 _WRITTEN: Final = compiled(rb"[A-Za-z0-9][_-][A-Za-z]|[a-z][A-Z]")
 """a name as programs write it, which is no word of a sentence"""
 _NUMBERED: Final = frozenset((b"<account>", b"<phone>", b"<iban>", b"<pin>", b"<card>"))
@@ -35,6 +36,7 @@ _CLASS: Final = compiled(rb"(?:[A-Za-z_]+\.)*(?:[A-Z][a-z]+){2,}")
 _PLACE: Final = compiled(rb"[A-Za-z_<>.]+:[0-9]{1,5}\b")
 _OBJECTS: Final = frozenset((b"secret", b"secrets"))
 _PART: Final = compiled(rb"[0-9]{1,5}(?:[^0-9A-Za-z]|$)|[a-z_]+(?:[^0-9A-Za-z]|$)")
+_NUMBER: Final = compiled(rb"[0-9]{1,5}(?:[^0-9A-Za-z]|$)")
 _TAIL: Final = b")]},;.>\\"
 
 
@@ -64,16 +66,22 @@ def _scanned(
         begin, end = match.span(3)
         name, between, value = match.group(1, 2, 3)
         is_short = len(value) <= _MAX_NAME_BYTES and value[:1] != b"["
-        if (
-            is_short
-            and _QUOTE.search(value) is None
-            and goes_on(name, between, value, data[end : end + 1])
+        is_quoted = _QUOTE.search(value) is not None
+        if is_short and (
+            (is_quoted and _is_key(value, data[end : end + 2]))
+            or (not is_quoted and goes_on(name, between, value, data[end : end + 1]))
         ):
             start = begin
             continue
         pieces += (data[at : match.start()], redacted(match))
         at = start = end
     return b"".join((*pieces, data[at:])) if pieces else data
+
+
+def _is_key(value: bytes, after: bytes) -> bool:
+    """True for the name of a field behind a logger's: ``Keys: "password": "..."``."""
+    is_assigned = after.lstrip()[:1] in {b":", b"="}
+    return is_assigned and field_of(value.strip(b"\"'`\\")) is not None
 
 
 def _is_no_name(name: bytes, _between: bytes, value: bytes, _after: bytes) -> bool:
@@ -97,7 +105,10 @@ def _begins_another(name: bytes, between: bytes, value: bytes, after: bytes) -> 
     is_said = field.doubt != "none" and between.strip() == b":"
     is_class = _CLASS.fullmatch(name) is not None
     return is_said and (
-        is_class or field_of(inner) is not None or _ORDINARY.search(inner) is not None
+        is_class
+        or field_of(inner) is not None
+        or _SNAKE.fullmatch(inner) is not None
+        or _ORDINARY.search(inner) is not None
     )
 
 
@@ -119,6 +130,11 @@ def assigned(match: Any) -> bytes:
     before = match.string[max(0, match.start() - 1) : match.start()]
     if between == b":" and before == b":" and _PART.match(value) is not None:
         return bytes(match.group())  # krator.keys:load_secret:52, krator:secrets:version
+    if between == b":" and before == b":" and b"." in name:
+        # ERROR:krator.auth:APIError(code=-1021)
+        return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
+    if between == b":" and (before == b"/" or b"." in name) and _NUMBER.match(value) is not None:
+        return bytes(match.group())  # secrets.py:41, /run/secrets/venue_key:1, auth.krator.io:5432
     if _field(name, between, value) is None:
         # What its value is says nothing, but something may be assigned within it.
         return bytes(name + between + named.ASSIGNED.sub(_assigned_within, value))
@@ -201,7 +217,7 @@ def of_field(name: bytes, between: bytes, value: bytes) -> bytes:
         doubt = "word"  # "the password, please"
     if doubt == "none" and between.replace(b" ", b"").isalpha() and not opening and goes_on(inner):
         return value  # "the password is required"
-    if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>")):
+    if is_left_alone(inner, doubt) or not (opening or inner.strip(b"{[(<|>=")):
         return value
     return opening + field.kind + closing
 
