@@ -17,7 +17,9 @@ import socket
 import struct
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -37,6 +39,15 @@ IN_FLIGHT_LIMIT: Final = 512
 
 _FLOOD_BLOCK = 32
 _KNOWN_ORDERS = 1_000
+_LIMITS: Final = [
+    {"rateLimitType": kind, "interval": unit, "intervalNum": number, "limit": limit, "count": 1}
+    for kind, unit, number, limit in (
+        ("REQUEST_WEIGHT", "MINUTE", 1, 1_000_000),
+        ("ORDERS", "SECOND", 10, 100_000),
+        ("ORDERS", "DAY", 1, 10_000_000),
+    )
+]
+"""As Binance ends each answer; so large that it is not they that a kill is waited for."""
 _json = msgspec.json.encode
 
 
@@ -81,6 +92,7 @@ class Venue:
         self._fill_id = 0
         # The latest orders by client order id: asked for after a SIGKILL.
         self._orders: dict[str, dict[str, Any]] = {}
+        self._balances = defaultdict(Decimal, USDT=Decimal(100_000))
         self._counters = _counters(options.counter) if options.counter else None
 
     def frame_of_tick(self) -> bytes:
@@ -144,8 +156,9 @@ class Venue:
             case "order.place":
                 return self._place(params)
             case "account.status":
-                held = [{"asset": "USDT", "free": "100000", "locked": "0"}]
-                return {"balances": held}, []
+                held = self._balances.items()
+                rows = [{"asset": a, "free": str(free), "locked": "0"} for a, free in held]
+                return {"balances": rows}, []
             case "order.status":
                 return self._found(params), []
             case "myTrades":
@@ -169,6 +182,9 @@ class Venue:
         now_ms = time.time_ns() // 10**6
         quantity, client_id = params["quantity"], params["newClientOrderId"]
         symbol, side = params["symbol"], params["side"]
+        bought = Decimal(quantity) * (1 if side == "BUY" else -1)
+        self._balances["USDT"] -= bought * Decimal(PRICE)
+        self._balances[symbol.removesuffix("USDT")] += bought
         fill = {"tradeId": self._fill_id, "price": PRICE, "qty": quantity}
         fill |= {"commission": "0", "commissionAsset": "USDT"}
         result = {
@@ -191,6 +207,8 @@ class Venue:
         """Return the body of an HTTP request."""
         if path.startswith("/api/v3/exchangeInfo"):
             return _json({"symbols": [_listing(symbol) for symbol in self.options.symbols]})
+        if path.startswith("/api/v3/time"):
+            return _json({"serverTime": time.time_ns() // 10**6})
         if path.startswith("/bench/record"):
             record, self.record = self.record, Record()
             record.ticks = self.ticks
@@ -262,7 +280,8 @@ class Connection(asyncio.Protocol):
             error = {"code": NO_SUCH_ORDER, "msg": "Order does not exist."}
             self.write(text_frame(_json({"id": request["id"], "status": 400, "error": error})))
             return
-        self.write(text_frame(_json({"id": request["id"], "status": 200, "result": result})))
+        answer = {"id": request["id"], "status": 200, "result": result, "rateLimits": _LIMITS}
+        self.write(text_frame(_json(answer)))
         for event in events:
             self.write(text_frame(_json(event)))
 
