@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -83,6 +84,12 @@ _CARD: Final = re2.compile(
 )
 
 
+_BITCOIN: Final = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_RIPPLE: Final = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
+_MAX_ADDRESS_CHARS = 36
+_ADDRESS_BYTES = 25
+"""a version, 20 bytes of a key's hash, four of a checksum"""
+
 _USUAL_CARD: Final = re2.compile(rb"(?:4[0-9]|5[1-5]|2[2-7]|35|6[05])[0-9]{14}|3[47][0-9]{13}")
 
 
@@ -98,6 +105,20 @@ def is_card(text: bytes) -> bool:
             digit = digit * 2 - 9 * (digit > 4)  # noqa: PLR2004 - Luhn: the sum of its digits
         total += digit
     return total % 10 == 0
+
+
+def is_address(text: bytes) -> bool:
+    """True for an address in base58 whose checksum holds: of Bitcoin and its kin, Tron, Ripple."""
+    alphabet = _RIPPLE if text[:1] == b"r" else _BITCOIN
+    if len(text) > _MAX_ADDRESS_CHARS or text.translate(None, alphabet):
+        return False
+    number = 0
+    for char in text:
+        number = number * 58 + alphabet.index(char)
+    if number.bit_length() > _ADDRESS_BYTES * 8:
+        return False
+    data = number.to_bytes(_ADDRESS_BYTES, "big")
+    return sha256(sha256(data[:-4]).digest()).digest()[:4] == data[-4:]
 
 
 def is_usual_card(text: bytes) -> bool:

@@ -99,7 +99,7 @@ _KINDS: Final[tuple[tuple[bytes, Doubt, bytes], ...]] = (
     (b"<session>", "word", b"session_id session_key session_token sessionid jsessionid"),
     (b"<session>", "word", b"phpsessid sid listen_key listenkey cookie cookies set_cookie"),
     (b"<session>", "random", b"session"),
-    (b"<token>", "word", b"token tokens accesstoken authtoken refreshtoken bearer jwt csrf"),
+    (b"<token>", "word", b"token accesstoken authtoken refreshtoken bearer jwt csrf"),
     (b"<token>", "word", b"xsrf id_token nonce_token pat authorization auth oauth sso"),
     (b"<token>", "word", b"webhook webhook_url sas access_code auth_code apitoken jeton"),
     (b"<token>", "word", b"authorization_code code_verifier oauth_code device_code"),
@@ -218,6 +218,7 @@ _ENDINGS: Final = {
 _NAMED_KEYS: Final = ((b"api", b"key", b"name"), (b"key", b"name"))
 _GOES_ON: Final = re2.compile(rb"value|no|nr|num|number|id|full|raw|primary|home|work|[0-9]+")
 _ANY_KEY: Final = Field(b"<key>", "random")
+_TOKENS: Final = Field(b"<token>", "random")
 _HARMLESS_NAMES: Final = frozenset(
     (
         b"client_order_id",
@@ -239,6 +240,8 @@ def field_of(name: bytes) -> Field | None:
     words = tuple(word.lower() for word in _WORDS.findall(_plain(name[:_MAX_NAME_BYTES])))
     if _CLASS.fullmatch(name) is not None and _AGENT.fullmatch(words[-1]) is not None:
         return None
+    if words[-1:] == (b"tokens",):  # max_tokens, and a bucket's
+        return _TOKENS
     whole = _OF_WORDS.get(words)
     if whole is not None:
         return whole
@@ -344,7 +347,9 @@ _FLAG: Final = re2.compile(
     rb"|[0-9]{1,6}/[0-9]{1,6})"
 )
 _ELSEWHERE: Final = re2.compile(
-    rb"\$\{[^{}]*\}?|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
+    rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|SECRET|TOKEN|PASSWORD|PASSPHRASE|PASS|DSN|URL|ID|FILE)"
+    rb"|(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4}){1,5}"
+    rb"|\$\{[^{}]*\}?|\$\([^()]*\)|\$[A-Z_][A-Z0-9_]*|\{\{[^{}]*\}\}|%\([a-z_]+\)s|\{[a-z_.]+\}|<[A-Za-z _-]+>"
     rb"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]*[a-z][a-z0-9_.-]*){2,}|(?:env|file|vault|secret|op|ssm|kms):"
     rb"(?://)?[A-Za-z_./:-]+|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?"
     rb"|(?:self|cls|settings|config|os|request|args|env|hmac|base64|json)\.[A-Za-z_.]+[(\[]?.*"

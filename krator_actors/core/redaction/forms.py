@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from krator_actors.core.redaction.checks import (
+    is_address,
     is_card,
     is_operational,
     is_public_address,
@@ -132,7 +133,11 @@ _WALLETS = (
 def _has_digit_and_letter_mix(text: bytes) -> bool:
     if text[:1] in {b"1", b"3"} and not text.islower() and not text.isupper():
         return True
-    return text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"} or is_random(text)
+    return (
+        text[:2] in {b"bc", b"tb", b"lt", b"0x", b"ad", b"co", b"bi"}
+        or is_random(text)
+        or is_address(text)
+    )
 
 
 _NO_WORD: Final = compiled(rb"[BCDFGHJKLMNPQRTVWXZ]{3}|Q[^U]|[JQXZ]{2}|[AEIOU]{4}")

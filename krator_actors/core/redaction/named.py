@@ -234,10 +234,10 @@ COMMAND: Final = (
             rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",
             rb"(\bname=\\*[\"']" + _NAME + rb"\\*[\"'](?:\s|\\r|\\n){2,8})",
             # .pgpass: host, port, database and user are before the password
-            rb"((?:^|[\s\"'=])(?:[A-Za-z0-9_.-]+|\*):(?:[56][0-9]{3}|\*):(?:[A-Za-z_][\w-]*|\*):[A-Za-z_][\w-]*:)",
+            rb"((?:^|[\s\"'=:])(?:[A-Za-z0-9_.-]+|\*):(?:[56][0-9]{3}|\*):(?:[A-Za-z_][\w-]*|\*):[A-Za-z_][\w-]*:)",
             rb"(\busername=[^\n]{0,200}?\bresponse=)",
             # what Redis's MONITOR and its protocol show; rules of its access list
-            rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+)?)",
+            rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+\\*[\"'])?)",
             rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
             rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
             # a venue's log-on by WebSocket; an account's id and its token

@@ -29,7 +29,7 @@ _NAME = (
     rb"(?:[th]otp|otp|2fa|mfa|authenticator)[ _-](?:seed|secret|key))"
 )
 _VALUE = rb"[^\s\"'`<>(){}\[\],;|\\]+"
-_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|den|dem|des|le|la|el))? [A-Za-z0-9_.@/'-]{1,64}(?: (?:user|admin|account|role|login|database|db|server|dashboard|superuser|console|cluster|replica|api|key|bot))?){1,2}"
+_OF = rb"(?: (?:for|of|to|on|at|in|from|f\S{1,3}r|pour|para|de|per|di|von|zum|auf)(?: (?:the|our|my|your|der|die|das|den|dem|des|le|la|el))?(?: (?:user|account|role|login|service|database|user(?:name)?))? [A-Za-z0-9_.@/'-]{1,64}(?: (?:user|admin|account|role|login|database|db|server|dashboard|superuser|console|cluster|replica|api|key|bot))?){1,2}"
 _BE = rb"(?: (?:is|was|lautet|ist|est|es|\xc3\xa8|jest|er|now|still|again|currently|changed|set|reset|updated|to|should|must|will|be|been|has))+ (?:now )?[:=]?\s*"
 _GIVEN = rb"(?:with|using|use|used|via|by|try|tried|mit|avec|con|com|and|new|old|temp|temporary|initial|default|my|your|his|her|their|user|admin|root|db|database|redis|vpn|wifi|master|neues|nouveau|nueva|enter|entered|typed|send|sent|provided|supplied)"
 

@@ -233,6 +233,8 @@ def _user_info(match: Any) -> bytes:
 
 def _command(match: Any) -> bytes:
     before, opening, value = match.group(1, 2, 3)
+    if value[:1] == b"[" and b"=" in value:
+        return bytes(match.group())  # "AUTH" "..." [request=7]
     if is_done(value) or value[:2] == b"//" or goes_on(value):
         return bytes(match.group())
     if value.isdigit() and len(value) <= _MAX_NUMBER_CHARS:
@@ -345,6 +347,8 @@ def _context(match: Any) -> bytes:
     lowered = word.lower()
     if value.count(b".") == 3 and value.replace(b".", b"").isdigit():  # noqa: PLR2004 - a host
         return bytes(match.group())
+    if value[:2] == b"0x":
+        return bytes(match.group())  # <Client at 0x7f7ea7aa6bf6>
     if lowered == b"uid" and is_operational(value) and b"-" in value:
         return bytes(match.group())  # of an object of Kubernetes
     is_short = lowered in {b"pin", b"otp", b"cvv"}

@@ -164,7 +164,8 @@ def _said(match: Any) -> bytes:
     name, between, value = match.group(1, 2, 3)
     whole = bytes(match.group())
     field = field_of(name)
-    if field is None or is_done(value):
+    is_context = value[:1] in {b"[", b"("} and b"=" in value
+    if field is None or is_done(value) or is_context:
         return whole
     opening, inner, closing = _inner(value)
     if name.lower() in _OBJECTS and inner.translate(None, b"0123456789") == inner:
