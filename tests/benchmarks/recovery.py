@@ -64,8 +64,9 @@ def run(counts: Counts) -> dict[str, Any]:
                     lambda: bool(collect(there, seen).orders), "the first order", _COLD_SECS
                 )
                 _wait_until_journaled(place.runtime_dir(folder), counts.recovery_events // 8 * 8)
-                kills = _kill_in_turn(heart, there, seen, counts.recovery_rounds)
-        took_ns = _until_next_order(folder, kills, seen)
+                signals: dict[str, str] = {}
+                kills = _kill_in_turn(heart, there, seen, counts.recovery_rounds, folder, signals)
+        took_ns = _until_next_order(kills, seen, signals)
     medians_ms = {
         target: percentile([ns for kill, ns in took_ns if kill.target == target], 0.5) / 1e6
         for target in TARGETS
@@ -80,7 +81,15 @@ def run(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _kill_in_turn(heart: Heart, there: VenueProcess, seen: Record, rounds: int) -> list[Kill]:
+def _kill_in_turn(
+    heart: Heart,
+    there: VenueProcess,
+    seen: Record,
+    rounds: int,
+    folder: Path,
+    signals: dict[str, str],
+) -> list[Kill]:
+    """Kill and wait for orders; notes each order's ``STRATEGY BTCUSDT:17``, its trade."""
     kills = []
     for number in range(rounds * len(TARGETS)):
         system.watch(heart, _QUIET_SECS)
@@ -99,21 +108,32 @@ def _kill_in_turn(heart: Heart, there: VenueProcess, seen: Record, rounds: int) 
             return running and newest_ns > kill.at_ns + _QUIET_SECS * NANOS_PER_SEC
 
         system.wait_until(again, f"orders after SIGKILL of {target}")
+        _note_signals(folder, signals)
     system.watch(heart, _QUIET_SECS)
     collect(there, seen)
+    _note_signals(folder, signals)
     return kills
 
 
-def _until_next_order(folder: Path, kills: list[Kill], seen: Record) -> list[tuple[Kill, int]]:
-    """Return each kill with the nanoseconds to the first order on a tick from after it."""
-    ways: list[tuple[int, int, str]] = []
+def _note_signals(folder: Path, signals: dict[str, str]) -> None:
+    """Read what the strategies' logs still have: what the journal has is removed in time."""
     for symbol in system.SYMBOLS:
         name = system.strategy_of(symbol)
-        for record in read_log(log_path(folder, name), types=SignalRaised):
-            trade = f"{venue_symbol_of(symbol)}:{record.event.cause.partition(':')[2]}"
-            received_ns = seen.orders.get(record.event.client_order_id)
-            if received_ns is not None and trade in seen.trades:
-                ways.append((received_ns, seen.trades[trade], name))
+        for record in read_log(log_path(folder, name), after=None, types=SignalRaised):
+            number = record.event.cause.partition(":")[2]
+            signals[record.event.client_order_id] = f"{name} {venue_symbol_of(symbol)}:{number}"
+
+
+def _until_next_order(
+    kills: list[Kill], seen: Record, signals: dict[str, str]
+) -> list[tuple[Kill, int]]:
+    """Return each kill with the nanoseconds to the first order on a tick from after it."""
+    ways: list[tuple[int, int, str]] = []
+    for client_order_id, way in signals.items():
+        name, _, trade = way.partition(" ")
+        received_ns = seen.orders.get(client_order_id)
+        if received_ns is not None and trade in seen.trades:
+            ways.append((received_ns, seen.trades[trade], name))
     ways.sort()
     took = []
     for kill in kills:
