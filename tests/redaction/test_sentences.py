@@ -112,6 +112,12 @@ def test_ids_and_annotations_that_only_stand_near_a_secret_stay(line: str) -> No
         ('"AUTH" "%s" [rid=1754147963400]', "tulip-boat-7"),
         ("ERROR:asyncio:db-1:5432:krator:krator_rw:%s  # .pgpass", "tulip-boat-7"),
         ("withdrawal to %s fee=81", "TEG2bmrmBeKUXvu3igJtyotDrGXTXjxfem"),
+        ("chpasswd <<< 'krator:%s'", "tulip-boat-7"),
+        ("echo '%s' | sudo -S systemctl restart krator", "tulip-boat-7"),
+        ("REDIS_PASSWORD changed from 'None' to '%s'", "tulip-boat-7"),
+        ("MIGRATE 10.0.0.4 6379 k1 0 5000 AUTH2 krator %s KEYS k1", "tulip-boat-7"),
+        ("redis-benchmark -h 10.0.0.3 -a %s -q", "tulip-boat-7"),
+        ("SELECT pgp_sym_decrypt(payload, '%s') FROM vault", "tulip-boat-7"),
         ("phrase: %s", "area sing feed have arrange able acid lamp moon tent wolf zebra"),
     ],
 )
@@ -131,6 +137,8 @@ def test_secret_goes_whose_place_only_its_sentence_or_call_tells(line: str, secr
         "ApiKeyRegistry: ApiKeyRegistry.load took 3 ms",
         "ERROR:krator.ledger.auth:APIError(code=E_RISK_0042): outside of the window",
         "dict keys: primary_key=3016515637 foreign_key=1398812",
+        "password_encryption=scram-sha-256",
+        "LoadCredential=tls_cert:/etc/ssl/krator.pem",
         "missing secret: BINANCE_API_KEY (checked /etc/krator)",
         "usage prompt_tokens=381462 completion_tokens=7272",
         "raised websockets.client at 0x7fe7aa6bf651",
@@ -148,3 +156,7 @@ def test_field_behind_an_encoded_key_stays() -> None:
     line = "apiKey%3DfNFHvL3RcmkdNhZchJHtWYmkIjo3nfGw5S1KBrNisKZpe2Mqd7%26timestamp%3D1793491990444"
 
     assert Redactor().text(line) == "apiKey%3D<key>%26timestamp%3D1793491990444"
+
+
+def test_name_with_a_blank_that_does_not_break_goes() -> None:
+    assert Redactor(names=["Anna Schmidt"]).text("by=Anna\u00a0Schmidt") == "by=<name>"

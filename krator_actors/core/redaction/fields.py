@@ -60,7 +60,7 @@ _HARMLESS_ENDS: Final = frozenset(
     b" symbol asset decimals empty exceeded exhausted denied rounds backend ref refs days hours"
     b" minutes columns column provider manager store host port endpoint capacity refill scope"
     b" scopes strategy filter permissions permission mode source prompt issuer audience source"
-    b" revision fingerprint cost salt_rounds iterations class module function func handler".split()
+    b" encryption algo revision fingerprint cost salt_rounds iterations class module function func handler".split()
 )
 _HARMLESS_KEYS: Final = frozenset(
     b"idempotency cache partition primary foreign sort dedup row stream redis unique"
@@ -223,6 +223,7 @@ _HARMLESS_NAMES: Final = frozenset(
     (
         b"client_order_id",
         b"message_sid",
+        b"load_credential",
         b"call_sid",
         b"pass_rate",
         b"sign_count",

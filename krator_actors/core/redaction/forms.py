@@ -107,7 +107,8 @@ _PREFIXED = (
     rb"[a-z]{3,12}-(?:sandbox|production|development|live|test)-[0-9a-f]{8}-[0-9a-f-]{20,27}",
     rb"fo1_[A-Za-z0-9_-]{20,}|fm[0-9][a-z]?_[A-Za-z0-9+/=_-]{20,}",
     rb"SCRAM-SHA-256\$[0-9]+:[A-Za-z0-9+/=:$]+",
-    rb"sq[pua]_[a-f0-9]{20,}",
+    rb"sq[pua]_[a-f0-9]{20,}|bkua_[a-f0-9]{20,}|lsv2_(?:pt|sk)_[a-f0-9_]{20,}|CCIPAT_[A-Za-z0-9_]{16,}",
+    rb"(?:sdk|mob)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}-us[0-9]{1,2}\b|[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk",
 )
 _CRYPT = (
     rb"\$2[abxy]?\$[0-9]{2}\$[A-Za-z0-9./]{30,}|\$(?:argon2(?:id|i|d)|scrypt|pbkdf2[a-z0-9-]*|apr1|[1567y]|gy|sha1|md5)\$[A-Za-z0-9./+=,$-]{16,}",

@@ -171,7 +171,7 @@ SETTING: Final = compiled(
 CHANGED: Final = compiled(
     rb"("
     + _NAME
-    + rb")(\\*[\"'`]? from )("
+    + rb")(\\*[\"'`]?(?: (?:was |has been )?(?:changed|rotated|updated|switched))? from )("
     + _QUOTED
     + rb"|[^\s\"'`]+)( to )("
     + _QUOTED
@@ -209,7 +209,7 @@ QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
 """separator, name, what stands between, value: what follows the first of a query's fields"""
 
 _PROGRAMS = (
-    rb"redis-cli\b[^\n;|]{0,120}?\s-a"
+    rb"redis-(?:cli|benchmark)\b[^\n;|]{0,120}?\s-a"
     rb"|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
     rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P"
     rb"|(?:sqlcmd|bcp|ipmitool|mosquitto_(?:pub|sub))\b[^\n;|]{0,120}?\s-P"
@@ -239,6 +239,7 @@ COMMAND: Final = (
             # what Redis's MONITOR and its protocol show; rules of its access list
             rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+\\*[\"'])?)",
             rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
+            rb"(\bAUTH2 [^\s\"']+ |\bpgp_sym_(?:en|de)crypt\([^,\n]{1,120},\s*\\*[\"']|\bchpasswd\s*<<<\s*\\*[\"']?[a-z_][\w-]*:)",
             rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
             # a venue's log-on by WebSocket; an account's id and its token
             rb"([\"'](?:action|op|method|event|type)\\*[\"']\s*:\s*\\*[\"'](?:auth|login|authenticate)\\*[\"']\s*,\s*\\*[\"'](?:params|args|data|key)\\*[\"']\s*:\s*\[?\s*\\*[\"'])",
@@ -251,7 +252,7 @@ COMMAND: Final = (
 """what stands before, an opening quote, a password in a shell's command"""
 
 MAY_BE_COMMAND: Final = compiled(
-    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|from-literal|net user|/p:|add_user|obscure|zugang|contrase|cl[^ ]{1,6} |name=|echo|printf|client\(|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
+    rb"[\s\"'(\[,]--?[a-z]|pass|auth|login|identified|secret|from-literal|net user|/p:|add_user|obscure|zugang|contrase|cl[^ ]{1,6} |name=|echo|printf|pgp_sym|client\(|554=|925=|:[56*][0-9]{0,3}:[a-z_*]",
     any_case=True,
 )
 """without any of these no COMMAND is there; looked for first, because most lines have none"""

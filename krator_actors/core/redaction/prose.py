@@ -84,7 +84,7 @@ CODES: Final = compiled(
 """name, codes that are used once, one after another"""
 
 PIPED: Final = compiled(
-    rb"(\b(?:echo|printf)\s+(?:-[ne]+\s+|\\*[\"']%s(?:\\+n)?\\*[\"']\s+)?\\*[\"']?)([^\s\"'|\\]+)(\\*[\"']?\s*\|\s*[^\n|]{0,60}?(?:secret|passw|stdin|vault|gopass|pass insert|login|credential))",
+    rb"(\b(?:echo|printf)\s+(?:-[ne]+\s+|\\*[\"']%s(?:\\+n)?\\*[\"']\s+)?\\*[\"']?)([^\s\"'|\\]+)(\\*[\"']?\s*\|\s*[^\n|]{0,60}?(?:secret|passw|stdin|vault|gopass|pass insert|login|credential|sudo -S|cryptsetup))",
     any_case=True,
 )
 """a shell's echo, a word, and the command that takes it for a secret"""
@@ -97,7 +97,7 @@ MANIFEST: Final = compiled(rb"((?:\n|\\n)\s+[A-Za-z0-9_.-]{1,80}: )([A-Za-z0-9+/
 
 MAY_BE: Final = compiled(
     rb"pass|pw|kennwort|zugang|contrase|clave|senha|mot de|mdp|parola|wachtw|has.{1,4}o |senord|heslo|secret|token|otp|pin\b|"
-    rb"key|cred|code|login|log in|sign in|acceso|identifiants",
+    rb"sudo|cryptsetup|key|cred|code|login|log in|sign in|acceso|identifiants",
     any_case=True,
 )
 

@@ -14,7 +14,7 @@ from krator_actors.core.redaction.linear import compiled
 
 _MIN_SECRET_CHARS = 4
 _MIN_ENCODED_CHARS = 8
-_GAP: Final = rb"(?:[\s,._+-]|%20|%2[cC]|\\+u0020){0,3}"
+_GAP: Final = rb"(?:[\s,._+-]|\xc2\xa0|%20|%2[cC]|\\+u0020){0,3}"
 
 
 def registered(secrets: Iterable[str], names: Iterable[str]) -> list[tuple[Any, bytes]]:
