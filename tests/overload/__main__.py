@@ -103,7 +103,8 @@ def _watched(heart: Heart, folder: Path, url: str, trades: int, deadline: float)
     lags: list[int] = []
     first = _heard(folder, "quick").next_id - _sent_trades(url)
     while slow().left_out < full + trades:
-        assert not list(heart.poll()), "the system was built again"
+        events = heart.poll()
+        assert not events, f"the system was built again: {events}\n{_reports(folder)}"
         assert time.monotonic() < deadline, f"{slow().left_out - full} of {trades} left out"
         lags.append(_sent_trades(url) - _heard(folder, "quick").next_id + first)
         time.sleep(0.2)
@@ -122,6 +123,10 @@ def _watched(heart: Heart, folder: Path, url: str, trades: int, deadline: float)
         "worst_lag": max(lags),
     }
     return {**result, "broken": list(_broken(result))}
+
+
+def _reports(folder: Path) -> str:
+    return "\n".join(path.read_text() for path in (folder / "crash").iterdir() if path.is_file())
 
 
 def _broken(result: dict[str, Any]) -> list[str]:
