@@ -246,6 +246,7 @@ class Supervision:
                 assert_never(packet)
 
     def _child_died(self, child: Incarnation) -> facts.Event:
+        self._own.slot.beat()  # as in ``_start``
         name = child.spec.name
         reason, clean = child.bury()
         self._nursery.bury(child)
@@ -327,6 +328,8 @@ class Supervision:
                 assert_never(action)
 
     def _start(self, name: str) -> None:
+        # Fifty forks in one turn may take longer than a parent waits for a beat; each is progress.
+        self._own.slot.beat()
         spec = self._state.by_name[name].spec
         try:
             self._nursery.start(spec)

@@ -6,13 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import HouseBuilder
 from trial_house import House, supervisor, worker
 
 from supervisors import system as admin
+from supervisors import thespian_engine
+from supervisors.incarnation import MAX_MISSED_BEATS, SUPERVISOR_BEAT_SECS
 from supervisors.process import has_ended, resident_bytes
 from supervisors.spec import Backoff, Budget, Strategy
 
@@ -153,6 +157,30 @@ def test_children_killed_in_one_instant_are_counted_one_by_one(
     assert system.node("s").generation == 1
 
 
+def test_supervisor_that_forks_for_long_is_not_taken_for_hung(
+    house: HouseBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow"
+    real = thespian_engine.fork_actor
+
+    def fork_actor(*arguments: Any) -> BaseProcess:
+        if slow.exists():
+            time.sleep(SUPERVISOR_BEAT_SECS / 2)
+        return real(*arguments)
+
+    monkeypatch.setattr(thespian_engine, "fork_actor", fork_actor)  # in what is forked, too
+    names = [f"w{number}" for number in range(2 * MAX_MISSED_BEATS + 4)]
+    workers = [worker(name, start_timeout_secs=60.0) for name in names]
+    system = house(supervisor("root", supervisor("s", *workers, intensity=len(names)))).start()
+
+    slow.touch()
+    kill_in_one_instant(system, "s", names)
+    for name in names:
+        system.eventually_runs(name, 2)
+
+    assert system.node("s").generation == 1
+
+
 @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
 def test_group_killed_in_one_instant_is_restarted_once_and_in_order(
     house: HouseBuilder, tmp_path: Path, strategy: Strategy
@@ -201,16 +229,18 @@ def test_restarts_multiply_over_three_levels_of_supervisors(house: HouseBuilder)
 
 def kill_in_one_instant(system: House, supervisor_name: str, names: Iterable[str]) -> None:
     """All are dead before their supervisor sees the first death."""
-    above = system.pid(supervisor_name)
+    # The root first, and the heart not polled: no supervisor may be taken for hung meanwhile.
+    above = [system.pid(name) for name in dict.fromkeys(("root", supervisor_name))]
     pidfds = [os.pidfd_open(system.pid(name)) for name in names]
-    os.kill(above, signal.SIGSTOP)
+    for pid in above:
+        os.kill(pid, signal.SIGSTOP)
     for pidfd in pidfds:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    # Not until they are zombies, because those may have threads that still end. And without a look
-    # at the system meanwhile: its supervisor must not be taken for hung.
+    # Not until they are zombies, because those may have threads that still end.
     while not all(map(has_ended, pidfds)):
         time.sleep(0.001)
-    os.kill(above, signal.SIGCONT)
+    for pid in reversed(above):
+        os.kill(pid, signal.SIGCONT)
     for pidfd in pidfds:
         os.close(pidfd)
 
