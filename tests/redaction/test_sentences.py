@@ -118,6 +118,10 @@ def test_ids_and_annotations_that_only_stand_near_a_secret_stay(line: str) -> No
         ("MIGRATE 10.0.0.4 6379 k1 0 5000 AUTH2 krator %s KEYS k1", "tulip-boat-7"),
         ("redis-benchmark -h 10.0.0.3 -a %s -q", "tulip-boat-7"),
         ("SELECT pgp_sym_decrypt(payload, '%s') FROM vault", "tulip-boat-7"),
+        ("eth_account: private key %s loaded", "0x" + "6b64b29bc2f08a6e" * 4),
+        ("openssl enc -aes-256-cbc -k '%s' -in backup.sql", "tulip-boat-lamp-moon"),
+        ("{'accounts': [{'account_number': '%s', 'name': 'BTC Wallet'}]}", "4711471147"),
+        ('{"accounts":[{"uuid":"1a","accounts":[{"uuid":"%s"}]}]}', "494a0e0c-fba4-44e5-a512-c514"),
         ("phrase: %s", "area sing feed have arrange able acid lamp moon tent wolf zebra"),
     ],
 )
@@ -146,10 +150,32 @@ def test_secret_goes_whose_place_only_its_sentence_or_call_tells(line: str, secr
         "withdrawal refid FTQcuak-V6Za8qrWnhzTx67yYHz8Tg",
         "Sec-WebSocket-Accept: d3WCjU8rhZ2B9E+X18k0SKwnrgE=",
         "the password for krator was changed by admin",
+        "loaded private key ed25519-2026 from /etc/ssl/private/krator2026.pem",
+        "INSERT INTO fills VALUES ('TX8EK6-3G0PW-HKWHIQ', 'OY0UKR-XHO3Z-2WDY2D', 95961.905)",
+        '{"price":"985.3020444","vol":"10424.990790"}',
+        "wss://stream.binance.com:9443/ws/btcusdt@trade/ethusdt@trade",
     ],
 )
 def test_places_classes_and_references_stay(line: str) -> None:
     assert Redactor().text(line) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            '{"accounts":[{"uuid":"494a0e0c-fba4-44e5-a512-c514652118ab","available":"9.79"}]}',
+            '{"accounts":[{"uuid":"<account>","available":"9.79"}]}',
+        ),
+        (
+            f"connecting wss://stream.binance.com:9443/ws/{'SfrvxfZf3SpK' * 5}",
+            "connecting wss://stream.binance.com:9443/ws/<session>",
+        ),
+        ("openssl enc -d -pass pass:tulip7 -in a", "openssl enc -d -pass <password> -in a"),
+    ],
+)
+def test_what_stands_around_a_secret_stays(line: str, shown: str) -> None:
+    assert Redactor().text(line) == shown
 
 
 def test_field_behind_an_encoded_key_stays() -> None:

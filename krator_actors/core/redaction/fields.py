@@ -41,7 +41,8 @@ _MIN_WALLET_CHARS: Final = 25
 _ESCAPE: Final = re2.compile(rb"\\+u00([0-9a-fA-F]{2})")
 _WORDS: Final = re2.compile(rb"[A-Z]+[a-z]*|[a-z]+|[0-9]+")
 
-_HEX: Final = re2.compile(rb"[0-9a-f]{7,}")
+_DRAWN: Final = re2.compile(rb"[0-9a-f]{7,}|[A-Z0-9]{6}-[A-Z0-9]{5}-[A-Z0-9]{6}")
+"""a revision's id, or one of Kraken's"""
 _CLASS: Final = re2.compile(rb"(?:[a-z_0-9]+\.)*[A-Z][a-z]+(?:[A-Z]+[a-z]*)+")
 _AGENT: Final = re2.compile(
     rb"[a-z]{3,}(?:tor|der|ger|ler|mer|ner|ker|cher|sher|fier|ver|iter|zer|rer|sor|ster)"
@@ -236,7 +237,7 @@ _HARMLESS_NAMES: Final = frozenset(
 @lru_cache(maxsize=4_096)
 def field_of(name: bytes) -> Field | None:
     """Return what stands in a field of this name, in any case and style; None for anything."""
-    if _HEX.fullmatch(name) is not None:  # a revision's id, of which no part is a word
+    if _DRAWN.fullmatch(name) is not None:  # no part of it is a word
         return None
     words = tuple(word.lower() for word in _WORDS.findall(_plain(name[:_MAX_NAME_BYTES])))
     if _CLASS.fullmatch(name) is not None and _AGENT.fullmatch(words[-1]) is not None:

@@ -121,7 +121,6 @@ _URLS = (
     rb"(?:discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks)/[0-9]+/[A-Za-z0-9_-]+",
     rb"[a-z0-9.-]*webhook\.office\.com/webhookb2/[A-Za-z0-9@/_-]+",
     rb"api\.telegram\.org/bot[A-Za-z0-9:_-]+|outlook\.office\.com/webhook/[A-Za-z0-9@/_-]+",
-    rb"(?:ws|stream|userstream|fstream|dstream)[a-z0-9.:-]*/(?:ws|stream)/[A-Za-z0-9]{40,}",
 )
 _NODES = rb"(?:infura\.io/(?:ws/)?v[0-9]+|alchemy(?:api)?\.(?:com|io)/v[0-9]+|quiknode\.pro|ankr\.com/[a-z_]+)/[A-Za-z0-9_-]{20,}"
 _WALLETS = (
@@ -208,6 +207,12 @@ LONG: Final = compiled(rb"[A-Za-z0-9+/_%.:$~-]{13,}")
 
 LONG_TOKENS: Final[tuple[Rule, ...]] = (
     _rule(b"<url>", *_URLS, _NODES, needs=lambda data: b"/" in data),
+    _rule(
+        b"<session>",
+        rb"[A-Za-z0-9]{40,}",
+        start=rb"(\b(?:ws|stream|userstream|fstream|dstream)[a-z0-9.:-]*/(?:ws|stream)/)",
+        needs=lambda data: b"/" in data,
+    ),
     _rule(b"<password>", *_CRYPT, start=rb"(^|[^A-Za-z0-9$/+])"),
     _rule(
         b"<token>",
@@ -311,7 +316,7 @@ NUMBERS: Final[tuple[Rule, ...]] = (
         b"<phone>",
         # (555) 123-4567, 555-123-4567 x12, 001-555-123-4567, 1-800-555-0199
         rb"(?:(?:001|1)[ .\x2d])?(?:\([0-9]{2,5}\) ?|[0-9]{3}[ .\x2d])[0-9]{3}[ .\x2d][0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
-        rb"(?:\([0-9]{3}\)|[0-9]{3}[.\x2d])[0-9]{3}[.\x2d]?[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
+        rb"(?:\([0-9]{3}\)|[0-9]{3}\x2d)[0-9]{3}[.\x2d]?[0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?\b",
         rb"[0-9]{10}(?:x|ext\.?)[0-9]{1,6}\b",
         # a national number begins with 0 and has a gap: 030 1234567, 0171/1234567, 06 12 34 56 78
         rb"\(?(?:0|00)[1-9][0-9]{0,4}\)?[ /\x2d][0-9]{3,8}(?:[ \x2d][0-9]{2,8}){0,3}\b",

@@ -211,7 +211,7 @@ QUERY: Final = compiled(rb"([?&;])(" + _NAME + rb")(=|%3[Dd])([^&;\s\"'<>`]+)")
 _PROGRAMS = (
     rb"redis-(?:cli|benchmark)\b[^\n;|]{0,120}?\s-a"
     rb"|(?:sshpass|mongo[a-z]*|(?:docker|podman|az|helm) [a-z ]{0,12}login)\b[^\n;|]{0,120}?\s-p"
-    rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P"
+    rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P|openssl enc\b[^\n;|]{0,120}?\s-k"
     rb"|(?:sqlcmd|bcp|ipmitool|mosquitto_(?:pub|sub))\b[^\n;|]{0,120}?\s-P"
     rb"|(?:cqlsh|useradd|usermod|tsm)\b[^\n;|]{0,120}?\s-p|(?:plink|pscp|psftp)\b[^\n;|]{0,120}?\s-pw"
     rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+)"
@@ -269,7 +269,7 @@ HEADER: Final = compiled(
 )
 
 SCHEME: Final = compiled(
-    rb"\b(bearer|basic|digest|negotiate|apikey|api-key|api key|access key|secret key|passphrase|"
+    rb"\b(bearer|basic|digest|negotiate|apikey|api-key|(?:api|access|secret|private|signing) key|passphrase|"
     rb"password|secret|token|signature|listenkey|listen key|key|hmac)s?"
     rb"([ \t]+|\s*[:=#(<\[]+[ \t]*)([A-Za-z0-9._~+/=|:%!@$#^&*-]{6,})",
     any_case=True,

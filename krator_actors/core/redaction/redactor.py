@@ -42,6 +42,7 @@ _MAX_ROUNDS = 8
 _CUT_BACK_BYTES = 4_096
 _CUT_ROOM = 48
 _MIN_RANDOM = 20
+_MIN_PRIVATE = 32
 _MAX_DEPTH = 12
 _MAX_NUMBER_CHARS = 5
 _MIN_PHRASE_GAPS = 11
@@ -275,6 +276,8 @@ def _scheme(match: Any) -> bytes:
     is_secret = any(48 <= char < 58 for char in value) and not value.replace(b".", b"").isdigit()  # noqa: PLR2004 - ASCII 0 to 9
     if not is_secret and not (word.lower() in {b"bearer", b"basic"} and is_random(value)):
         return whole
+    if word.lower() in {b"private key", b"signing key"} and len(value) < _MIN_PRIVATE:
+        return whole  # private key ed25519
     if word.lower() == b"key" and (is_operational(value) or not is_random(value)):
         return whole
     if (value[:1] == b"k" or word.lower() == b"digest") and is_operational(value):

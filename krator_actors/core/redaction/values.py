@@ -12,6 +12,12 @@ from krator_actors.core.redaction.linear import compiled
 from krator_actors.core.redaction.sentences import goes_on
 
 _DONE: Final = compiled(rb"[bBrRuU]?[\\\"'`(\[]*<[a-z]+>")
+_DONE_LAST: Final = compiled(rb"<[a-z]+>$")
+_OBJECT_LIST: Final = compiled(rb"\[\s*\{")
+_NUMBER_OF: Final = compiled(
+    rb"(\\*[\"'](?:uuid|id|number|no|code)\\*[\"']\s*:\s*\\*[\"']?)([^\s\"'\\,}]+)", any_case=True
+)
+"""the field of an object that says which one it is, its value"""
 _QUOTES: Final = compiled(
     rb"(\[|\(|(?:[A-Za-z_]{1,24}\()?[bBrRuUfF]{0,2}\\*[\"'`]|&quot;|%22)(.*?)(\]|\)|\\*[\"'`]|&quot;|%22|\n|\\*)"
 )
@@ -146,6 +152,15 @@ def _assigned_within(match: Any) -> bytes:
     return bytes(name + between + of_field(name, between, value))
 
 
+def _assigned_in_list(match: Any) -> bytes:
+    """As ``_assigned_within``, but a list goes whole: how deep it is must not cost more time."""
+    name, between, value = match.group(1, 2, 3)
+    field = field_of(name)
+    if field is not None and value[:1] == b"[":
+        return bytes(name + between + field.kind)
+    return _assigned_within(match)
+
+
 def argument(match: Any) -> bytes:
     """Redact a match of what is before, a name, what stands between, and a value."""
     before, name, between, value = match.group(1, 2, 3, 4)
@@ -212,6 +227,9 @@ def of_field(name: bytes, between: bytes, value: bytes) -> bytes:
     field = field_of(name)
     if field is None or is_done(value):
         return value
+    if field.kind == b"<account>" and _OBJECT_LIST.match(value) is not None:
+        value = named.ASSIGNED.sub(_assigned_in_list, value)
+        return bytes(_NUMBER_OF.sub(rb"\1<account>", value))  # accounts, with their balances
     opening, inner, closing = _inner(value)
     doubt = field.doubt
     if doubt == "none" and between.strip() in {b",", b"of", b"to"} and not opening:
@@ -231,7 +249,7 @@ def _inner(value: bytes) -> tuple[bytes, bytes, bytes]:
         return opening, inner, closing
     following = _NEXT_FIELD.search(value)
     end = len(value) if following is None else following.start()
-    while end and value[end - 1] in _TAIL:
+    while end and value[end - 1] in _TAIL and _DONE_LAST.search(value[:end]) is None:
         end -= 1
     return b"", value[:end], value[end:]
 
