@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import multiprocessing
 import os
 import socket
@@ -44,7 +45,7 @@ with _without_name_server():
     from thespian.system.admin.adminCore import AdminCore
     from thespian.system.messages.admin import PendingActor, QueryAck, QueryExists
     from thespian.system.multiprocTCPBase import ActorSystemBase
-    from thespian.system.timing import ExpirationTimer
+    from thespian.system.timing import ExpirationTimer, ExpirationTimerView
     from thespian.system.transport import IPBase, ReceiveEnvelope
     from thespian.system.transport.TCPTransport import TCPTransport
 
@@ -76,6 +77,8 @@ def install() -> None:
     multiprocCommon.ThespianLogForwarder = lambda *_args, **_options: _root_logger
     # Sets TZ to a path, which programs that actors execute need not understand.
     systemBase.ensure_TZ_set = lambda: None
+    # A timer that is due in less than half a microsecond counted as none: its loop slept for ever.
+    ExpirationTimerView.remaining = _remaining
     multiprocCommon.startChild = _run_actor
     multiprocCommon.startupASLogger = _run_logger
 
@@ -208,6 +211,12 @@ class _Manager(multiprocCommon.MultiProcManager):  # type: ignore[misc] # Thespi
         # A timer set before the loop runs for the first time would miss this attribute.
         self.transport.run_time = ExpirationTimer(None)
         self.transport.set_watch(self.actorInst.begin(self.signalChildDied))
+
+
+def _remaining(timer: Any, forever: timedelta | None = None) -> timedelta | None:
+    """Return how long the timer still runs, rounded up, because Thespian leaves a zero out."""
+    secs = timer.remainingSeconds()
+    return forever if secs is None else timedelta(microseconds=math.ceil(secs * 1e6))
 
 
 def _run_admin(*arguments: Any) -> None:

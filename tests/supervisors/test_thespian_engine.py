@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import pickle
 import socket
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import pytest
+from conftest import HouseBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 from thespian.actors import ActorAddress
-from thespian.system import multiprocCommon, utilis
+from thespian.system import multiprocCommon, timing, utilis
 from thespian.system.admin.adminCore import AdminCore
 from thespian.system.transport import TCPTransport, streamBuffer
 from thespian.system.transport.IPBase import TCPv4ActorAddress
+from trial_house import supervisor, worker
 
 from supervisors import thespian_engine, thespian_frames
 from supervisors.thespian_frames import FrameBuffer, FrameRefusedError, to_send_buffer
@@ -177,3 +181,40 @@ def test_port_that_somebody_listens_on_is_not_free() -> None:
 
 def test_pinned_version_is_installed() -> None:
     assert version("thespian") == "4.0.1"
+
+
+def test_timer_that_is_due_in_less_than_a_microsecond_is_waited_for(
+    house: HouseBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if every look of the tree's loops at the clock came at this worst moment.
+    heart, running = os.getpid(), [TCPTransport.TCPTransport]
+    real_run = TCPTransport.TCPTransport._runWithExpiry
+
+    def run(transport: Any, handler: Any) -> Any:
+        running[0] = transport
+        return real_run(transport, handler)
+
+    def just_before() -> float:
+        now = time.perf_counter()
+        due = None if os.getpid() == heart else running[0].run_time._time_to_quit
+        return now if due is None else float(max(now, due - 2e-7))
+
+    monkeypatch.setattr(TCPTransport.TCPTransport, "_runWithExpiry", run)
+    monkeypatch.setattr(TCPTransport, "currentTime", just_before)
+    system = house(supervisor("root", worker("a"))).start()
+    beats = system.heart._body._slot
+
+    before = beats.count
+    system.eventually(lambda: beats.count > before + 10)
+    assert system.reports("child_terminated") == []
+
+
+@pytest.mark.parametrize("secs", [0.0, 2e-7, 1e-6, 1.5])
+def test_time_that_a_timer_still_runs_is_never_rounded_to_nothing(secs: float) -> None:
+    now = 1_000.0
+
+    left = timing.ExpirationTimerView(None, now + secs, now).remaining()
+
+    assert bool(left) is bool(secs)
+    assert left.total_seconds() == pytest.approx(secs, abs=1.5e-6)
+    assert timing.ExpirationTimerView(None, None, now).remaining() is None
