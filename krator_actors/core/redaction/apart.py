@@ -16,7 +16,7 @@ _MAX_HEADING_BYTES = 2_000
 _MIN_CELLS = 2
 _MIN_NUMBER_DIGITS = 6
 
-_STYLE: Final = compiled(rb"(?:\x1b|\\+u001[bB]|\\+x1[bB]|\\+033)\[[0-9;?]*[A-Za-z]")
+_STYLE: Final = compiled(rb"(?:\x1b|\\+u001[bB]|\\+x1[bB]|[\\#]+033)\[[0-9;?]*[A-Za-z]")
 _END: Final = compiled(rb"\r?\n|\\r\\n|\\+n")
 _RULE_LINE: Final = compiled(
     rb"[\s|+:=\xe2\x94\x80-\xbf-]*(?:--|==|\xe2\x94\x80)[\s|+:=\xe2\x94\x80-\xbf-]*"

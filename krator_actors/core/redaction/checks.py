@@ -70,6 +70,7 @@ _DIGEST: Final = re2.compile(
 )
 _TICKET: Final = re2.compile(
     rb"x-[A-Za-z0-9_]{6,34}"  # an order of Binance's through a broker
+    rb"|(?:SM|MM|CA)[0-9a-f]{32}"  # a message or a call at Twilio's
     rb"|(?:android|ios|web|and|mac|win|electron)_[A-Za-z0-9]{12,36}"  # and its clients'
     rb"|(?:po|ch|pi|py|evt|in|ii|sub|req|txn|re|tr|cus|price|prod|seti|pm|msg|chatcmpl|cmpl|run|gen"
     rb"|thread|file|job|batch|resp|asst|step|call|toolu|ord|order|trade|fill|trc|span|inc|dep|wamid"

@@ -55,7 +55,7 @@ _HARMLESS_ENDS: Final = frozenset(
     b"count counts env len length size type types limit limits ttl expires expiry expired"
     b" expiration at ms secs sec seconds ns us age path file dir attempts attempt failed failures"
     b" valid invalid bucket rate status state version policy required present ok enabled disabled"
-    b" used left max min per name names prefix method algorithm alg kind format encoding"
+    b" used left max min per change name names prefix method algorithm alg kind format encoding"
     b" window interval timeout delay error errors code index idx usage available"
     b" created updated rotation rotated remaining missing ratio total step steps level changed"
     b" symbol asset decimals empty exceeded exhausted denied rounds backend ref refs days hours"
@@ -310,7 +310,8 @@ def is_left_alone(value: bytes, doubt: Doubt) -> bool:
                 is_name or goes_on(plain) or (plain.isdigit() and len(plain) <= _MAX_SHORT_DIGITS)
             )
         case "word":
-            return _is_word(plain) or is_contract(plain) or is_digest(plain)
+            is_id = is_contract(plain) or is_digest(plain) or _SENT.fullmatch(plain) is not None
+            return _is_word(plain) or is_id
         case "digits":
             return _digits(plain) < _MIN_DIGITS
         case "long":
@@ -345,7 +346,7 @@ _FLAG: Final = re2.compile(
     rb"|invalid|expired|string|str|bytes|int|\*+|x{3,}|\.{3}|redacted|\[?(?:redacted|masked|hidden"
     rb"|filtered)\]?|masked|hidden|present|provided|not[ -]set|not[ -]found|unchanged|incorrect|wrong"
     rb"|mismatch|failed|denied|rejected|accepted|revoked|rotated|optional|mandatory|unknown|undef"
-    rb"|bool|float|dict|list|object|number|integer|(?:\xe2\x80\xa2)+|SecretStr|Optional\[[a-z]+\]"
+    rb"|bool|float|dict|list|object|number|integer|(?:\xe2\x80\xa2)+|SecretStr|Optional\[[a-z]+\]?"
     rb"|[0-9]{1,6}/[0-9]{1,6})"
 )
 _ELSEWHERE: Final = re2.compile(
@@ -355,7 +356,10 @@ _ELSEWHERE: Final = re2.compile(
     rb"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]*[a-z][a-z0-9_.-]*){2,}|(?:env|file|vault|secret|op|ssm|kms):"
     rb"(?://)?[A-Za-z_./:-]+|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?"
     rb"|(?:self|cls|settings|config|os|request|args|env|hmac|base64|json)\.[A-Za-z_.]+[(\[]?.*"
+    rb"|[a-z_]+\((?:self|cls|settings|config|os|request|args)\b.*|<[A-Za-z_. ]+ at 0x[0-9a-f]{4,16}>"
 )
+_SENT: Final = re2.compile(rb"(?:SM|MM|CA)[0-9a-f]{32}|[0-9a-f]{8}\.[0-9a-f]{1,6}")
+"""a message or a call at Twilio's, a session of PostgreSQL's log: both are called ``sid``"""
 _MAX_SCHEME_CHARS: Final = 16
 _BARE_URL: Final = re2.compile(rb"[a-z][a-z0-9+.-]*://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]*)*")
 _POSTAL: Final = re2.compile(rb"[A-Za-z\x80-\xff]{3,}[^=]* [0-9]|[0-9][^=]* [A-Za-z\x80-\xff]{3,}")

@@ -60,7 +60,7 @@ PEM: Final = compiled(
 _SCHEMES = rb"(?:[A-Za-z][A-Za-z0-9+.-]*)"
 USER_INFO: Final = (
     # the password up to the last @ before the path; then one that holds a slash; then a token alone
-    compiled(rb"(://[^\s/?#\"'<>@:\\]*(?::|%3A))([^\s/?#\"'<>\\]+)@"),
+    compiled(rb"(:(?:\\*/){2}[^\s/?#\"'<>@:\\]*(?::|%3A))([^\s/?#\"'<>\\]+)@"),
     compiled(rb"(://[^\s/?#\"'<>@:\\]*:)([^\s\"'<>@\\]+)@"),
     compiled(rb"(://)([^\s/?#\"'<>@:\\]{12,})@"),
 )
@@ -117,7 +117,7 @@ _CRYPT = (
 )
 """passwords as crypt(3), Django, LDAP and PostgreSQL keep them"""
 _URLS = (
-    rb"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9_/+-]+",
+    rb"hooks\.slack\.com\\*/(?:services|workflows|triggers)\\*/[A-Za-z0-9_/+\\-]+",
     rb"(?:discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks)/[0-9]+/[A-Za-z0-9_-]+",
     rb"[a-z0-9.-]*webhook\.office\.com/webhookb2/[A-Za-z0-9@/_-]+",
     rb"api\.telegram\.org/bot[A-Za-z0-9:_-]+|outlook\.office\.com/webhook/[A-Za-z0-9@/_-]+",
@@ -370,7 +370,7 @@ _RUN = rb"[A-Za-z0-9+/_%-]{14,}={0,2}"
 _IDS = rb"(?:[-_ ]?(?:id|ids|key|token_id|name|version))?"
 CANDIDATE: Final = compiled(
     rb"([\"'][cC]\\*[\"']\s*:\s*\\*[\"']|(?i:[a-z_-]*(?:etag|md5|sha(?:[0-9]{1,3})?|hash|checksum|digest|integrity|fingerprint|commit|revision|cursor|cf-ray|queued as"
-    rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container"
+    rb"|(?:order|trade|fill|exec(?:ution)?|request|req|trace|span|correlation|event|message|msg|job|run|build|pod|container|coid|cloid"
     rb"|image|replica|cache|lock|batch|cid|cl_?ord|order_?link|invocation|etag|part|upload|version|queue|instance|lei|isin|figi|cusip|sedol|ref|reference|ksuid|xid|cuid|nanoid|websocket-accept)"
     + _IDS
     + rb")(?:\\*[\"'])?(?:\)?\s*[:=]{1,2}\s*|[ (,:]\s?\\*[\"']?)(?:W/)?\\*[\"'(]?))?("

@@ -85,7 +85,7 @@ XML: Final = compiled(
 PAIR: Final = compiled(
     rb"([\"'](?:(?:/[\w~-]+)*/)?)("
     + _NAME
-    + rb")(\\*[\"']\s*,?\s*\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*)("
+    + rb")(\\*[\"']\s*,?\s*(?:\\*[\"']?[Tt]ype\\*[\"']?\s*[:=]\s*\\*[\"'][A-Za-z]{1,40}\\*[\"']\s*,\s*)?\\*[\"']?(?:[Vv]alue|val)\\*[\"']?\s*[:=]\s*)("
     + _QUOTED
     + rb")"
 )
@@ -214,9 +214,10 @@ _PROGRAMS = (
     rb"|ldap[a-z]+\b[^\n;|]{0,120}?\s-w|(?:un)?zip\b[^\n;|]{0,120}?\s-P|openssl enc\b[^\n;|]{0,120}?\s-k"
     rb"|(?:sqlcmd|bcp|ipmitool|mosquitto_(?:pub|sub))\b[^\n;|]{0,120}?\s-P"
     rb"|(?:cqlsh|useradd|usermod|tsm)\b[^\n;|]{0,120}?\s-p|(?:plink|pscp|psftp)\b[^\n;|]{0,120}?\s-pw"
-    rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+)"
-    rb"|rabbitmqctl (?:add_user|change_password) \S+|(?:ht|mosquitto_)passwd (?:-[a-zA-Z]+ )*-[a-zA-Z]*b[a-zA-Z]*(?: -[a-zA-Z]+)* \S+ \S+"
-    rb"|net user \S+|from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
+    rb"|add-generic-password\b[^\n;|]{0,120}?\s-w|(?:vault login|ngrok (?:config add-)?authtoken|authtoken|rclone obscure|auth-pass \S+\s)"
+    rb"|rabbitmqctl (?:add_user|change_password) \S+\s|htpasswd (?:-[a-zA-Z]+ )*-[a-zA-Z]*n[a-zA-Z]*(?: -[a-zA-Z]+)* [^-\s]\S*\s"
+    rb"|(?:ht|mosquitto_)passwd (?:-[a-mo-zA-Z]+ )*-[a-mo-zA-Z]*b[a-mo-zA-Z]*(?: -[a-mo-zA-Z]+)* [^-\s]\S* \S+\s"
+    rb"|net user \S+\s|from-literal[= ][A-Za-z0-9_.-]+=|smbclient\b[^\n;|]{0,120}?\s-U \S+%|lftp\b[^\n;|]{0,120}?\s-u \S+,|/p(?:ass)?:"
     rb"|(?:mysql|mariadb)[a-z-]*\b[^\n;|]{0,120}?\s-p|7za?\b[^\n;|]{0,120}?\s-p|ssh-keygen\b[^\n;|]{0,120}?\s-[NP]"
 )
 COMMAND: Final = (
@@ -230,16 +231,16 @@ COMMAND: Final = (
             rb"(\b(?:" + _PROGRAMS.replace(rb"\s-", rb"[\s\"']-") + rb")(?:\\*[\"'],)?\s?)",
             rb"((?:\b|\\n)AUTH(?:\\r\\n|\r\n)(?:\$[0-9]+(?:\\r\\n|\r\n)[^\\\r\n]+(?:\\r\\n|\r\n))?\$[0-9]+(?:\\r\\n|\r\n))",
             rb"(\bpass:|(?:^|[>\"'])\s?AUTH (?:[A-Za-z0-9_.-]+ )?|\b(?:requirepass|masterauth)\s+|\blogin\s+\S+\s+password\s+)",
-            rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+\\*[\"'])",
+            rb"((?i:\b(?:password|passphrase|passwort|identified by|secret))\s+(?:[EeNn]|[Uu]&)?\\*[\"'])",
             rb"((?i:\b(?:mot de passe|zugangscode|zugangsdaten|contrase\S{1,6}a|cl\S{1,6} (?:secr\S{1,6}te|api|priv\S{1,6}e)))\s*[:=]\s*)",
             rb"(\bname=\\*[\"']" + _NAME + rb"\\*[\"'](?:\s|\\r|\\n){2,8})",
             # .pgpass: host, port, database and user are before the password
             rb"((?:^|[\s\"'=:])(?:[A-Za-z0-9_.-]+|\*):(?:[56][0-9]{3}|\*):(?:[A-Za-z_][\w-]*|\*):[A-Za-z_][\w-]*:)",
             rb"(\busername=[^\n]{0,200}?\bresponse=)",
             # what Redis's MONITOR and its protocol show; rules of its access list
-            rb"([\"'](?i:AUTH)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+\\*[\"'])?)",
+            rb"([\"'](?i:AUTH2?)\\*[\"'],?\s+(?:\\*[\"'][^\"'\s]*[\"'],?\s+\\*[\"'])?)",
             rb"(\bAUTH (?:[A-Za-z0-9_.-]+ |PLAIN |LOGIN ))",
-            rb"(\bAUTH2 [^\s\"']+ |\bpgp_sym_(?:en|de)crypt\([^,\n]{1,120},\s*\\*[\"']|\bchpasswd\s*<<<\s*\\*[\"']?[a-z_][\w-]*:)",
+            rb"(\bAUTH2 [^\s\"']+ |\bpgp_sym_(?:en|de)crypt\([^,\n]{1,120},\s*\\*[\"']|\bchpasswd\s*<<<\s*\\*[\"']?[a-z_][\w-]*:|\bsecret create \S+ -\s*<<<\s*)",
             rb"((?i:requirepass|masterauth|sentinel-pass)\\*[\"'](?:\s|\\n|,|[0-9]\))+)",
             # a venue's log-on by WebSocket; an account's id and its token
             rb"([\"'](?:action|op|method|event|type)\\*[\"']\s*:\s*\\*[\"'](?:auth|login|authenticate)\\*[\"']\s*,\s*\\*[\"'](?:params|args|data|key)\\*[\"']\s*:\s*\[?\s*\\*[\"'])",
